@@ -1,0 +1,71 @@
+"""jreg: which regularization, how strong, and how sure are we?
+
+Every fold x every setting x every seed of a study trains in one compiled program, and each piece is a pure
+function that works alone in other JAX code. See README.md.
+"""
+
+from jreg import (
+    data,
+    losses,
+    metrics,
+    models,
+    nn,
+    objective,
+    penalties,
+    projections,
+    splits,
+    statistics,
+    stochastic,
+    stopping,
+    transforms,
+)
+from jreg.data import Dataset, load_dataset
+from jreg.devices import Layout, choose_layout, use_cpu_devices
+from jreg.objective import on_outputs, on_params
+from jreg.recipe import Recipe
+from jreg.space import Space, grid
+from jreg.stopping import EarlyStopping
+from jreg.study import Refit, SettingResult, Study, cross_validate, refit
+from jreg.training import Fit, evaluate, fit, member_key, predict
+from jreg.transforms import decoupled_weight_decay, project
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "EarlyStopping",
+    "Fit",
+    "Layout",
+    "Recipe",
+    "Refit",
+    "SettingResult",
+    "Space",
+    "Study",
+    "choose_layout",
+    "cross_validate",
+    "data",
+    "decoupled_weight_decay",
+    "evaluate",
+    "fit",
+    "grid",
+    "load_dataset",
+    "losses",
+    "member_key",
+    "metrics",
+    "models",
+    "nn",
+    "objective",
+    "on_outputs",
+    "on_params",
+    "penalties",
+    "predict",
+    "project",
+    "projections",
+    "refit",
+    "splits",
+    "statistics",
+    "stochastic",
+    "stopping",
+    "transforms",
+    "use_cpu_devices",
+]

@@ -1,0 +1,51 @@
+"""One-sentence checks of numbers that are known in Python; traced values pass through untouched."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def concrete(value: Any) -> float | None:
+    """The value as a float, or None when it is traced or not a single number.
+
+    Only Python and NumPy numbers are looked at: reading a `jax.Array` would wait for the device.
+    """
+    if isinstance(value, jax.core.Tracer | jax.Array) or isinstance(value, bool):
+        return None
+    if isinstance(value, int | float | np.number) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return float(value)
+    return None
+
+
+def strength(value: Any, name: str) -> None:
+    """Raises ValueError unless a known `value` is a number of at least 0."""
+    number = concrete(value)
+    if number is not None and not (number >= 0 and math.isfinite(number)):
+        raise ValueError(f"{name} is {number:g}, but a strength must be a finite number of at least 0")
+
+
+def rate(value: Any, name: str) -> None:
+    """Raises ValueError unless a known `value` lies in [0, 1)."""
+    number = concrete(value)
+    if number is not None and not 0 <= number < 1:
+        raise ValueError(f"{name} is {number:g}, but a rate must lie in [0, 1): 0 drops nothing")
+
+
+def radius(value: Any, name: str) -> None:
+    """Raises ValueError unless a known `value` is positive (infinity leaves everything as it is)."""
+    number = concrete(value)
+    if number is not None and not number > 0:
+        raise ValueError(f"{name} is {number:g}, but a radius must be above 0")
+
+
+def count(value: Any, name: str, least: int = 1) -> int:
+    """`value` as an int; raises TypeError when it is no whole number, ValueError when below `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} is {value!r}, but must be a whole number of at least {least}")
+    if value < least:
+        raise ValueError(f"{name} is {value}, but must be at least {least}")
+    return int(value)

@@ -1,0 +1,131 @@
+"""The command line: ``jreg sweep``."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+import jreg
+from jreg import defaults, report, store
+from jreg.recipe import Recipe
+from jreg.space import Space, as_space
+
+# What a wrong argument, file or value raises; anything else is a fault of jreg's own and keeps its traceback.
+_USER_ERRORS = (ValueError, TypeError, KeyError, OSError)
+
+
+def sweep(
+    recipe: tyro.conf.Positional[Path | None] = None,
+    /,
+    *,
+    data: str = "digits",
+    folds: int = 5,
+    seeds: int = 1,
+    epochs: int = 100,
+    patience: int = 10,
+    batch_size: int = 64,
+    seed: int = 0,
+    test_size: float = 0.2,
+    out: Path | None = None,
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    traceback: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
+    """Cross-validates settings of a recipe in one compiled program, and tests the best one.
+
+    Args:
+      recipe: a Python file with recipe(hp) and space; without one, 12 settings of L2, dropout and max-norm.
+      data: digits, breast_cancer, wine, diabetes, mnist, or the path of an .npz with x and y.
+      folds: how many parts the non-test rows are split into.
+      seeds: trainings of each setting on each fold.
+      epochs: passes over the training rows at most.
+      patience: stop a training after so many epochs without a better validation loss.
+      batch_size: examples a step.
+      seed: of the first training, and of the choice of the test rows.
+      test_size: share of rows held out for the test, where the data brings no test set.
+      out: folder for results and pictures; by default runs/ and the data's name.
+      json: print one JSON object on standard output and nothing else there.
+      traceback: show where in the code a mistake was noticed.
+    """
+    # Checked before the data is read, which takes longer.
+    stopping = jreg.EarlyStopping(patience=patience)
+    made = None if recipe is None else load_recipe(recipe)
+    dataset = jreg.load_dataset(data, test_size=test_size, seed=seed)
+    function, space = made or defaults.study_for(dataset)
+    folder = out or store.free_folder(Path("runs") / dataset.name)
+    try:
+        study = jreg.cross_validate(
+            function,
+            dataset,
+            space,
+            cv=folds,
+            seeds=range(seed, seed + seeds),
+            epochs=epochs,
+            batch_size=batch_size,
+            stopping=stopping,
+            store=folder,
+        )
+        final = jreg.refit(study) if study.finished else None
+        report.save(study, final, folder)
+    except KeyboardInterrupt:
+        kept = f"; what had been finished is in {folder}" if folder.exists() else "; nothing had been finished"
+        print(f"jreg: interrupted{kept}", file=sys.stderr)
+        raise SystemExit(130) from None
+    if json:
+        _print_json(report.to_json(study, final))
+    else:
+        print(report.summary(study, final))
+    print(f"results and pictures are in {folder}", file=sys.stderr if json else sys.stdout)
+
+
+def _print_json(found: dict[str, Any]) -> None:
+    print(json.dumps(found, allow_nan=False))
+
+
+def load_recipe(path: Path) -> tuple[Callable[[Any], Recipe], Space]:
+    """The function ``recipe`` and the ``space`` that a Python file defines.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it can't be run, or doesn't define both.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no recipe file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python file: a recipe file ends in .py and defines recipe(hp) and space")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{path} can't be run: {type(error).__name__}: {error}") from error
+    if not callable(getattr(module, "recipe", None)):
+        raise ValueError(f"{path} has no function recipe(hp): define one that returns a jreg.Recipe")
+    if not hasattr(module, "space"):
+        raise ValueError(f"{path} has no space: define one, such as space = jreg.grid(l2=[1e-4, 1e-3])")
+    return module.recipe, as_space(module.space)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; a mistake of the user's ends it with one sentence and exit code 2."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        print(f"jreg {jreg.__version__}")
+        return
+    jreg.use_cpu_devices()
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            {"sweep": sweep}, prog="jreg", description="Which regularization, how strong, and how sure?", args=arguments
+        )
+    except _USER_ERRORS as error:
+        if "--traceback" in arguments:
+            raise
+        # str() of a KeyError is the repr of its sentence.
+        sentence = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"jreg: {sentence}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,133 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from jreg.data.dataset import Dataset
+from jreg.data.files import read_idx, read_npz
+
+_SCIKIT_LEARN = ("digits", "breast_cancer", "diabetes", "wine")
+# name of the file, SHA-256 of its content, SHA-256 of the gzip file on the server, shape
+_MNIST = {
+    "x": (
+        "train-images-idx3-ubyte",
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        (60_000, 28, 28),
+    ),
+    "y": (
+        "train-labels-idx1-ubyte",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        (60_000,),
+    ),
+    "x_test": (
+        "t10k-images-idx3-ubyte",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        (10_000, 28, 28),
+    ),
+    "y_test": (
+        "t10k-labels-idx1-ubyte",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        "f7ae60f92e00ed6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        (10_000,),
+    ),
+}
+_MNIST_SERVER = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+
+
+def load_dataset(name: str | Path, *, test_size: float = 0.2, seed: int = 0) -> Dataset:
+    """A data set by name or from a file.
+
+    Args:
+      name: ``"digits"``, ``"breast_cancer"``, ``"diabetes"`` or ``"wine"`` (they come with scikit-learn);
+        ``"mnist"`` (IDX files in the folder ``JREG_DATA_DIR`` or its subfolder mnist, otherwise fetched once
+        into the user's cache and checked by SHA-256); or the path of an ``.npz`` with arrays x and y, and
+        x_test and y_test if it has a test set.
+      test_size: the share of rows held out as the test set, in [0, 1), where the data brings none; classes
+        keep their shares; 0 holds out nothing.
+      seed: of the shuffle before that split.
+
+    Returns:
+      A `Dataset`.
+
+    Raises:
+      ValueError: the name is unknown, `test_size` lies outside [0, 1), or a file's content is not as it should be.
+      FileNotFoundError: there is no such file.
+
+    >>> load_dataset("digits")
+    Dataset(digits: 1437 rows of (64,) float32, classification, 360 test rows)
+    """
+    if not 0 <= test_size < 1:
+        raise ValueError(f"test_size is {test_size}, but must lie in [0, 1)")
+    if str(name) in _SCIKIT_LEARN:
+        data = _from_scikit_learn(str(name))
+    elif str(name) == "mnist":
+        data = _mnist()
+    elif Path(name).suffix == ".npz":
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"there is no file {name}")
+        data = read_npz(Path(name))
+    else:
+        known = ", ".join((*_SCIKIT_LEARN, "mnist"))
+        raise ValueError(f"there is no data set {str(name)!r}: choose one of {known} or the path of an .npz file")
+    return data if data.x_test is not None or test_size == 0 else _hold_out(data, test_size, seed)
+
+
+def _from_scikit_learn(name: str) -> Dataset:
+    # Imported here because it takes half a second that a run on other data doesn't need.
+    from sklearn import datasets
+
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return Dataset(x, y, name=name)
+
+
+def _hold_out(data: Dataset, test_size: float, seed: int) -> Dataset:
+    from sklearn.model_selection import train_test_split
+
+    strata = data.y if data.task == "classification" else None
+    try:
+        train, test = train_test_split(
+            np.arange(len(data.y)), test_size=test_size, random_state=seed, stratify=strata
+        )
+    except ValueError as error:
+        raise ValueError(f"{data.name} can't be split with test_size={test_size}: {error}") from None
+    train, test = np.sort(train), np.sort(test)
+    return Dataset(data.x[train], data.y[train], data.x[test], data.y[test], data.name)
+
+
+def _mnist() -> Dataset:
+    folder = os.environ.get("JREG_DATA_DIR")
+    arrays = {}
+    for part, (file, content, gzipped, shape) in _MNIST.items():
+        path = _find(Path(folder), file) if folder else _fetch(file, gzipped)
+        arrays[part] = read_idx(path, content, shape)
+    return Dataset(**arrays, name="mnist")
+
+
+def _find(folder: Path, file: str) -> Path:
+    places = [folder / sub / (file + end) for sub in ("mnist", ".") for end in ("", ".gz")]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f"JREG_DATA_DIR is {folder}, but there is no {file} or {file}.gz in it or its folder mnist")
+
+
+def _fetch(file: str, sha256: str) -> Path:
+    import pooch
+
+    try:
+        fetched = pooch.retrieve(
+            _MNIST_SERVER + file + ".gz", known_hash=sha256, fname=file + ".gz", path=pooch.os_cache("jreg") / "mnist"
+        )
+    except OSError as error:
+        raise FileNotFoundError(
+            f"MNIST's {file}.gz could not be fetched ({type(error).__name__}): put the four IDX files into a folder "
+            "and name it in JREG_DATA_DIR"
+        ) from None
+    return Path(fetched)

@@ -1,0 +1,63 @@
+"""Scores of a whole set of predictions: ``(outputs, targets, weights) -> one number``, higher is better.
+
+`weights` are 1 for examples and 0 for padding, so that sets of different sizes fit one compiled shape.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from jreg._types import Array
+
+
+def accuracy(outputs: Array, targets: Array, weights: Array) -> Array:
+    r"""Share of examples whose predicted class is the label.
+
+    .. math:: \frac{\sum_i w_i [\hat y_i = y_i]}{\sum_i w_i}
+
+    Args:
+      outputs: ``(n, K)`` logits, the largest wins; or ``(n, 1)`` or ``(n,)``, above 0 means class 1.
+      targets: ``(n,)`` integers.
+      weights: ``(n,)``.
+
+    Returns:
+      A float32 scalar in [0, 1].
+
+    >>> import jax.numpy as jnp
+    >>> float(accuracy(jnp.array([[2.0, 1.0], [0.0, 3.0]]), jnp.array([0, 0]), jnp.ones(2)))
+    0.5
+
+    Source: scikit-learn's ``accuracy_score``.
+    """
+    if outputs.ndim == 2 and outputs.shape[-1] > 1:
+        predicted = jnp.argmax(outputs, axis=-1)
+    else:
+        predicted = (outputs.reshape(targets.shape) > 0).astype(jnp.int32)
+    right = (predicted == targets.astype(predicted.dtype)).astype(jnp.float32)
+    return jnp.sum(weights * right) / jnp.sum(weights)
+
+
+def r2(outputs: Array, targets: Array, weights: Array) -> Array:
+    r"""Share of the targets' variance that the predictions explain.
+
+    .. math:: 1 - \frac{\sum_i w_i (y_i - \hat y_i)^2}{\sum_i w_i (y_i - \bar y)^2}
+
+    Args:
+      outputs: ``(n, 1)`` or ``(n,)``.
+      targets: ``(n,)`` floating.
+      weights: ``(n,)``.
+
+    Returns:
+      A float32 scalar, at most 1; NaN where the targets don't vary.
+
+    >>> import jax.numpy as jnp
+    >>> float(r2(jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, 2.0, 3.0]), jnp.ones(3)))
+    1.0
+
+    Source: scikit-learn's ``r2_score``.
+    """
+    outputs = outputs.reshape(targets.shape)
+    mean = jnp.sum(weights * targets) / jnp.sum(weights)
+    error = jnp.sum(weights * jnp.square(targets - outputs))
+    total = jnp.sum(weights * jnp.square(targets - mean))
+    return 1 - error / total

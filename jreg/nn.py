@@ -1,0 +1,109 @@
+"""Flax Linen layers and networks whose regularization strengths may be traced.
+
+Flax is imported here and nowhere else. `flax.linen.Dropout` compares its rate in Python and so refuses a
+swept one; `Dropout` doesn't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from flax import linen
+
+from jreg import _check, stochastic
+from jreg._types import Array, Scalar
+
+
+class Dropout(linen.Module):
+    r"""Inverted dropout as a layer, from the random stream ``"dropout"``.
+
+    .. math:: y = \frac{m}{q} x \text{ in training}, \qquad y = x \text{ at evaluation}
+
+    Args:
+      rate: probability of zero, in [0, 1); may be traced.
+
+    Raises:
+      ValueError: a known `rate` lies outside [0, 1).
+
+    >>> import jax, jax.numpy as jnp
+    >>> layer = Dropout(jnp.float32(0.5))
+    >>> y = layer.apply({}, jnp.ones(1000), train=True, rngs={"dropout": jax.random.key(0)})
+    >>> sorted({float(value) for value in y})
+    [0.0, 2.0]
+
+    Source: `jreg.stochastic.dropout`.
+    """
+
+    rate: Scalar = 0.0
+
+    def __post_init__(self) -> None:
+        _check.rate(self.rate, "Dropout's rate")
+        super().__post_init__()
+
+    @linen.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        # A rate written down as 0 costs nothing; a traced one is 0 only at run time.
+        if not train or _check.concrete(self.rate) == 0:
+            return x
+        return stochastic.dropout(self.make_rng("dropout"), x, self.rate)
+
+
+class MLP(linen.Module):
+    r"""A multilayer perceptron: affine map, normalization, activation, dropout, and again.
+
+    .. math:: h_{k+1} = \operatorname{dropout}(\phi(\operatorname{norm}(W_k h_k + b_k)))
+
+    The last layer is affine alone; inputs of more than two axes are flattened.
+
+    Args:
+      features: units of each layer, the outputs last.
+      activation: a function, or the name of one in `jax.nn`.
+      dropout: rate after each hidden layer, in [0, 1); may be traced.
+      input_dropout: rate on the inputs, in [0, 1); may be traced.
+      normalization: ``"batch"``, ``"layer"`` or None; batch statistics leave out padding.
+      kernel_init: initializer of the weights; default: He's uniform one.
+
+    Raises:
+      ValueError: a known rate lies outside [0, 1), or the activation or normalization has no such name.
+
+    >>> import jax, jax.numpy as jnp
+    >>> network = MLP((16, 3), dropout=0.5)
+    >>> variables = network.init(jax.random.key(0), jnp.ones((2, 8)))
+    >>> network.apply(variables, jnp.ones((2, 8))).shape
+    (2, 3)
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), chapter 6; He et al. (2015) for the weights.
+    """
+
+    features: Sequence[int]
+    activation: str | Callable[[Array], Array] = "relu"
+    dropout: Scalar = 0.0
+    input_dropout: Scalar = 0.0
+    normalization: str | None = None
+    kernel_init: Callable[..., Any] = jax.nn.initializers.he_uniform()
+
+    def __post_init__(self) -> None:
+        _check.rate(self.dropout, "MLP's dropout")
+        _check.rate(self.input_dropout, "MLP's input_dropout")
+        if self.normalization not in (None, "batch", "layer"):
+            raise ValueError(f"MLP's normalization is {self.normalization!r}, but must be 'batch', 'layer' or None")
+        if isinstance(self.activation, str) and not hasattr(jax.nn, self.activation):
+            raise ValueError(f"MLP's activation is {self.activation!r}, but jax.nn has no such function")
+        super().__post_init__()
+
+    @linen.compact
+    def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
+        activation = getattr(jax.nn, self.activation) if isinstance(self.activation, str) else self.activation
+        x = Dropout(self.input_dropout)(x.reshape(x.shape[0], -1), train)
+        *hidden, outputs = self.features
+        for units in hidden:
+            x = linen.Dense(units, kernel_init=self.kernel_init)(x)
+            if self.normalization == "batch":
+                rows = None if mask is None else mask[:, None]
+                x = linen.BatchNorm(use_running_average=not train)(x, mask=rows)
+            elif self.normalization == "layer":
+                x = linen.LayerNorm()(x)
+            x = Dropout(self.dropout)(activation(x), train)
+        return linen.Dense(outputs, kernel_init=self.kernel_init)(x)

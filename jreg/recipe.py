@@ -1,0 +1,157 @@
+"""A recipe: what a training is made of, as a function of its hyperparameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import optax
+
+from jreg import _check, metrics
+from jreg._types import Array
+from jreg.data import Preprocessor
+from jreg.objective import Penalty
+from jreg.space import Setting, Space
+
+Metric = Callable[[Array, Array, Array], Array]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recipe:
+    r"""What one training is made of; a function ``recipe(hp)`` returns it inside the compiled program.
+
+    The training minimizes, over mini-batches B,
+
+    .. math:: \frac1{|B|} \sum_{i \in B} \text{loss}(\text{model}(x_i), y_i) + \text{penalty}(\theta)
+
+    Args:
+      model: a Flax Linen module, or anything with pure init and apply (`jreg.models.as_model`).
+      loss: ``(outputs, targets) -> one loss for each example``, such as those in `jreg.losses`.
+      optimizer: an optax transform; `jreg.project` goes last in its chain.
+      penalty: what `jreg.on_params` makes, times its strengths; None: no penalty.
+      metrics: scores by name, ``(outputs, targets, weights) -> number``, the first one ranks the settings;
+        None: accuracy for classification, r2 for regression.
+      preprocess: of the examples, fitted on the training rows of the fold; None: as they are, in float32.
+      targets: preprocessing of the targets of a regression; loss and metrics are then in its units, and
+        `jreg.predict` takes it back.
+      batch_size: examples a step; None: what the study is told.
+
+    >>> import optax
+    >>> from jreg import losses, nn
+    >>> def recipe(hp):
+    ...     return Recipe(nn.MLP((16, 3)), losses.softmax_cross_entropy, optax.adam(hp["learning_rate"]))
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 5.10, a machine learning algorithm
+    as a data set, a cost, a model and an optimizer.
+    """
+
+    model: Any
+    loss: Callable[[Array, Array], Array]
+    optimizer: optax.GradientTransformation
+    penalty: Penalty | None = None
+    metrics: Mapping[str, Metric] | None = None
+    preprocess: Preprocessor | None = None
+    targets: Preprocessor | None = None
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.loss):
+            raise TypeError(f"the recipe's loss is {self.loss!r}, but must be a function of (outputs, targets)")
+        if not hasattr(self.optimizer, "update"):
+            raise TypeError(f"the recipe's optimizer is {self.optimizer!r}, but must be an optax transform")
+        if not isinstance(self.penalty, Penalty | None):
+            raise TypeError(
+                f"the recipe's penalty is {self.penalty!r}, but must come from jreg.on_params: "
+                'hp["l2"] * on_params(penalties.l2)'
+            )
+        if self.batch_size is not None:
+            _check.count(self.batch_size, "the recipe's batch_size")
+
+    def scores(self, task: str) -> Mapping[str, Metric]:
+        """The metrics by name, with the task's default filled in."""
+        return self.metrics or ({"accuracy": metrics.accuracy} if task == "classification" else {"r2": metrics.r2})
+
+
+class Hyperparameters(Mapping[str, Any]):
+    """What a recipe is called with: a mapping that knows which of its names have been read."""
+
+    def __init__(self, values: Mapping[str, Any]):
+        self._values = dict(values)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._values:
+            names = ", ".join(self._values) or "nothing"
+            raise KeyError(f"the recipe reads hyperparameter {name!r}, which is not in the space: it has {names}")
+        self.read.add(name)
+        return self._values[name]
+
+    def __contains__(self, name: object) -> bool:
+        # Mapping would look the name up, which here is reading it.
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def build(recipe: Callable[[Any], Recipe], values: Mapping[str, Any]) -> Recipe:
+    """Calls the recipe.
+
+    Raises:
+      KeyError: it reads a hyperparameter that is not in `values`.
+      TypeError: `recipe` is no function, or doesn't return a `Recipe`.
+    """
+    return _build(recipe, Hyperparameters(values))
+
+
+def _build(recipe: Callable[[Any], Recipe], hp: Hyperparameters) -> Recipe:
+    if not callable(recipe):
+        raise TypeError(f"the recipe is a {type(recipe).__name__}, but must be a function of the hyperparameters")
+    made = recipe(hp)
+    if not isinstance(made, Recipe):
+        raise TypeError(f"the recipe returns a {type(made).__name__}, but must return a jreg.Recipe")
+    return made
+
+
+def check(recipe: Callable[[Any], Recipe], space: Space) -> None:
+    """Calls the recipe with plain numbers, each axis at its smallest and largest value, before anything is traced.
+
+    Raises:
+      KeyError: it reads a hyperparameter that is not in the space.
+      ValueError: a value is not allowed where the recipe puts it, or the recipe never reads a hyperparameter.
+    """
+    read: set[str] = set()
+    for setting in _extremes(space):
+        hp = Hyperparameters(setting)
+        try:
+            _build(recipe, hp)
+        except ValueError as error:
+            raise ValueError(f"{error} (in the setting {describe(setting)})") from error
+        read |= hp.read
+    unread = [name for name in space.axes if name not in read]
+    if unread:
+        raise ValueError(f"the recipe never reads hyperparameter {unread[0]!r}: use hp[{unread[0]!r}] or leave it out")
+
+
+def _extremes(space: Space) -> list[Setting]:
+    first = space.settings[0]
+    settings = [first]
+    for name, values in space.axes.items():
+        tried = {min(values), max(values)} if name in space.traced else set(values)
+        settings += [{**first, name: value} for value in tried if value != first[name]]
+    return settings
+
+
+def describe(setting: Mapping[str, Any]) -> str:
+    """A setting in a line of text.
+
+    >>> describe({"l2": 1e-4, "activation": "relu"})
+    'l2=0.0001 activation=relu'
+    """
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in setting.items()
+    )

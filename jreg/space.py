@@ -1,0 +1,121 @@
+"""Spaces of hyperparameter settings, and what of a setting is traced and what is static."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Setting = dict[str, Any]
+
+
+class Space(NamedTuple):
+    """Settings to try.
+
+    Attributes:
+      axes: each hyperparameter's values, in the order given: from the weakest to the strongest
+        regularization, which is how the one-standard-error rule reads them.
+      settings: the hyperparameters of each setting.
+      traced: the names whose values are numbers inside the compiled program; the others are static.
+    """
+
+    axes: dict[str, tuple[Any, ...]]
+    settings: tuple[Setting, ...]
+    traced: tuple[str, ...]
+
+    def as_static(self, *names: str) -> Space:
+        """The same settings with these hyperparameters static: one program for each of their values.
+
+        >>> grid(warmup=[0.1, 0.2]).as_static("warmup").traced
+        ()
+        """
+        unknown = [name for name in names if name not in self.axes]
+        if unknown:
+            raise KeyError(f"the space has no hyperparameter {unknown[0]!r}: it has {', '.join(self.axes)}")
+        return self._replace(traced=tuple(name for name in self.traced if name not in names))
+
+    def groups(self) -> dict[tuple[tuple[str, Any], ...], list[int]]:
+        """The settings' numbers by their static part: one compiled program for each."""
+        found: dict[tuple[tuple[str, Any], ...], list[int]] = {}
+        for number, setting in enumerate(self.settings):
+            static = tuple((name, value) for name, value in setting.items() if name not in self.traced)
+            found.setdefault(static, []).append(number)
+        return found
+
+
+def grid(**axes: Any) -> Space:
+    """Every combination of the values of each hyperparameter.
+
+    An axis with a floating number among its numbers is traced: all its values train in one program. Any other
+    axis (whole numbers, names, tuples) is static, for what changes shapes or code: the study compiles one
+    program for each of its values. List an axis from the weakest to the strongest regularization.
+
+    Args:
+      axes: a sequence of values for each name, or one value.
+
+    Returns:
+      A `Space`; the last axis varies fastest.
+
+    Raises:
+      ValueError: there is no axis, an axis is empty, or a value is NaN.
+      TypeError: a value of a static axis is not hashable.
+
+    >>> space = grid(l2=[1e-4, 1e-2], width=[64, 128])
+    >>> len(space.settings), space.traced
+    (4, ('l2',))
+
+    Source: scikit-learn's ``ParameterGrid``.
+    """
+    if not axes:
+        raise ValueError("the space is empty: give at least one hyperparameter with its values, grid(l2=[1e-4, 1e-3])")
+    values = {name: _axis(name, axis) for name, axis in axes.items()}
+    settings = tuple(dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values()))
+    return Space(values, settings, tuple(name for name, axis in values.items() if isinstance(axis[0], float)))
+
+
+def as_space(space: Space | Iterable[Mapping[str, Any]]) -> Space:
+    """A `Space` from one, or from settings listed one by one.
+
+    Raises:
+      ValueError: there are no settings, or they don't have the same names.
+      TypeError: `space` is neither.
+    """
+    if isinstance(space, Space):
+        return space
+    if isinstance(space, Mapping) or not isinstance(space, Iterable):
+        raise TypeError(f"the space is a {type(space).__name__}, but must come from jreg.grid or be a list of settings")
+    settings = [dict(setting) for setting in space]
+    if not settings or not settings[0]:
+        raise ValueError("the space is empty: give at least one setting with one hyperparameter")
+    for setting in settings:
+        if set(setting) != set(settings[0]):
+            raise ValueError(f"the setting {setting} has other hyperparameters than the first, {settings[0]}")
+    columns = {name: _axis(name, [setting[name] for setting in settings]) for name in settings[0]}
+    rows = tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    axes = {name: tuple(dict.fromkeys(column)) for name, column in columns.items()}
+    return Space(axes, rows, tuple(name for name, axis in columns.items() if isinstance(axis[0], float)))
+
+
+def _axis(name: str, axis: Any) -> tuple[Any, ...]:
+    if isinstance(axis, str) or not isinstance(axis, Iterable):
+        axis = (axis,)
+    values = tuple(value.item() if isinstance(value, np.generic) else value for value in axis)
+    if not values:
+        raise ValueError(f"the space is empty: hyperparameter {name!r} has no values")
+    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in values]
+    if all(numbers) and any(isinstance(value, float) for value in values):
+        values = tuple(float(value) for value in values)
+        if any(math.isnan(value) for value in values):
+            raise ValueError(f"hyperparameter {name!r} has the value NaN")
+        return values
+    for value in values:
+        if isinstance(value, float):
+            raise TypeError(f"hyperparameter {name!r} mixes numbers with other values: {values}")
+        try:
+            hash(value)
+        except TypeError:
+            raise TypeError(f"hyperparameter {name!r} has the value {value!r}, which is not hashable") from None
+    return values

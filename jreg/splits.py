@@ -1,0 +1,110 @@
+"""Folds as index arrays, so that the data sits on the device once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jreg import _check
+from jreg.data import Dataset
+
+
+class Folds(NamedTuple):
+    """Row numbers of each fold, padded with row 0 to one length and counted.
+
+    Attributes:
+      train: ``(folds, n)`` int32 rows to train on.
+      train_count: ``(folds,)`` int32, how many of them are meant.
+      validation: ``(folds, m)`` int32 rows to validate on; m is 0 where there are none.
+      validation_count: ``(folds,)`` int32.
+    """
+
+    train: Any
+    train_count: Any
+    validation: Any
+    validation_count: Any
+
+
+def pack(pairs: Iterable[tuple[Any, Any]]) -> Folds:
+    """Stacks (training rows, validation rows) pairs of unequal lengths.
+
+    >>> pack([([0, 1, 2], [3]), ([2, 3], [0, 1])]).train.tolist()
+    [[0, 1, 2], [2, 3, 0]]
+    """
+
+    def stack(parts: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.zeros((len(parts), max(len(part) for part in parts)), np.int32)
+        for row, part in zip(rows, parts, strict=True):
+            row[: len(part)] = part
+        return rows, np.array([len(part) for part in parts], np.int32)
+
+    train, validation = zip(*pairs, strict=True)
+    return Folds(*stack(list(train)), *stack(list(validation)))
+
+
+def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Partitions the rows into `folds` validation sets of equal size, shuffled; classes keep their shares.
+
+    Args:
+      data: classification data are stratified, regression data only shuffled.
+      folds: at least 2.
+      seed: of the shuffle.
+
+    Returns:
+      One (training rows, validation rows) pair a fold.
+
+    Raises:
+      ValueError: there are fewer rows than folds, or fewer examples of a class.
+      TypeError: `folds` is no whole number.
+
+    >>> data = Dataset(x=[[0.0]] * 6, y=[0, 1] * 3)
+    >>> [len(validation) for _, validation in k_fold(data, 3)]
+    [2, 2, 2]
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithm 5.1; scikit-learn's splitters.
+    """
+    folds = _check.count(folds, "the number of folds", least=2)
+    if len(data.y) < folds:
+        raise ValueError(f"{data.name} has {len(data.y)} rows, fewer than the {folds} folds asked for")
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    if data.task == "regression":
+        return list(KFold(folds, shuffle=True, random_state=seed).split(data.x))
+    counts = np.bincount(data.y)
+    rare = [int(label) for label in np.flatnonzero((counts > 0) & (counts < folds))]
+    if rare:
+        raise ValueError(
+            f"{data.name}'s class {rare[0]} has {counts[rare[0]]} examples, fewer than the {folds} folds asked for"
+        )
+    # The splitter wants as many rows as labels but never reads them.
+    return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(data.y, data.y))
+
+
+def as_folds(cv: Any, data: Dataset) -> Folds:
+    """Folds from a number, a scikit-learn splitter, or (training rows, validation rows) pairs.
+
+    Raises:
+      ValueError: a row doesn't exist, or is in both parts of a fold, or a part is empty.
+      TypeError: `cv` is none of the three.
+    """
+    if isinstance(cv, int | np.integer):
+        pairs = k_fold(data, int(cv))
+    elif hasattr(cv, "split"):
+        pairs = list(cv.split(data.y, data.y))
+    elif isinstance(cv, Iterable):
+        pairs = [(np.asarray(train, np.int32), np.asarray(validation, np.int32)) for train, validation in cv]
+    else:
+        raise TypeError(f"cv is {cv!r}, but must be a number of folds, a scikit-learn splitter, or pairs of rows")
+    if not pairs:
+        raise ValueError("cv has no folds, but needs at least one pair of training and validation rows")
+    for number, (train, validation) in enumerate(pairs):
+        rows = np.concatenate([train, validation])
+        if len(train) == 0 or len(validation) == 0:
+            raise ValueError(f"fold {number} has {len(train)} training and {len(validation)} validation rows")
+        if rows.min() < 0 or rows.max() >= len(data.y):
+            raise ValueError(f"fold {number} names a row outside 0 to {len(data.y) - 1}")
+        if np.intersect1d(train, validation).size:
+            raise ValueError(f"fold {number} trains and validates on the same row")
+    return pack(pairs)

@@ -1,0 +1,62 @@
+"""Noise on activations: plain functions ``(key, x, rate) -> x`` whose rate may be traced.
+
+Their Flax layers are in `jreg.nn`; a layer applies them in training and returns its input at evaluation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.extend.random import threefry_2x32
+
+from jreg import _check
+from jreg._types import Array, Key, Scalar
+
+_LEVELS = 2**16
+
+
+def _uniform16(key: Key, shape: tuple[int, ...]) -> Array:
+    """Independent uniform integers below 2**16, two out of every random word."""
+    size = math.prod(shape)
+    words = -(-size // 2)
+    if "fry" in str(jax.random.key_impl(key)):
+        # jax.random.bits spends a whole threefry block, two words, on each number since it became
+        # partitionable; on CPU that is most of what dropout costs (docs/performance.md).
+        word = threefry_2x32(jax.random.key_data(key), jnp.arange(words, dtype=jnp.uint32))
+    else:
+        word = jax.random.bits(key, (words,), jnp.uint32)
+    return jnp.concatenate([word & 0xFFFF, word >> 16])[:size].reshape(shape)
+
+
+def dropout(key: Key, x: Array, rate: Scalar) -> Array:
+    r"""Sets each element to zero with probability `rate` and divides the others by the keep probability.
+
+    .. math:: y_i = \frac{m_i}{q} x_i, \qquad m_i \sim \operatorname{Bernoulli}(q), \quad q = 1 - \text{rate}
+
+    This is inverted dropout: the expectation of y is x, so evaluation uses x as it is. The keep probability
+    is realized as a multiple of 2^-16 and the division is by the realized one, so the expectation is exact.
+
+    Args:
+      key: a JAX random key (`jax.random.key`).
+      x: activations of any shape and floating dtype.
+      rate: probability of zero, in [0, 1); may be traced; at 0 the result is x, bit for bit.
+
+    Returns:
+      An array of x's shape and dtype.
+
+    Raises:
+      ValueError: a known `rate` lies outside [0, 1).
+
+    >>> import jax, jax.numpy as jnp
+    >>> y = dropout(jax.random.key(0), jnp.ones(1000), rate=0.5)
+    >>> sorted({float(value) for value in y})
+    [0.0, 2.0]
+
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout, JMLR 15 (2014), section 10.
+    """
+    _check.rate(rate, "dropout's rate")
+    keep = jnp.clip(jnp.round((1 - jnp.asarray(rate, jnp.float32)) * _LEVELS), 1, _LEVELS)
+    kept = _uniform16(key, jnp.shape(x)) < keep.astype(jnp.uint32)
+    return jnp.where(kept, x * (_LEVELS / keep).astype(x.dtype), 0)

@@ -1,0 +1,7 @@
+"""Studies: cross-validation of many settings in one compiled program, and the final training."""
+
+from jreg.study.cross_validation import cross_validate
+from jreg.study.refit import Refit, refit
+from jreg.study.result import SettingResult, Study
+
+__all__ = ["Refit", "SettingResult", "Study", "cross_validate", "refit"]

@@ -1,0 +1,246 @@
+"""What a study found: scores by setting, fold and seed, and their summaries."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jreg import plots, statistics, store, tables, training
+from jreg.data import Dataset
+from jreg.devices import Layout
+from jreg.recipe import Recipe, describe
+from jreg.space import Setting, Space
+from jreg.splits import Folds
+from jreg.stopping import EarlyStopping, higher_is_better
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingResult:
+    """What a study found out about one setting.
+
+    Attributes:
+      number: its place in the space.
+      hyperparameters: by name.
+      mean, standard_error: of the score, over folds and seeds.
+      scores: ``(folds, seeds)``; NaN for a training that diverged.
+      epochs: ``(folds, seeds)``, how many were run.
+      best_epochs: ``(folds, seeds)``, which one counts, from 0.
+    """
+
+    number: int
+    hyperparameters: Setting
+    mean: float
+    standard_error: float
+    scores: np.ndarray
+    epochs: np.ndarray
+    best_epochs: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Study:
+    """A finished cross-validation; see `cross_validate`.
+
+    Attributes:
+      recipe, data, space, folds, seeds, epochs, batch_size, stopping: what it was asked.
+      score: the column of the history that ranks the settings.
+      columns: the history's columns.
+      scores: ``(settings, folds, seeds)``: the score of each training, at its best epoch under early stopping,
+        else at its last; NaN where it diverged.
+      history: ``(settings, folds, seeds, epochs, columns)`` float32, NaN where not run.
+      epochs_run, best_epochs, status: ``(settings, folds, seeds)`` integers; status as in `training.STATUS`,
+        0 for a training that had not ended when the study was interrupted.
+      compile_seconds, run_seconds: tracing and compiling, and everything else.
+      occupancy: the share of the executed member-epochs that trained something.
+      layout: the devices and slots it ran on.
+    """
+
+    recipe: Callable[[Any], Recipe]
+    data: Dataset
+    space: Space
+    folds: Folds
+    seeds: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    stopping: EarlyStopping | None
+    score: str
+    columns: tuple[str, ...]
+    history: np.ndarray
+    epochs_run: np.ndarray
+    best_epochs: np.ndarray
+    status: np.ndarray
+    compile_seconds: float
+    run_seconds: float
+    occupancy: float
+    layout: Layout
+
+    @functools.cached_property
+    def scores(self) -> np.ndarray:
+        values = self.history[..., self.columns.index(self.score)].astype(np.float64)
+        at = np.maximum(self.best_epochs, 0)[..., None]
+        found = np.take_along_axis(values, at, axis=-1)[..., 0]
+        return np.where((self.status == training.COMPLETED) | (self.status == training.STOPPED), found, np.nan)
+
+    @property
+    def maximize(self) -> bool:
+        """Whether higher scores are better."""
+        return higher_is_better(self.score)
+
+    @functools.cached_property
+    def results(self) -> tuple[SettingResult, ...]:
+        """One `SettingResult` a setting, in the space's order."""
+        means, errors = statistics.mean_and_standard_error(self.scores)
+        return tuple(
+            SettingResult(
+                number,
+                setting,
+                float(means[number]),
+                float(errors[number]),
+                self.scores[number],
+                self.epochs_run[number],
+                self.best_epochs[number],
+            )
+            for number, setting in enumerate(self.space.settings)
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether some setting has all its scores, so that there is a best."""
+        return bool(np.isfinite(self._means()).any())
+
+    @property
+    def best(self) -> SettingResult:
+        """The setting with the best mean score; ValueError when all diverged."""
+        return self.results[statistics.best_of(self._means(), self.maximize)]
+
+    @property
+    def one_standard_error(self) -> SettingResult:
+        """The most regularized setting within one standard error of the best, see `statistics.one_standard_error`."""
+        errors = np.array([result.standard_error for result in self.results])
+        strengths = [statistics.regularization(self.space.axes, setting) for setting in self.space.settings]
+        chosen = statistics.one_standard_error(self._means(), errors, np.array(strengths), self.maximize)
+        return self.results[chosen]
+
+    @property
+    def ranking(self) -> list[SettingResult]:
+        """The settings from the best mean score to the worst, those with a training that diverged last."""
+        sign = -1 if self.maximize else 1
+        return sorted(self.results, key=lambda r: (not np.isfinite(r.mean), sign * np.nan_to_num(r.mean)))
+
+    def table(self, most: int | None = None) -> str:
+        """The ranking as text, a line a setting; `most` shortens it."""
+        return tables.settings_table(self.rows()[:most], self.score)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The ranking as dicts: hyperparameters, mean, standard_error, epochs and note."""
+        notes = {}
+        if self.finished:
+            best, simple = self.best.number, self.one_standard_error.number
+            notes = {best: "best", simple: "1-SE rule"} if best != simple else {best: "best, 1-SE rule"}
+        return [
+            {
+                **result.hyperparameters,
+                "mean": result.mean,
+                "standard_error": result.standard_error,
+                "epochs": float(result.epochs.mean()),
+                "note": notes.get(result.number, "" if np.isfinite(result.mean) else "not finished"),
+            }
+            for result in self.ranking
+        ]
+
+    def plot(self) -> Any:
+        """A matplotlib figure of the score against the strengths, with error bars."""
+        best, simple = self.best.number, self.one_standard_error.number
+        means, errors = self._means(), np.array([result.standard_error for result in self.results])
+        return plots.scores(self.space, means, errors, self.score, best, simple, self.data.name)
+
+    def plot_curves(self) -> Any:
+        """A matplotlib figure of the learning curves of the best and the worst setting."""
+        finite = [result for result in self.ranking if np.isfinite(result.mean)]
+        chosen = {"best": finite[0], "worst": finite[-1]}
+        loss, score = ("train_loss", "val_loss"), ("train_" + self.score[4:], self.score)
+        panels = [loss] if score == loss else [loss, score]
+        curves = {
+            f"{label}: {describe(result.hyperparameters)}": {
+                column: self.history[result.number, ..., self.columns.index(column)].reshape(-1, self.epochs)
+                for pair in panels
+                for column in pair
+            }
+            for label, result in chosen.items()
+        }
+        return plots.curves(curves, panels, self.data.name)
+
+    def to_pandas(self) -> Any:
+        """One row a training as a pandas DataFrame (pandas is not a dependency of jreg)."""
+        import pandas
+
+        return pandas.DataFrame(self.trainings())
+
+    def trainings(self) -> list[dict[str, Any]]:
+        """One dict a training: hyperparameters, fold, seed, score, epochs, best_epoch and status."""
+        places = np.ndindex(self.status.shape)
+        return [
+            {
+                **self.space.settings[setting],
+                "fold": fold,
+                "seed": self.seeds[seed],
+                "score": float(self.scores[setting, fold, seed]),
+                "epochs": int(self.epochs_run[setting, fold, seed]),
+                "best_epoch": int(self.best_epochs[setting, fold, seed]),
+                "status": training.STATUS[self.status[setting, fold, seed]],
+            }
+            for setting, fold, seed in places
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings as a dict of plain values, NaN as None."""
+        found = {
+            "data": self.data.name,
+            "score": self.score,
+            "trainings": int(self.status.size),
+            "compile_seconds": self.compile_seconds,
+            "run_seconds": self.run_seconds,
+            "occupancy": self.occupancy,
+            "devices": len(self.layout.devices),
+            "settings": [
+                {
+                    "hyperparameters": result.hyperparameters,
+                    "scores": result.scores.tolist(),
+                    "mean": result.mean,
+                    "standard_error": result.standard_error,
+                    "epochs": result.epochs.tolist(),
+                }
+                for result in self.results
+            ],
+        }
+        if self.finished:
+            found |= {
+                "best": self.best.hyperparameters,
+                "best_mean": self.best.mean,
+                "best_standard_error": self.best.standard_error,
+                "one_standard_error": self.one_standard_error.hyperparameters,
+            }
+        return store.plain(found)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes results.json, settings.csv, trainings.csv and curves.csv into `folder`."""
+        return store.write(folder, self.to_json(), self.rows(), self.trainings(), self._curve_rows())
+
+    def _curve_rows(self) -> Iterable[dict[str, Any]]:
+        for setting, fold, seed in np.ndindex(self.status.shape):
+            for epoch in range(self.epochs_run[setting, fold, seed]):
+                values = self.history[setting, fold, seed, epoch]
+                yield {
+                    "setting": setting,
+                    "fold": fold,
+                    "seed": self.seeds[seed],
+                    "epoch": epoch,
+                    **dict(zip(self.columns, map(float, values), strict=True)),
+                }
+
+    def _means(self) -> np.ndarray:
+        return np.array([result.mean for result in self.results])

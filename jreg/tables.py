@@ -1,0 +1,50 @@
+"""Tables of text."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
+    """Settings as a table, a line each, in the order given.
+
+    Args:
+      rows: hyperparameters, then mean, standard_error, epochs and note.
+      score: what the mean is of.
+
+    >>> print(settings_table([{"l2": 0.1, "mean": 0.9, "standard_error": 0.01, "epochs": 5.0, "note": ""}], "score"))
+     l2    mean score   standard error   epochs
+    ────────────────────────────────────────────
+     0.1       0.9000           0.0100      5.0
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    names = [name for name in (rows[0] if rows else ()) if name not in ("mean", "standard_error", "epochs", "note")]
+    for name in names:
+        table.add_column(name)
+    for name in (f"mean {score}", "standard error", "epochs"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for row in rows:
+        numbers = (f"{row['mean']:.4f}", f"{row['standard_error']:.4f}", f"{row['epochs']:.1f}")
+        table.add_row(*(text(row[name]) for name in names), *numbers, row["note"])
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def text(value: Any) -> str:
+    """A hyperparameter's value in a table.
+
+    >>> text(0.00031622776601683794), text("relu")
+    ('0.0003162', 'relu')
+    """
+    if isinstance(value, float):
+        return f"{value:.4g}" if math.isfinite(value) else str(value)
+    return str(value)

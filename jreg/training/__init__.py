@@ -1,0 +1,36 @@
+"""One training run: pure functions for its start, an epoch and its evaluation, and `fit` that runs them all."""
+
+from jreg.training.fit import Fit, evaluate, fit, named_tracers, predict
+from jreg.training.plan import Plan, make_plan
+from jreg.training.step import (
+    COMPLETED,
+    DIVERGED,
+    RUNNING,
+    STATUS,
+    STOPPED,
+    Rows,
+    TrainState,
+    epoch,
+    member_key,
+    start,
+)
+
+__all__ = [
+    "COMPLETED",
+    "DIVERGED",
+    "RUNNING",
+    "STATUS",
+    "STOPPED",
+    "Fit",
+    "Plan",
+    "Rows",
+    "TrainState",
+    "epoch",
+    "evaluate",
+    "fit",
+    "make_plan",
+    "member_key",
+    "named_tracers",
+    "predict",
+    "start",
+]

@@ -1,0 +1,210 @@
+"""One training run from start to end, and what to do with the network it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jreg._types import Array, Key, PyTree
+from jreg.data import Dataset
+from jreg.recipe import Recipe, build
+from jreg.splits import Folds, pack
+from jreg.stopping import EarlyStopping, StoppingState
+from jreg.training.evaluation import measure, outputs_of, targets_of
+from jreg.training.plan import Plan, make_plan
+from jreg.training.step import RUNNING, Rows, epoch, start
+
+_TRACER_ERRORS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+class Fit(NamedTuple):
+    """A finished training.
+
+    Attributes:
+      params: the parameters; with early stopping those of the best epoch.
+      model_state: running averages that belong to them.
+      statistics: of the preprocessing.
+      history: one ``(epochs,)`` array a column, NaN where not run; train columns are means over the epoch
+        while it trained (with dropout), val columns are evaluated after it.
+      epochs: how many were run.
+      best_epoch: which epoch the parameters are from, counted from 0.
+      status: index into `jreg.training.STATUS`.
+    """
+
+    params: PyTree
+    model_state: PyTree
+    statistics: PyTree
+    history: dict[str, Array]
+    epochs: Array
+    best_epoch: Array
+    status: Array
+
+
+@functools.partial(jax.jit, static_argnames="plan")
+def _fit(plan: Plan, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds) -> Fit:
+    state = jax.lax.while_loop(
+        lambda state: state.status == RUNNING,
+        lambda state: epoch(plan, state, key, hp, rows, fold),
+        start(plan, key, hp, rows, fold),
+    )
+    params, model_state, best = state.params, state.model_state, state.epoch - 1
+    if isinstance(state.stopping, StoppingState):
+        (params, model_state), best = state.stopping.best_params, state.stopping.best_epoch
+    columns = plan.columns(plan.build(hp), fold.validation.shape[-1] > 0)
+    history = {name: state.history[:, column] for column, name in enumerate(columns)}
+    return Fit(params, model_state, state.statistics, history, state.epoch, best, state.status)
+
+
+def fit(
+    key: Key,
+    recipe: Callable[[Any], Recipe],
+    data: Dataset,
+    hp: Mapping[str, Any] | None = None,
+    *,
+    epochs: int,
+    batch_size: int = 64,
+    stopping: EarlyStopping | None = None,
+    train: Any = None,
+    validation: Any = None,
+    static: Iterable[str] = (),
+) -> Fit:
+    """Trains one network: the same pure function that a study maps over its members.
+
+    It can itself be jitted and vmapped over `key` and over the floating values of `hp`.
+
+    Args:
+      key: a JAX random key; `member_key(seed, fold)` gives that of a study's training.
+      recipe: a function of the hyperparameters that returns a `Recipe`.
+      data: the data set; its test set is not touched.
+      hp: the hyperparameters; floating ones are traced, others static.
+      epochs: passes over the training rows at most.
+      batch_size: examples a step, unless the recipe says otherwise; the last step of an epoch takes the rest.
+      stopping: early stopping on the validation rows.
+      train: numbers of the rows to train on; None: all, or all but `validation`.
+      validation: numbers of the rows to validate on; None: none.
+      static: names of floating hyperparameters that Python needs to know, and so are not traced.
+
+    Returns:
+      A `Fit`.
+
+    Raises:
+      KeyError: the recipe reads a hyperparameter that is not in `hp`.
+      ValueError: a number is out of range, or `stopping` monitors what is not measured.
+
+    >>> import jax, optax
+    >>> from jreg import Recipe, load_dataset, losses, nn
+    >>> recipe = lambda hp: Recipe(nn.MLP((3,)), losses.softmax_cross_entropy, optax.adam(hp["learning_rate"]))
+    >>> fitted = fit(jax.random.key(0), recipe, load_dataset("wine"), {"learning_rate": 0.1}, epochs=2)
+    >>> int(fitted.epochs), sorted(fitted.history)
+    (2, ['penalty', 'train_accuracy', 'train_loss'])
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithms 8.1 and 7.1.
+    """
+    setting = dict(hp or {})
+    numbers = [name for name, value in setting.items() if isinstance(value, float | np.floating | jax.Array)]
+    traced = {name: jnp.asarray(setting[name], jnp.float32) for name in numbers if name not in set(static)}
+    fixed = tuple((name, value) for name, value in setting.items() if name not in traced)
+    chosen = np.asarray([] if validation is None else validation, np.int32)
+    rows = np.setdiff1d(np.arange(len(data.y)), chosen) if train is None else np.asarray(train, np.int32)
+    folds = pack([(rows, chosen)])
+    plan, _ = make_plan(recipe, setting, fixed, data, folds, epochs, batch_size, stopping)
+    with named_tracers(plan, traced, data, folds):
+        return _fit(plan, key, traced, Rows(data.x, data.y), _first(folds))
+
+
+def _first(folds: Folds) -> Folds:
+    return Folds(*(leaf[0] for leaf in folds))
+
+
+@contextlib.contextmanager
+def named_tracers(plan: Plan, hp: Mapping[str, Any], data: Dataset, folds: Folds) -> Iterator[None]:
+    """Turns JAX's error about a traced value in Python control flow into one that names the hyperparameter."""
+    try:
+        yield
+    except _TRACER_ERRORS as error:
+        names = [name for name in hp if _refuses_tracer(plan, hp, name, data, _first(folds))]
+        if not names:
+            raise
+        raise TypeError(
+            f"the recipe puts hyperparameter {names[0]!r} where Python needs a plain number, but a study trains all "
+            "its values in one program: use a layer of jreg.nn instead of Flax's Dropout, or one of optax's "
+            f"schedules that takes traced numbers, or compile one program for each value: space.as_static({names[0]!r})"
+        ) from error
+
+
+def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], name: str, data: Dataset, fold: Folds) -> bool:
+    def once(value: Array) -> Any:
+        values = {**{other: float(number) for other, number in hp.items()}, name: value}
+        key, rows = jax.random.key(0), Rows(data.x, data.y)
+        return epoch(plan, start(plan, key, values, rows, fold), key, values, rows, fold)
+
+    try:
+        jax.eval_shape(once, jax.ShapeDtypeStruct((), np.float32))
+    except _TRACER_ERRORS:
+        return True
+    return False
+
+
+def predict(recipe: Callable[[Any], Recipe], fitted: Fit, x: Any, hp: Mapping[str, Any] | None = None) -> Array:
+    """A trained network's outputs: logits for classification, numbers in the targets' units for regression.
+
+    Args:
+      recipe, hp: those it was trained with.
+      fitted: what `fit` returned.
+      x: ``(n, ...)`` examples, before preprocessing.
+
+    Returns:
+      ``(n, outputs)``.
+
+    >>> import jax, optax
+    >>> from jreg import Recipe, load_dataset, losses, nn
+    >>> recipe = lambda hp: Recipe(nn.MLP((3,)), losses.softmax_cross_entropy, optax.sgd(0.1))
+    >>> wine = load_dataset("wine")
+    >>> predict(recipe, fit(jax.random.key(0), recipe, wine, epochs=1), wine.x_test).shape
+    (36, 3)
+    """
+    made = build(recipe, hp or {})
+    outputs = outputs_of(made, fitted.params, fitted.model_state, fitted.statistics, jnp.asarray(x), jnp.arange(len(x)))
+    if made.targets is not None and made.targets.invert is not None:
+        return made.targets.invert(fitted.statistics[1], outputs)
+    return outputs
+
+
+def evaluate(
+    recipe: Callable[[Any], Recipe], fitted: Fit, x: Any, y: Any, hp: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """A trained network's loss and metrics on examples.
+
+    Args:
+      recipe, hp: those it was trained with.
+      fitted: what `fit` returned.
+      x: ``(n, ...)`` examples, before preprocessing.
+      y: ``(n,)`` targets.
+
+    Returns:
+      ``{"loss": ..., "accuracy": ...}`` or with the recipe's metrics.
+
+    >>> import jax, optax
+    >>> from jreg import Recipe, load_dataset, losses, nn
+    >>> recipe = lambda hp: Recipe(nn.MLP((3,)), losses.softmax_cross_entropy, optax.sgd(0.1))
+    >>> wine = load_dataset("wine")
+    >>> sorted(evaluate(recipe, fit(jax.random.key(0), recipe, wine, epochs=1), wine.x_test, wine.y_test))
+    ['accuracy', 'loss']
+    """
+    made = build(recipe, hp or {})
+    y = jnp.asarray(y)
+    task = "classification" if jnp.issubdtype(y.dtype, jnp.integer) else "regression"
+    outputs = outputs_of(made, fitted.params, fitted.model_state, fitted.statistics, jnp.asarray(x), jnp.arange(len(x)))
+    targets = targets_of(made, fitted.statistics, y)
+    found = measure(made, task, outputs, targets, jnp.ones(len(y), jnp.float32), "")
+    return {name: float(value) for name, value in found.items()}

@@ -1,0 +1,162 @@
+"""A training as pure functions of its state: the start, and one epoch with its evaluation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jreg._types import Array, Key, PyTree
+from jreg.models import as_model
+from jreg.objective import Forward, Penalty
+from jreg.recipe import Recipe
+from jreg.splits import Folds
+from jreg.stopping import StoppingState
+from jreg.training.evaluation import examples, fit_preprocessing, measure, outputs_of, targets_of
+from jreg.training.plan import Plan
+
+RUNNING, COMPLETED, STOPPED, DIVERGED = range(4)
+STATUS = ("running", "completed", "stopped", "diverged")
+# What a key is for; two purposes never share a stream.
+_INIT, _SHUFFLE, _NOISE = range(3)
+
+
+class Rows(NamedTuple):
+    """All examples and targets, on the device once however many members train."""
+
+    x: Array
+    y: Array
+
+
+class TrainState(NamedTuple):
+    """What the next epoch needs.
+
+    Attributes:
+      params: the network's parameters.
+      model_state: its running averages; {} for most networks.
+      opt_state: the optimizer's state.
+      statistics: what preprocessing learned from the training rows.
+      stopping: the early-stopping state with the best (params, model_state), or ().
+      epoch: how many have been run, int32.
+      status: `RUNNING`, `COMPLETED`, `STOPPED` or `DIVERGED`, int32.
+      history: ``(epochs, columns)`` float32, NaN where not run.
+    """
+
+    params: PyTree
+    model_state: PyTree
+    opt_state: PyTree
+    statistics: PyTree
+    stopping: StoppingState | tuple[()]
+    epoch: Array
+    status: Array
+    history: Array
+
+
+def member_key(seed: Array | int, fold: Array | int) -> Key:
+    """The key of one training of a study; settings share it, so that their comparison is paired."""
+    return jax.random.fold_in(jax.random.key(seed), fold)
+
+
+def start(plan: Plan, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds) -> TrainState:
+    """The state before the first epoch; `fold` is one fold, without the leading axis."""
+    recipe = plan.build(hp)
+    statistics = fit_preprocessing(recipe, rows.x, rows.y, fold)
+    sample = examples(recipe, statistics, rows.x[:1])
+    params, model_state = as_model(recipe.model).init(jax.random.fold_in(key, _INIT), sample)
+    kept = (params, model_state)
+    columns = plan.columns(recipe, fold.validation.shape[-1] > 0)
+    return TrainState(
+        params=params,
+        model_state=model_state,
+        opt_state=recipe.optimizer.init(params),
+        statistics=statistics,
+        stopping=plan.stopping.init(kept) if plan.stopping else (),
+        epoch=jnp.zeros((), jnp.int32),
+        status=jnp.full((), RUNNING, jnp.int32),
+        history=jnp.full((plan.epochs, len(columns)), jnp.nan, jnp.float32),
+    )
+
+
+def epoch(plan: Plan, state: TrainState, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds) -> TrainState:
+    """One pass over the training rows in random order, then the evaluation on the validation rows."""
+    recipe = plan.build(hp)
+    measured, params, model_state, opt_state = _train(plan, recipe, state, key, rows, fold)
+    if fold.validation.shape[-1] > 0:
+        outputs = outputs_of(recipe, params, model_state, state.statistics, rows.x, fold.validation)
+        weights = (jnp.arange(fold.validation.shape[-1]) < fold.validation_count).astype(jnp.float32)
+        targets = targets_of(recipe, state.statistics, rows.y[fold.validation])
+        measured |= measure(recipe, plan.task, outputs, targets, weights, "val_")
+    columns = plan.columns(recipe, fold.validation.shape[-1] > 0)
+    stopping = state.stopping
+    finished = jnp.where(state.epoch + 1 >= plan.epochs, COMPLETED, RUNNING)
+    if plan.stopping and isinstance(stopping, StoppingState):
+        value = measured[plan.stopping.monitor]
+        stopping = plan.stopping.update(stopping, value, state.epoch, (params, model_state))
+        finished = jnp.where(stopping.stopped, STOPPED, finished)
+    finite = jnp.isfinite(measured["train_loss"]) & jnp.isfinite(measured.get("val_loss", jnp.zeros(())))
+    return TrainState(
+        params=params,
+        model_state=model_state,
+        opt_state=opt_state,
+        statistics=state.statistics,
+        stopping=stopping,
+        epoch=state.epoch + 1,
+        status=jnp.where(finite, finished, DIVERGED).astype(jnp.int32),
+        history=state.history.at[state.epoch].set(jnp.stack([measured[name] for name in columns])),
+    )
+
+
+def _train(plan: Plan, recipe: Recipe, state: TrainState, key: Key, rows: Rows, fold: Folds):
+    model = as_model(recipe.model)
+    penalty = recipe.penalty or Penalty()
+    batches, weights = _shuffle(jax.random.fold_in(key, _SHUFFLE), state.epoch, fold, plan.batch_size)
+    noise = jax.random.fold_in(jax.random.fold_in(key, _NOISE), state.epoch)
+
+    def step(carry: tuple[PyTree, PyTree, PyTree], inputs: tuple[Array, Array, Array]):
+        params, model_state, opt_state = carry
+        number, chosen, weight = inputs
+        x = examples(recipe, state.statistics, rows.x[chosen])
+        y = targets_of(recipe, state.statistics, rows.y[chosen])
+        share = weight / jnp.maximum(jnp.sum(weight), 1)
+
+        def objective(params: PyTree):
+            outputs, updated = model.apply(
+                params, model_state, x, train=True, key=jax.random.fold_in(noise, number), mask=weight > 0
+            )
+            added = penalty(Forward(params, outputs, weight))
+            return jnp.sum(share * recipe.loss(outputs, y)) + added, (outputs, updated, added)
+
+        gradients, (outputs, updated, added) = jax.grad(objective, has_aux=True)(params)
+        updates, moved = recipe.optimizer.update(gradients, opt_state, params)
+        new = (optax.apply_updates(params, updates), updated, moved)
+        if plan.ragged:
+            new = jax.tree.map(functools.partial(jnp.where, jnp.sum(weight) > 0), new, carry)
+        return new, (outputs, added)
+
+    steps = jnp.arange(batches.shape[0])
+    carry = (state.params, state.model_state, state.opt_state)
+    (params, model_state, opt_state), (outputs, added) = jax.lax.scan(step, carry, (steps, batches, weights))
+    outputs = outputs.reshape(-1, *outputs.shape[2:])
+    targets = targets_of(recipe, state.statistics, rows.y[batches.reshape(-1)])
+    measured = measure(recipe, plan.task, outputs, targets, weights.reshape(-1), "train_")
+    return measured | {"penalty": jnp.mean(added)}, params, model_state, opt_state
+
+
+def _shuffle(key: Key, epoch: Array, fold: Folds, batch_size: int) -> tuple[Array, Array]:
+    """Row numbers ``(steps, batch)`` in random order, and weights that are 0 for padding."""
+    length = fold.train.shape[-1]
+    size = min(batch_size, length)
+    steps = -(-length // size)
+    position = jnp.arange(length)
+    # The first bits of a longer draw are those of a shorter one (JAX's partitionable threefry), so a fold's order
+    # doesn't depend on how far its rows are padded; padding sorts to the end.
+    bits = jax.random.bits(jax.random.fold_in(key, epoch), (length,), jnp.uint32)
+    order = jnp.argsort(jnp.where(position < fold.train_count, bits, jnp.uint32(2**32 - 1)), stable=True)
+    place = jnp.arange(steps * size)
+    chosen = fold.train[order[place % length]]
+    weights = (place < fold.train_count).astype(jnp.float32)
+    return chosen.reshape(steps, size), weights.reshape(steps, size)
