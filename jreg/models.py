@@ -93,9 +93,7 @@ def _from_linen(module: Any) -> Model:
         variables = {"params": params, **state}
         if not train:
             return module.apply(variables, x, **options(False, mask)), state
-        outputs, updated = module.apply(
-            variables, x, rngs=_streams(key), mutable=list(state), **options(True, mask)
-        )
+        outputs, updated = module.apply(variables, x, rngs=_streams(key), mutable=list(state), **options(True, mask))
         return outputs, {**state, **updated}
 
     return Model(start, run)

@@ -23,9 +23,7 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def scores(
-    space: Space, means: np.ndarray, errors: np.ndarray, score: str, best: int, simple: int, title: str
-) -> Any:
+def scores(space: Space, means: np.ndarray, errors: np.ndarray, score: str, best: int, simple: int, title: str) -> Any:
     """Mean score with error bars of one standard error against one hyperparameter, a line for each of the others.
 
     Args:
@@ -59,7 +57,9 @@ def scores(
             if number == best:
                 axes.plot(x, means[number], "*", ms=18, mfc="none", mec="black", label="best", ls="none")
             if number == simple:
-                axes.plot(x, means[number], "s", ms=14, mfc="none", mec="black", label="one-standard-error rule", ls="none")
+                axes.plot(
+                    x, means[number], "s", ms=14, mfc="none", mec="black", label="one-standard-error rule", ls="none"
+                )
     if along and min(position) > 0 and max(position) > 20 * min(position):
         axes.set_xscale("log")
     elif not along:
@@ -79,9 +79,7 @@ def _positions(space: Space, along: str | None) -> list[float]:
     return [setting[along] for setting in space.settings]
 
 
-def curves(
-    settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[tuple[str, str]], title: str
-) -> Any:
+def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[tuple[str, str]], title: str) -> Any:
     """Learning curves: a column of panels for each setting, a thin line for each training and their mean.
 
     Args:

@@ -92,9 +92,7 @@ def _hold_out(data: Dataset, test_size: float, seed: int) -> Dataset:
 
     strata = data.y if data.task == "classification" else None
     try:
-        train, test = train_test_split(
-            np.arange(len(data.y)), test_size=test_size, random_state=seed, stratify=strata
-        )
+        train, test = train_test_split(np.arange(len(data.y)), test_size=test_size, random_state=seed, stratify=strata)
     except ValueError as error:
         raise ValueError(f"{data.name} can't be split with test_size={test_size}: {error}") from None
     train, test = np.sort(train), np.sort(test)

@@ -37,7 +37,9 @@ def targets_of(recipe: Recipe, statistics: PyTree, y: Array) -> Array:
     return recipe.targets.apply(statistics[1], y) if recipe.targets else y
 
 
-def outputs_of(recipe: Recipe, params: PyTree, model_state: PyTree, statistics: PyTree, x: Array, chosen: Array) -> Array:
+def outputs_of(
+    recipe: Recipe, params: PyTree, model_state: PyTree, statistics: PyTree, x: Array, chosen: Array
+) -> Array:
     """The network's outputs for the rows `chosen` of x, a bounded number of them at a time."""
     model = as_model(recipe.model)
 
@@ -53,9 +55,7 @@ def outputs_of(recipe: Recipe, params: PyTree, model_state: PyTree, statistics: 
     return jnp.concatenate([outputs, forward(chosen[whole:])]) if whole < chosen.shape[0] else outputs
 
 
-def measure(
-    recipe: Recipe, task: str, outputs: Array, targets: Array, weights: Array, prefix: str
-) -> dict[str, Array]:
+def measure(recipe: Recipe, task: str, outputs: Array, targets: Array, weights: Array, prefix: str) -> dict[str, Array]:
     """The loss and the metrics of a set of predictions, by name with a prefix."""
     loss = jnp.sum(weights * recipe.loss(outputs, targets)) / jnp.sum(weights)
     scores = {name: metric(outputs, targets, weights) for name, metric in recipe.scores(task).items()}

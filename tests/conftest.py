@@ -1,0 +1,20 @@
+"""JAX as strict as it gets, two CPU devices, and warnings as errors (pyproject.toml)."""
+
+import jax
+import numpy as np
+import pytest
+
+import jreg
+
+jreg.use_cpu_devices(2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def blobs() -> jreg.Dataset:
+    """Three overlapping Gaussian classes in the plane with a test set: small, and not separable."""
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    x = rng.normal(size=(90, 2)) + 2.0 * np.eye(3, 2)[y]
+    return jreg.Dataset(x[:72], y[:72], x[72:], y[72:], name="blobs")
