@@ -14,7 +14,7 @@ def concrete(value: Any) -> float | None:
 
     Only Python and NumPy numbers are looked at: reading a `jax.Array` would wait for the device.
     """
-    if isinstance(value, jax.core.Tracer | jax.Array) or isinstance(value, bool):
+    if isinstance(value, jax.Array | bool):
         return None
     if isinstance(value, int | float | np.number) or (isinstance(value, np.ndarray) and value.ndim == 0):
         return float(value)

@@ -52,6 +52,7 @@ def sweep(
       json: print one JSON object on standard output and nothing else there.
       traceback: show where in the code a mistake was noticed.
     """
+    del traceback  # main looks at it when a mistake is noticed
     # Checked before the data is read, which takes longer.
     stopping = jreg.EarlyStopping(patience=patience)
     made = None if recipe is None else load_recipe(recipe)

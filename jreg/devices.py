@@ -33,10 +33,9 @@ def use_cpu_devices(count: int | None = None) -> None:
     """
     wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = wanted if count is None else _check.count(count, "use_cpu_devices' count")
-    if jax.config.jax_num_cpu_devices == wanted:
-        return
     try:
-        jax.config.update("jax_num_cpu_devices", wanted)
+        if jax.config.read("jax_num_cpu_devices") != wanted:
+            jax.config.update("jax_num_cpu_devices", wanted)
     except RuntimeError:
         raise RuntimeError(
             "JAX has already started, so its number of CPU devices is fixed: call jreg.use_cpu_devices() first"

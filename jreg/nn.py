@@ -44,6 +44,7 @@ class Dropout(linen.Module):
 
     @linen.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
+        """Drops elements of `x` in training; returns it as it is otherwise."""
         # A rate written down as 0 costs nothing; a traced one is 0 only at run time.
         if not train or _check.concrete(self.rate) == 0:
             return x
@@ -95,6 +96,7 @@ class MLP(linen.Module):
 
     @linen.compact
     def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
+        """The outputs ``(batch, features[-1])``; rows where `mask` is False are padding."""
         activation = getattr(jax.nn, self.activation) if isinstance(self.activation, str) else self.activation
         x = Dropout(self.input_dropout)(x.reshape(x.shape[0], -1), train)
         *hidden, outputs = self.features

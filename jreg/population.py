@@ -51,7 +51,7 @@ class Slot(NamedTuple):
 
     member: Member
     state: TrainState
-    busy: Array
+    busy: Any
 
 
 class Outcome(NamedTuple):
@@ -92,7 +92,7 @@ class Chunk(NamedTuple):
 class Work(NamedTuple):
     """What a device gets for one call: members in line, how many, whether more wait behind them, and epochs."""
 
-    queue: Member
+    queue: Any
     length: Any
     more: Any
     budget: Any

@@ -54,14 +54,14 @@ def _duration(seconds: float) -> str:
 
 
 class Display:
-    """Shows progress on a stream: one line that renews itself in a terminal, else a line every few seconds.
+    r"""Shows progress on a stream: one line that renews itself in a terminal, else a line every few seconds.
 
     >>> import io
     >>> log = io.StringIO()
     >>> with Display(log) as show:
     ...     show(Progress(60, 60, 0.975, "val_accuracy", 3.0, 0.0))
     >>> log.getvalue()
-    '60/60 trainings, best val_accuracy 0.9750, took 3 s\\n'
+    '60/60 trainings, best val_accuracy 0.9750, took 3 s\n'
     """
 
     def __init__(self, stream: TextIO | None = None, every: float = 5.0):

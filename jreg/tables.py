@@ -34,9 +34,10 @@ def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
     for row in rows:
         numbers = (f"{row['mean']:.4f}", f"{row['standard_error']:.4f}", f"{row['epochs']:.1f}")
         table.add_row(*(text(row[name]) for name in names), *numbers, row["note"])
-    console = Console(file=io.StringIO(), width=200, color_system=None)
+    page = io.StringIO()
+    console = Console(file=page, width=200, color_system=None)
     console.print(table)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 
 def text(value: Any) -> str:

@@ -72,9 +72,8 @@ def read_idx(path: Path, sha256: str, shape: tuple[int, ...]) -> np.ndarray:
     """
     header = 4 + 4 * len(shape)
     size = header + math.prod(shape)
-    opened = gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
     try:
-        with opened as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             # One byte more than expected is enough to see that the file is too long.
             content = file.read(size + 1)
     except (gzip.BadGzipFile, EOFError) as error:

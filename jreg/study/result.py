@@ -80,6 +80,7 @@ class Study:
 
     @functools.cached_property
     def scores(self) -> np.ndarray:
+        """``(settings, folds, seeds)``; NaN for a training that diverged or was not finished."""
         values = self.history[..., self.columns.index(self.score)].astype(np.float64)
         at = np.maximum(self.best_epochs, 0)[..., None]
         found = np.take_along_axis(values, at, axis=-1)[..., 0]
@@ -176,7 +177,7 @@ class Study:
 
     def to_pandas(self) -> Any:
         """One row a training as a pandas DataFrame (pandas is not a dependency of jreg)."""
-        import pandas
+        import pandas  # ty: ignore[unresolved-import]  # not a dependency
 
         return pandas.DataFrame(self.trainings())
 
@@ -198,7 +199,7 @@ class Study:
 
     def to_json(self) -> dict[str, Any]:
         """The findings as a dict of plain values, NaN as None."""
-        found = {
+        found: dict[str, Any] = {
             "data": self.data.name,
             "score": self.score,
             "trainings": int(self.status.size),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -127,7 +127,7 @@ def _first(folds: Folds) -> Folds:
 
 
 @contextlib.contextmanager
-def named_tracers(plan: Plan, hp: Mapping[str, Any], data: Dataset, folds: Folds) -> Iterator[None]:
+def named_tracers(plan: Plan, hp: Mapping[str, Any], data: Dataset, folds: Folds) -> Generator[None]:
     """Turns JAX's error about a traced value in Python control flow into one that names the hyperparameter."""
     try:
         yield
@@ -144,7 +144,7 @@ def named_tracers(plan: Plan, hp: Mapping[str, Any], data: Dataset, folds: Folds
 
 def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], name: str, data: Dataset, fold: Folds) -> bool:
     def once(value: Array) -> Any:
-        values = {**{other: float(number) for other, number in hp.items()}, name: value}
+        values: dict[str, Any] = {**{other: float(number) for other, number in hp.items()}, name: value}
         key, rows = jax.random.key(0), Rows(data.x, data.y)
         return epoch(plan, start(plan, key, values, rows, fold), key, values, rows, fold)
 

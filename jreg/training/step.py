@@ -28,8 +28,8 @@ _INIT, _SHUFFLE, _NOISE = range(3)
 class Rows(NamedTuple):
     """All examples and targets, on the device once however many members train."""
 
-    x: Array
-    y: Array
+    x: Any
+    y: Any
 
 
 class TrainState(NamedTuple):
