@@ -26,16 +26,14 @@ def use_cpu_devices(count: int | None = None) -> None:
       count: how many devices; None: as many as this process may use cores.
 
     Raises:
-      RuntimeError: JAX has already started.
+      RuntimeError: JAX has already started with another number.
 
-    >>> use_cpu_devices  # doctest: +ELLIPSIS
-    <function use_cpu_devices at ...>
+    >>> use_cpu_devices(len(jax.devices("cpu")))  # what it already is, so this changes nothing
     """
     wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = wanted if count is None else _check.count(count, "use_cpu_devices' count")
     try:
-        if jax.config.read("jax_num_cpu_devices") != wanted:
-            jax.config.update("jax_num_cpu_devices", wanted)
+        jax.config.update("jax_num_cpu_devices", wanted)
     except RuntimeError:
         raise RuntimeError(
             "JAX has already started, so its number of CPU devices is fixed: call jreg.use_cpu_devices() first"

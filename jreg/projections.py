@@ -31,8 +31,9 @@ def max_norm(w: Array, c: Scalar, axis: Axis = None) -> Array:
       ValueError: a known `c` is not above 0, or `axis` does not exist.
 
     >>> import jax.numpy as jnp
-    >>> max_norm(jnp.array([[3.0, 0.3], [4.0, 0.4]]), c=1.0).round(2).tolist()
-    [[0.6000000238418579, 0.30000001192092896], [0.800000011920929, 0.4000000059604645]]
+    >>> print(max_norm(jnp.array([[3.0, 0.3], [4.0, 0.4]]), c=1.0))
+    [[0.6 0.3]
+     [0.8 0.4]]
 
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 5.1; Srebro and Shraibman (2005).
     """
@@ -59,8 +60,9 @@ def unit_norm(w: Array, axis: Axis = None) -> Array:
       ValueError: `axis` does not exist.
 
     >>> import jax.numpy as jnp
-    >>> unit_norm(jnp.array([[0.0, 3.0], [2.0, 4.0]])).round(1).tolist()
-    [[0.0, 0.6000000238418579], [1.0, 0.800000011920929]]
+    >>> print(unit_norm(jnp.array([[0.0, 3.0], [2.0, 4.0]])))
+    [[0.  0.6]
+     [1.  0.8]]
 
     Source: Keras' ``UnitNorm`` constraint; Salimans and Kingma, Weight normalization (2016), gives the motive.
     """

@@ -17,7 +17,7 @@ def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
 
     >>> print(settings_table([{"l2": 0.1, "mean": 0.9, "standard_error": 0.01, "epochs": 5.0, "note": ""}], "score"))
      l2    mean score   standard error   epochs
-    ────────────────────────────────────────────
+    ───────────────────────────────────────────────
      0.1       0.9000           0.0100      5.0
     """
     from rich import box

@@ -34,8 +34,9 @@ def project(projection: Callable[[Array], Array], where: Where = kernels) -> opt
     >>> chain = optax.chain(optax.sgd(1.0), project(functools.partial(max_norm, c=1.0)))
     >>> params = {"kernel": jnp.array([[3.0], [4.0]])}
     >>> updates, _ = chain.update({"kernel": jnp.zeros((2, 1))}, chain.init(params), params)
-    >>> optax.apply_updates(params, updates)["kernel"].round(3).tolist()
-    [[0.6000001430511475], [0.7999999523162842]]
+    >>> print(optax.apply_updates(params, updates)["kernel"].round(3))
+    [[0.6]
+     [0.8]]
 
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 5.1, for max-norm after each update.
     """

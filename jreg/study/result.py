@@ -177,7 +177,7 @@ class Study:
 
     def to_pandas(self) -> Any:
         """One row a training as a pandas DataFrame (pandas is not a dependency of jreg)."""
-        import pandas  # ty: ignore[unresolved-import]  # not a dependency
+        import pandas  # ty: ignore[import-not-found]  # not a dependency
 
         return pandas.DataFrame(self.trainings())
 

@@ -1,0 +1,80 @@
+"""What is checked and how: ``nox`` runs the default sessions, ``nox -l`` lists all.
+
+The dependencies come from the groups in pyproject.toml, and so do the Python versions of `tests_all`.
+"""
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+
+
+def install(session: nox.Session, *groups: str, project: bool = True) -> None:
+    """Installs the project and dependency groups."""
+    packages = nox.project.dependency_groups(PROJECT, *groups)
+    session.install(*(["-e", "."] if project else []), *packages)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format and style."""
+    install(session, "lint", project=False)
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types."""
+    install(session, "types")
+    session.run("ty", "check")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests on this Python."""
+    install(session, "test")
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def doctest(session: nox.Session) -> None:
+    """Run the examples in docstrings."""
+    install(session, "test")
+    session.run("pytest", "--doctest-modules", "jreg", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a warning is an error."""
+    install(session, "docs")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
+    session.log("the documentation is in docs/_build/html/index.html")
+
+
+@nox.session(default=False, python=PYTHONS)
+def tests_all(session: nox.Session) -> None:
+    """Run the tests and the docstrings' examples on every Python."""
+    install(session, "test")
+    session.run("pytest", "-n", "2", *session.posargs)
+    session.run("pytest", "--doctest-modules", "jreg")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure speed and memory beside the alternatives; JSON goes to runs/bench."""
+    install(session, "bench")
+    for script in ("bench_digits.py", "bench_memory.py"):
+        session.run("python", f"experiments/{script}", *session.posargs)
+
+
+@nox.session(default=False)
+def experiments(session: nox.Session) -> None:
+    """Run the experiments whole; each says at its top how long it takes."""
+    install(session)
+    for script in ("l2_and_decay.py",):
+        session.run("python", f"experiments/{script}", *session.posargs)

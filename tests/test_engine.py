@@ -1,0 +1,336 @@
+"""The engine: one program a study, and a training's result depends on its setting, fold and seed alone."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jreg
+import jreg.defaults
+from jreg import losses, nn, on_params, penalties, population, project, projections, training
+from jreg.data import standardize
+
+FIELDS = ("history", "epochs_run", "best_epochs", "status")
+
+
+def recipe(hp):
+    """Everything that a member may have of its own, under an optimizer that strict dtypes allow."""
+    return jreg.Recipe(
+        model=nn.MLP((8, 3), dropout=hp["dropout"]),
+        loss=functools.partial(losses.softmax_cross_entropy, label_smoothing=hp["smoothing"]),
+        penalty=hp["l2"] * on_params(penalties.l2) + hp["l1"] * on_params(penalties.l1),
+        optimizer=optax.chain(
+            optax.sgd(hp["learning_rate"], momentum=hp["momentum"]),
+            project(functools.partial(projections.max_norm, c=hp["max_norm"])),
+        ),
+        preprocess=standardize(),
+    )
+
+
+SETTING = {
+    "dropout": 0.25,
+    "smoothing": 0.1,
+    "l2": 1e-3,
+    "l1": 1e-4,
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "max_norm": 2.0,
+}
+SPACE = [
+    SETTING,
+    SETTING | {"dropout": 0.0, "smoothing": 0.0, "l1": 0.0},
+    SETTING | {"learning_rate": 0.01, "l2": 0.1, "max_norm": 0.5},
+    SETTING | {"momentum": 0.0, "learning_rate": 0.3},
+]
+STOPPING = jreg.EarlyStopping(patience=3)
+
+
+def validate(data, space=SPACE, function=recipe, **options):
+    defaults = {"cv": 4, "seeds": 2, "epochs": 8, "batch_size": 16, "stopping": STOPPING, "progress": False}
+    return jreg.cross_validate(function, data, space, **(defaults | options))
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """Counts XLA compilations: `with counted() as seen: ...; seen[0]`."""
+    seen = [0]
+
+    def listen(event, duration, **_):
+        seen[0] += event == "/jax/core/compile/backend_compile_duration"
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return seen
+
+
+def same(one, other, exact=True):
+    for field in FIELDS:
+        a, b = getattr(one, field), getattr(other, field)
+        if exact:
+            np.testing.assert_array_equal(a, b, err_msg=field)
+        else:
+            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5, err_msg=field)
+
+
+def test_a_study_is_one_trace_and_one_compilation_and_a_second_one_none(blobs, counted):
+    calls = []
+
+    def watched(hp):
+        calls.append({type(hp[name]).__name__ for name in SETTING})
+        return recipe(hp)
+
+    before = counted[0]
+    validate(blobs, function=watched)
+    assert counted[0] - before == 1
+    traced = [kinds for kinds in calls if "float" not in kinds]
+    # Shapes of the state, start and epoch each build the recipe once; 32 trainings don't add to that.
+    assert 0 < len(traced) <= 4
+    calls.clear()
+    other = [{name: value * 0.7 for name, value in setting.items()} for setting in SPACE]
+    validate(blobs, other, function=watched, seeds=[5, 6])
+    assert counted[0] - before == 1
+    # Only the shapes of the state are traced again, which compiles nothing.
+    assert sum("float" not in kinds for kinds in calls) <= 1
+
+
+def test_settings_with_other_static_parts_are_a_program_each(blobs, counted):
+    def sized(hp):
+        made = recipe(SETTING | {"l2": hp["l2"]})
+        return dataclasses.replace(made, model=nn.MLP((hp["width"], 3)), batch_size=hp["batch"])
+
+    before = counted[0]
+    study = validate(blobs, jreg.grid(l2=[1e-4, 1e-2], width=[4, 8], batch=[16, 24]), function=sized, seeds=1)
+    assert counted[0] - before == 4
+    alone = validate(blobs, jreg.grid(l2=[1e-4, 1e-2], width=[8], batch=[24]), function=sized, seeds=1)
+    chosen = [i for i, s in enumerate(study.space.settings) if s["width"] == 8 and s["batch"] == 24]
+    np.testing.assert_array_equal(study.history[chosen], alone.history)
+
+
+@pytest.mark.parametrize("stopping", [None, STOPPING])
+def test_a_member_equals_the_same_training_done_alone(blobs, stopping):
+    study = validate(blobs, stopping=stopping)
+    for number, fold, seed in [(0, 0, 0), (2, 3, 1), (3, 1, 0)]:
+        count, tested = study.folds.train_count[fold], study.folds.validation_count[fold]
+        alone = jreg.fit(
+            jreg.member_key(seed, fold),
+            recipe,
+            blobs,
+            SPACE[number],
+            epochs=8,
+            batch_size=16,
+            stopping=stopping,
+            train=study.folds.train[fold][:count],
+            validation=study.folds.validation[fold][:tested],
+        )
+        place = number, fold, seed
+        history = np.stack([alone.history[name] for name in study.columns], axis=-1)
+        np.testing.assert_allclose(study.history[place], history, rtol=1e-5, atol=1e-6)
+        assert study.epochs_run[place] == alone.epochs
+        assert study.best_epochs[place] == alone.best_epoch
+        assert study.status[place] == alone.status
+
+
+def slow_training(data, hp, train, validation, seed, fold, epochs, batch_size):
+    """One training as a plain loop: NumPy batches, optax, and nothing of the engine but its key rule."""
+    key = jax.random.fold_in(jax.random.key(seed), fold)
+    mean, deviation = data.x[train].mean(axis=0), data.x[train].std(axis=0)
+    network = nn.MLP((8, 3), dropout=hp["dropout"])
+    optimizer = optax.sgd(hp["learning_rate"], momentum=hp["momentum"])
+    params = network.init(jax.random.fold_in(key, 0), jnp.ones((1, 2)))["params"]
+    state = optimizer.init(params)
+
+    def cross_entropy(params, x, y, **options):
+        logits = network.apply({"params": params}, jnp.asarray((x - mean) / deviation), **options)
+        targets = optax.smooth_labels(jax.nn.one_hot(y, 3), hp["smoothing"])
+        return optax.softmax_cross_entropy(logits, targets).mean(), logits
+
+    def objective(params, x, y, dropout):
+        weights = [layer["kernel"] for layer in params.values()]
+        squares, sizes = sum((w**2).sum() for w in weights), sum(abs(w).sum() for w in weights)
+        loss = cross_entropy(params, x, y, train=True, rngs={"dropout": dropout})[0]
+        return loss + hp["l2"] * squares / 2 + hp["l1"] * sizes
+
+    curve = []
+    for epoch in range(epochs):
+        bits = jax.random.bits(jax.random.fold_in(jax.random.fold_in(key, 1), epoch), (len(train),), jnp.uint32)
+        order = np.asarray(train)[np.argsort(np.asarray(bits), kind="stable")]
+        for step in range(0, len(order), batch_size):
+            rows = order[step : step + batch_size]
+            noise = jax.random.fold_in(jax.random.fold_in(jax.random.fold_in(key, 2), epoch), step // batch_size)
+            gradients = jax.grad(objective)(params, data.x[rows], data.y[rows], noise)
+            updates, state = optimizer.update(gradients, state, params)
+            params = optax.apply_updates(params, updates)
+            for layer in params.values():
+                norm = np.linalg.norm(layer["kernel"], axis=0, keepdims=True)
+                layer["kernel"] = layer["kernel"] * np.minimum(1, hp["max_norm"] / norm)
+        loss, logits = cross_entropy(params, data.x[validation], data.y[validation])
+        curve.append((loss, (np.argmax(logits, axis=-1) == data.y[validation]).mean()))
+    return np.array(curve)
+
+
+# A drop-out mask of another size is another mask, so with dropout the last, padded batch differs from the loop's.
+@pytest.mark.parametrize(("batch_size", "dropout"), [(16, 0.0), (18, 0.25), (54, 0.25), (100, 0.0)])
+def test_a_member_equals_a_plain_loop_over_numpy_batches(blobs, batch_size, dropout):
+    settings = [SETTING | {"dropout": dropout}, SPACE[2] | {"dropout": dropout, "max_norm": 0.7}]
+    study = validate(blobs, settings, stopping=None, batch_size=batch_size, epochs=4)
+    columns = [study.columns.index(name) for name in ("val_loss", "val_accuracy")]
+    for number, fold, seed in [(0, 0, 0), (1, 3, 1)]:
+        train, validation = study.folds.train[fold], study.folds.validation[fold]
+        slow = slow_training(blobs, settings[number], train, validation, seed, fold, 4, batch_size)
+        np.testing.assert_allclose(study.history[number, fold, seed][:, columns], slow, rtol=1e-4, atol=1e-5)
+
+
+def test_unequal_folds_lose_no_row_and_take_no_step_too_many(blobs):
+    # 17 rows in the first fold make 2 steps of 16, 16 rows in the second one make 1.
+    pairs = [(np.arange(17), np.arange(40, 72)), (np.arange(16), np.arange(50, 72))]
+    settings = [SETTING | {"dropout": 0.0}]
+    study = validate(blobs, settings, cv=pairs, stopping=None, seeds=1, epochs=4)
+    for fold, (train, validation) in enumerate(pairs):
+        slow = slow_training(blobs, settings[0], train, validation, 0, fold, 4, 16)
+        columns = [study.columns.index(name) for name in ("val_loss", "val_accuracy")]
+        np.testing.assert_allclose(study.history[0, fold, 0][:, columns], slow, rtol=1e-4, atol=1e-5)
+
+
+def test_an_epoch_sees_every_training_row_once_whatever_the_padding():
+    rows = np.arange(100, 137, dtype=np.int32)
+    padded = np.concatenate([rows, np.zeros(5, np.int32)])
+    orders = []
+    for train in (rows, padded):
+        fold = jreg.splits.Folds(jnp.asarray(train), jnp.int32(37), None, None)
+        chosen, weights = training.step._shuffle(jax.random.key(3), jnp.int32(2), fold, 8)
+        orders.append(np.asarray(chosen)[np.asarray(weights) > 0])
+        assert sorted(orders[-1]) == list(rows)
+    np.testing.assert_array_equal(*orders)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    rng = np.random.default_rng(0)
+    y = np.arange(72) % 3
+    data = jreg.Dataset(rng.normal(size=(72, 2)) + 2.0 * np.eye(3, 2)[y], y, name="blobs")
+    with jax.numpy_dtype_promotion("strict"):
+        return data, validate(data)
+
+
+@pytest.mark.parametrize(
+    ("devices", "slots", "inner"), [(1, 1, "map"), (2, 3, "map"), (1, 5, "map"), (1, 7, "vmap"), (2, 4, "vmap")]
+)
+def test_results_do_not_depend_on_devices_slots_or_inner_loop(reference, devices, slots, inner):
+    data, expected = reference
+    layout = jreg.Layout(tuple(jax.devices()[:devices]), slots, inner)
+    # A batch of members multiplies in another order than one; a map over them doesn't.
+    same(validate(data, layout=layout), expected, exact=inner == "map")
+
+
+@pytest.mark.parametrize(("queue", "seconds"), [(1, 0.0), (3, 1e-4), (64, 10.0)])
+def test_results_do_not_depend_on_chunks_and_queues(reference, monkeypatch, queue, seconds):
+    monkeypatch.setattr(population, "_QUEUE", queue)
+    monkeypatch.setattr(population, "_SECONDS", seconds)
+    # _QUEUE is read while tracing too, and a trace of another length is another program.
+    jax.clear_caches()
+    data, expected = reference
+    same(validate(data), expected)
+    jax.clear_caches()
+
+
+def test_results_do_not_depend_on_the_order_of_settings_folds_and_seeds(reference):
+    data, expected = reference
+    study = validate(data, SPACE[::-1], seeds=[1, 0])
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(study, field)[::-1, :, ::-1], getattr(expected, field), err_msg=field)
+
+
+def test_settings_share_keys_and_folds_and_seeds_do_not(reference):
+    data, _ = reference
+    study = validate(data, [SETTING, SETTING], stopping=None, epochs=2)
+    np.testing.assert_array_equal(study.history[0], study.history[1])
+    first = study.history[0, :, :, 0, 0].ravel()
+    assert len(np.unique(first)) == first.size
+
+
+def test_a_diverging_member_is_marked_and_changes_nothing_for_the_others(reference):
+    data, expected = reference
+    study = validate(data, [*SPACE, SETTING | {"learning_rate": 1e30, "max_norm": 1e30}])
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(study, field)[:-1], getattr(expected, field), err_msg=field)
+    assert (study.status[-1] == training.DIVERGED).all()
+    assert np.isnan(study.scores[-1]).all()
+    assert study.ranking[-1].number == len(SPACE)
+    assert (study.epochs_run[-1] < 8).all()
+
+
+def test_batch_norm_keeps_running_averages_for_each_member(blobs):
+    def normalized(hp):
+        return dataclasses.replace(recipe(SETTING | dict(hp)), model=nn.MLP((8, 3), normalization="batch"))
+
+    space = [{"learning_rate": 0.1, "l2": 0.0}, {"learning_rate": 0.001, "l2": 0.1}]
+    together = validate(blobs, space, function=normalized, stopping=None)
+    for number, setting in enumerate(space):
+        alone = validate(blobs, [setting], function=normalized, stopping=None)
+        np.testing.assert_array_equal(together.history[number], alone.history[0])
+
+
+def test_batch_norm_averages_leave_out_padding(blobs):
+    def still(hp):
+        made = recipe(SETTING | {"learning_rate": hp["learning_rate"], "max_norm": 1e9})
+        return dataclasses.replace(made, model=nn.MLP((8, 3), normalization="batch"))
+
+    # The weights hardly move, and each step moves the averages by Flax's momentum of 0.99 to the batch's moments.
+    fitted = jreg.fit(jax.random.key(0), still, blobs, {"learning_rate": 1e-9}, epochs=20, batch_size=72)
+    x = (blobs.x - blobs.x.mean(0)) / blobs.x.std(0)
+    hidden = x @ fitted.params["Dense_0"]["kernel"]
+    left = 0.99**20
+    averages = fitted.model_state["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(averages["var"], left + (1 - left) * hidden.var(0), rtol=1e-4)
+    ragged = jreg.fit(jax.random.key(0), still, blobs, {"learning_rate": 1e-9}, epochs=1, batch_size=64)
+    averages = ragged.model_state["batch_stats"]["BatchNorm_0"]
+    order = training.step._shuffle(jax.random.fold_in(jax.random.key(0), 1), jnp.int32(0), _all_rows(72), 64)[0]
+    first, last = np.asarray(order)[0], np.asarray(order)[1][:8]
+    hidden = x @ ragged.params["Dense_0"]["kernel"]
+    expected = 0.99 * (0.99 + 0.01 * hidden[first].var(0)) + 0.01 * hidden[last].var(0)
+    np.testing.assert_allclose(averages["var"], expected, rtol=1e-4)
+
+
+def _all_rows(count):
+    return jreg.splits.Folds(jnp.arange(count), jnp.int32(count), None, None)
+
+
+def test_early_stopping_returns_the_parameters_of_the_best_epoch(blobs):
+    rows = {"train": np.arange(40), "validation": np.arange(40, 72)}
+    options = {"batch_size": 8, **rows}
+    key = jax.random.key(1)
+    stopped = jreg.fit(key, recipe, blobs, SETTING, epochs=60, stopping=jreg.EarlyStopping(patience=4), **options)
+    losses_ = np.asarray(stopped.history["val_loss"])
+    ran = int(stopped.epochs)
+    assert training.STATUS[int(stopped.status)] == "stopped"
+    assert ran < 60
+    assert np.isnan(losses_[ran:]).all()
+    assert int(stopped.best_epoch) == np.nanargmin(losses_) == ran - 1 - 4
+    shorter = jreg.fit(key, recipe, blobs, SETTING, epochs=int(stopped.best_epoch) + 1, **options)
+    jax.tree.map(np.testing.assert_array_equal, stopped.params, shorter.params)
+
+
+def test_fit_is_pure_and_can_be_vmapped_over_keys_and_hyperparameters(blobs):
+    def run(key, l2):
+        return jreg.fit(key, recipe, blobs, SETTING | {"l2": l2}, epochs=2, batch_size=24).params
+
+    keys, strengths = jax.random.split(jax.random.key(0), 3), jnp.array([0.0, 0.1, 1.0])
+    many = jax.vmap(run)(keys, strengths)
+    for number in range(3):
+        one = run(keys[number], strengths[number])
+        jax.tree.map(lambda a, b, n=number: np.testing.assert_allclose(a[n], b, rtol=1e-4, atol=1e-5), many, one)
+
+
+@pytest.mark.adam
+def test_the_study_lowers_for_accelerators():
+    data = jreg.load_dataset("wine")
+    function, space = jreg.defaults.study_for(data)
+    traced = {name: jnp.float32(value) for name, value in space.settings[0].items()}
+    for platform in ("tpu", "cuda"):
+        run = jax.jit(lambda key, hp: jreg.fit(key, function, data, hp, epochs=1, stopping=None))
+        lowered = jax.export.export(run, platforms=[platform])(jax.random.key(0), traced)
+        assert lowered.platforms == (platform,)
