@@ -52,7 +52,8 @@ def scores(space: Space, means: np.ndarray, errors: np.ndarray, score: str, best
         shift = 1 + 0.03 * (place - len(ranked[:_MOST_LINES]) / 2) if along and min(position) > 0 else 1
         at = [position[number] * shift for number in numbers]
         joined = "-" if along else ""
-        axes.errorbar(at, means[numbers], errors[numbers], fmt="o" + joined, capsize=3, label=line or None)
+        style = {"fmt": "o" + joined, "capsize": 3, "color": f"C{place}"}
+        axes.errorbar(at, means[numbers], errors[numbers], label=line or None, **style)
         for number, x in zip(numbers, at, strict=True):
             if number == best:
                 axes.plot(x, means[number], "*", ms=18, mfc="none", mec="black", label="best", ls="none")
@@ -68,7 +69,7 @@ def scores(space: Space, means: np.ndarray, errors: np.ndarray, score: str, best
     axes.set_ylabel(f"{score} (mean and standard error over folds)")
     left_out = f", {len(lines) - _MOST_LINES} more lines left out" if len(lines) > _MOST_LINES else ""
     axes.set_title(f"{title}: {len(space.settings)} settings{left_out}")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", markerscale=0.6)
     axes.grid(alpha=0.3)
     return figure
 
@@ -100,7 +101,7 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[tu
                 axes.plot(epochs, values.T, color=colour, lw=0.6, alpha=0.5)
                 # Where some trainings have stopped, a mean of the others would jump.
                 mean = values.mean(axis=0)
-                axes.plot(epochs, mean, color=colour, lw=2, label=f"{name} (mean while all train)")
+                axes.plot(epochs, mean, color=colour, lw=2, label=f"{name}, mean while all folds train")
             axes.set_xlabel("epoch")
             axes.set_ylabel(pair[1].removeprefix("val_"))
             if pair[1].endswith("loss"):
@@ -112,5 +113,5 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[tu
         low, high = (f(axes.get_ylim()[i] for axes in row) for i, f in enumerate((min, max)))
         for axes in row:
             axes.set_ylim(low, high)
-    figure.suptitle(f"{title}: learning curves of the best and the worst setting")
+    figure.suptitle(f"{title}: learning curves of the best and the worst setting (thin lines: one training each)")
     return figure
