@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 import jreg
-from jreg import defaults, report, store
+from jreg import _check, defaults, report, store
 from jreg.recipe import Recipe
 from jreg.space import Space, as_space
 
@@ -55,6 +55,7 @@ def sweep(
     del traceback  # main looks at it when a mistake is noticed
     # Checked before the data is read, which takes longer.
     stopping = jreg.EarlyStopping(patience=patience)
+    numbers = range(seed, seed + _check.count(seeds, "seeds"))
     made = None if recipe is None else load_recipe(recipe)
     dataset = jreg.load_dataset(data, test_size=test_size, seed=seed)
     function, space = made or defaults.study_for(dataset)
@@ -65,7 +66,7 @@ def sweep(
             dataset,
             space,
             cv=folds,
-            seeds=range(seed, seed + seeds),
+            seeds=numbers,
             epochs=epochs,
             batch_size=batch_size,
             stopping=stopping,
@@ -74,8 +75,9 @@ def sweep(
         final = jreg.refit(study) if study.finished else None
         report.save(study, final, folder)
     except KeyboardInterrupt:
-        kept = f"; what had been finished is in {folder}" if folder.exists() else "; nothing had been finished"
-        print(f"jreg: interrupted{kept}", file=sys.stderr)
+        written = (folder / "results.json").exists()
+        kept = f"what had been finished is in {folder}" if written else "nothing had been finished"
+        print(f"jreg: interrupted; {kept}", file=sys.stderr)
         raise SystemExit(130) from None
     if json:
         _print_json(report.to_json(study, final))

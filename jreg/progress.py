@@ -18,7 +18,7 @@ class Progress(NamedTuple):
       score: what `best` is the mean of.
       seconds: since the first training began.
       seconds_left: estimated, or None before the first training has ended.
-      compiling: whether the program is still being compiled.
+      compiling: for how many trainings a program is being compiled; 0 while they run.
     """
 
     done: int
@@ -27,7 +27,7 @@ class Progress(NamedTuple):
     score: str
     seconds: float
     seconds_left: float | None
-    compiling: bool = False
+    compiling: int = 0
 
 
 def describe(progress: Progress) -> str:
@@ -37,7 +37,7 @@ def describe(progress: Progress) -> str:
     '30/60 trainings, best val_accuracy 0.9750, 3 s left'
     """
     if progress.compiling:
-        return f"compiling one program for {progress.total} trainings"
+        return f"compiling one program for {progress.compiling} trainings"
     best = "" if progress.best is None else f", best {progress.score} {progress.best:.4f}"
     left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
     if progress.done == progress.total:

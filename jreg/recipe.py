@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import optax
@@ -79,9 +80,11 @@ class Hyperparameters(Mapping[str, Any]):
     def __init__(self, values: Mapping[str, Any]):
         self._values = dict(values)
         self.read: set[str] = set()
+        self.missing = False
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
+            self.missing = True
             names = ", ".join(self._values) or "nothing"
             raise KeyError(f"the recipe reads hyperparameter {name!r}, which is not in the space: it has {names}")
         self.read.add(name)
@@ -111,7 +114,15 @@ def build(recipe: Callable[[Any], Recipe], values: Mapping[str, Any]) -> Recipe:
 def _build(recipe: Callable[[Any], Recipe], hp: Hyperparameters) -> Recipe:
     if not callable(recipe):
         raise TypeError(f"the recipe is a {type(recipe).__name__}, but must be a function of the hyperparameters")
-    made = recipe(hp)
+    try:
+        made = recipe(hp)
+    except (ValueError, TypeError):
+        raise
+    except Exception as error:
+        # A KeyError may be the one above, whose sentence needs nothing added.
+        if isinstance(error, KeyError) and hp.missing:
+            raise
+        raise ValueError(f"the recipe raised {type(error).__name__}: {error}") from error
     if not isinstance(made, Recipe):
         raise TypeError(f"the recipe returns a {type(made).__name__}, but must return a jreg.Recipe")
     return made
@@ -125,19 +136,27 @@ def check(recipe: Callable[[Any], Recipe], space: Space) -> None:
       ValueError: a value is not allowed where the recipe puts it, or the recipe never reads a hyperparameter.
     """
     read: set[str] = set()
-    for setting in _extremes(space):
+    for setting in extremes(space):
         hp = Hyperparameters(setting)
-        try:
+        with naming(setting):
             _build(recipe, hp)
-        except ValueError as error:
-            raise ValueError(f"{error} (in the setting {describe(setting)})") from error
         read |= hp.read
     unread = [name for name in space.axes if name not in read]
     if unread:
         raise ValueError(f"the recipe never reads hyperparameter {unread[0]!r}: use hp[{unread[0]!r}] or leave it out")
 
 
-def _extremes(space: Space) -> list[Setting]:
+@contextlib.contextmanager
+def naming(setting: Mapping[str, Any]) -> Generator[None]:
+    """Adds the setting to the sentence of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error} (in the setting {describe(setting)})") from error
+
+
+def extremes(space: Space) -> list[Setting]:
+    """The first setting, and the first with each axis at its smallest and largest value, or at each static one."""
     first = space.settings[0]
     settings = [first]
     for name, values in space.axes.items():

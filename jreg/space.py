@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 Setting = dict[str, Any]
@@ -100,6 +101,8 @@ def as_space(space: Space | Iterable[Mapping[str, Any]]) -> Space:
 
 
 def _axis(name: str, axis: Any) -> tuple[Any, ...]:
+    if isinstance(axis, jax.Array | np.ndarray):
+        axis = np.asarray(axis).reshape(-1)
     if isinstance(axis, str) or not isinstance(axis, Iterable):
         axis = (axis,)
     values = tuple(value.item() if isinstance(value, np.generic) else value for value in axis)

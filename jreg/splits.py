@@ -91,12 +91,10 @@ def as_folds(cv: Any, data: Dataset) -> Folds:
     """
     if isinstance(cv, int | np.integer):
         pairs = k_fold(data, int(cv))
-    elif hasattr(cv, "split"):
+    elif hasattr(cv, "split") and not isinstance(cv, str):
         pairs = list(cv.split(data.y, data.y))
-    elif isinstance(cv, Iterable):
-        pairs = [(np.asarray(train, np.int32), np.asarray(validation, np.int32)) for train, validation in cv]
     else:
-        raise TypeError(f"cv is {cv!r}, but must be a number of folds, a scikit-learn splitter, or pairs of rows")
+        pairs = _pairs(cv)
     if not pairs:
         raise ValueError("cv has no folds, but needs at least one pair of training and validation rows")
     for number, (train, validation) in enumerate(pairs):
@@ -108,3 +106,21 @@ def as_folds(cv: Any, data: Dataset) -> Folds:
         if np.intersect1d(train, validation).size:
             raise ValueError(f"fold {number} trains and validates on the same row")
     return pack(pairs)
+
+
+def _pairs(cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    wrong = TypeError(
+        f"cv is {cv!r}, but must be a number of folds, a scikit-learn splitter, or pairs of (training rows, "
+        "validation rows) as whole numbers"
+    )
+    if isinstance(cv, str) or not isinstance(cv, Iterable):
+        raise wrong
+    pairs = []
+    for pair in cv:
+        if isinstance(pair, str) or not isinstance(pair, Iterable) or len(parts := list(pair)) != 2:
+            raise wrong
+        train, validation = (np.asarray(part) for part in parts)
+        if any(part.ndim != 1 or (part.size and part.dtype.kind not in "iu") for part in (train, validation)):
+            raise wrong
+        pairs.append((train.astype(np.int64), validation.astype(np.int64)))
+    return pairs

@@ -67,8 +67,19 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
 def write_text(path: Path, text: str) -> None:
     """Replaces a file in one step, so that a reader never sees half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def check_folder(folder: str | Path) -> None:
+    """Raises ValueError where a folder can't be written, before the work that it is for; makes nothing."""
+    path = Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"results can't be written into {folder}: {there} is no folder, or not one to write into")
 
 
 def free_folder(path: Path) -> Path:

@@ -82,11 +82,19 @@ def _numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
+def _float32(array: np.ndarray, name: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        short = array.astype(np.float32)
+    if not np.isfinite(short).all():
+        raise ValueError(f"{name} has {np.abs(array).max():g}, which float32 can't hold: scale it down")
+    return short
+
+
 def _examples(values: Any, name: str) -> np.ndarray:
     array = _numbers(values, name)
     if array.ndim < 2 or array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}, but must be rows of features, (n, ...), n at least 1")
-    return array if array.dtype == np.uint8 else array.astype(np.float32)
+    return array if array.dtype == np.uint8 else _float32(array, name)
 
 
 def _targets(values: Any, name: str) -> np.ndarray:
@@ -94,7 +102,7 @@ def _targets(values: Any, name: str) -> np.ndarray:
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}, but must be one target a row, (n,)")
     if array.dtype.kind == "f":
-        return array.astype(np.float32)
+        return _float32(array, name)
     if array.size and int(array.min()) < 0:
         raise ValueError(f"{name} has label {array.min()}, out of range: labels are 0 to K - 1")
     # A label near 2**31 is a mistake, and would ask for as many output units.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -33,7 +35,7 @@ def read_npz(path: Path) -> Dataset:
                 raise ValueError(f"{path} has no array {' and '.join(missing)}: it holds {found}")
             wanted = [name for name in ("x", "y", "x_test", "y_test") if name in members]
             arrays = {name: _read_member(archive, members[name], f"{name} in {path}") for name in wanted}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise ValueError(f"{path} is no readable .npz file ({error}): write it with numpy.savez") from None
     return Dataset(**arrays, name=path.stem)
 
@@ -57,9 +59,10 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran, dtype = read(file, max_header_size=10_000)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError) as error:
         raise ValueError(f"{name} has no readable array header ({error})") from None
-    if dtype.kind not in "fiub" or dtype.itemsize == 0 or min(shape, default=0) < 0:
+    lengths = all(type(length) is int and length >= 0 for length in shape)
+    if dtype.kind not in "fiub" or dtype.itemsize == 0 or not lengths:
         raise ValueError(f"{name} has dtype {dtype} and shape {shape}, but must be an array of real numbers")
     return shape, fortran, dtype
 
@@ -76,7 +79,7 @@ def read_idx(path: Path, sha256: str, shape: tuple[int, ...]) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             # One byte more than expected is enough to see that the file is too long.
             content = file.read(size + 1)
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} is not readable as gzip ({error}): fetch it again") from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{path} doesn't have the checksum it should have (SHA-256 {sha256}): fetch it again")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jreg import _check
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npz
 
@@ -65,6 +66,8 @@ def load_dataset(name: str | Path, *, test_size: float = 0.2, seed: int = 0) -> 
     """
     if not 0 <= test_size < 1:
         raise ValueError(f"test_size is {test_size}, but must lie in [0, 1)")
+    if _check.count(seed, "seed", least=0) >= 2**32:
+        raise ValueError(f"seed is {seed}, but must be below 2**32")
     if str(name) in _SCIKIT_LEARN:
         data = _from_scikit_learn(str(name))
     elif str(name) == "mnist":

@@ -13,10 +13,11 @@ from jreg import _check, population, training
 from jreg.data import Dataset
 from jreg.devices import Layout, choose_layout
 from jreg.progress import Display, Progress
-from jreg.recipe import Recipe, check
-from jreg.space import Space, as_space
+from jreg.recipe import Recipe, check, extremes
+from jreg.space import Setting, Space, as_space
 from jreg.splits import Folds, as_folds
 from jreg.stopping import EarlyStopping, higher_is_better
+from jreg.store import check_folder
 from jreg.study.result import Study
 from jreg.training import Plan
 
@@ -81,12 +82,14 @@ def cross_validate(
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithm 5.1.
     """
+    if store is not None:
+        check_folder(store)
     space = as_space(space)
     numbers = _seeds(seeds)
     folds = as_folds(cv, data)
     check(recipe, space)
     plans = {
-        static: training.make_plan(recipe, space.settings[group[0]], static, data, folds, epochs, batch_size, stopping)
+        static: training.make_plan(recipe, _samples(space, group), static, data, folds, epochs, batch_size, stopping)
         for static, group in space.groups().items()
     }
     columns = next(iter(plans.values()))[1]
@@ -127,12 +130,18 @@ def _run(
     """Trains the settings of one static group and notes the outcomes in `tally`."""
     values = {name: np.array([space.settings[s][name] for s in settings], np.float32) for name in space.traced}
     members = population.members_of(values, len(settings), folds.train.shape[0], np.array(seeds, np.uint32))
-    show(tally.progress(compiling=True))
+    show(tally.progress(compiling=len(members.number)))
     with training.named_tracers(plan, {name: column[0] for name, column in values.items()}, data, folds):
         chunks = population.train(plan, layout, members, training.Rows(data.x, data.y), folds)
         for chunk in chunks:
             tally.add(chunk, np.array(settings))
             show(tally.progress())
+
+
+def _samples(space: Space, group: list[int]) -> list[Setting]:
+    """The settings of a group whose numbers are worth checking, at least one."""
+    own = [space.settings[number] for number in group]
+    return [setting for setting in extremes(space) if setting in own] or own[:1]
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
@@ -166,7 +175,7 @@ class _Tally:
         self._compile, self._run = self._compile + chunk.compile_seconds, self._run + chunk.run_seconds
         self._useful, self._executed = self._useful + chunk.useful, self._executed + chunk.executed
 
-    def progress(self, compiling: bool = False) -> Progress:
+    def progress(self, compiling: int = 0) -> Progress:
         """Where the study stands."""
         total = self._status.size
         left = self._run / self.done * (total - self.done) if self.done else None

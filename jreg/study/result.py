@@ -41,7 +41,7 @@ class SettingResult:
     best_epochs: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """A finished cross-validation; see `cross_validate`.
 
@@ -85,6 +85,11 @@ class Study:
         at = np.maximum(self.best_epochs, 0)[..., None]
         found = np.take_along_axis(values, at, axis=-1)[..., 0]
         return np.where((self.status == training.COMPLETED) | (self.status == training.STOPPED), found, np.nan)
+
+    def __repr__(self) -> str:
+        settings, folds, seeds = self.status.shape
+        best = f", best {self.score} {self.best.mean:.4f}" if self.finished else ""
+        return f"Study({self.data.name}: {settings} settings x {folds} folds x {seeds} seeds{best})"
 
     @property
     def maximize(self) -> bool:
@@ -148,10 +153,16 @@ class Study:
                 "mean": result.mean,
                 "standard_error": result.standard_error,
                 "epochs": float(result.epochs.mean()),
-                "note": notes.get(result.number, "" if np.isfinite(result.mean) else "not finished"),
+                "note": notes.get(result.number, self._fault(result.number)),
             }
             for result in self.ranking
         ]
+
+    def _fault(self, number: int) -> str:
+        statuses = self.status[number]
+        if (statuses == training.DIVERGED).any():
+            return "diverged"
+        return "not finished" if (statuses == training.RUNNING).any() else ""
 
     def plot(self) -> Any:
         """A matplotlib figure of the score against the strengths, with error bars."""

@@ -117,7 +117,7 @@ def fit(
     chosen = np.asarray([] if validation is None else validation, np.int32)
     rows = np.setdiff1d(np.arange(len(data.y)), chosen) if train is None else np.asarray(train, np.int32)
     folds = pack([(rows, chosen)])
-    plan, _ = make_plan(recipe, setting, fixed, data, folds, epochs, batch_size, stopping)
+    plan, _ = make_plan(recipe, [setting], fixed, data, folds, epochs, batch_size, stopping)
     with named_tracers(plan, traced, data, folds):
         return _fit(plan, key, traced, Rows(data.x, data.y), _first(folds))
 
@@ -143,13 +143,13 @@ def named_tracers(plan: Plan, hp: Mapping[str, Any], data: Dataset, folds: Folds
 
 
 def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], name: str, data: Dataset, fold: Folds) -> bool:
-    def once(value: Array) -> Any:
+    def once(value: Array, rows: Rows, fold: Folds) -> Any:
         values: dict[str, Any] = {**{other: float(number) for other, number in hp.items()}, name: value}
-        key, rows = jax.random.key(0), Rows(data.x, data.y)
+        key = jax.random.key(0)
         return epoch(plan, start(plan, key, values, rows, fold), key, values, rows, fold)
 
     try:
-        jax.eval_shape(once, jax.ShapeDtypeStruct((), np.float32))
+        jax.eval_shape(once, jax.ShapeDtypeStruct((), np.float32), Rows(data.x, data.y), fold)
     except _TRACER_ERRORS:
         return True
     return False

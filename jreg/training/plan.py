@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jreg import _check
-from jreg._types import Array
+from jreg._types import Array, PyTree
 from jreg.data import Dataset
 from jreg.models import as_model
-from jreg.recipe import Recipe, build
+from jreg.objective import Forward, Penalty
+from jreg.recipe import Recipe, build, naming
 from jreg.splits import Folds
 from jreg.stopping import EarlyStopping
 
@@ -53,7 +55,7 @@ class Plan:
 
 def make_plan(
     recipe: Callable[[Any], Recipe],
-    setting: Mapping[str, Any],
+    settings: Sequence[Mapping[str, Any]],
     static: tuple[tuple[str, Any], ...],
     data: Dataset,
     folds: Folds,
@@ -61,16 +63,16 @@ def make_plan(
     batch_size: int,
     stopping: EarlyStopping | None,
 ) -> tuple[Plan, tuple[str, ...]]:
-    """The plan of trainings that share the static part of `setting`, and the columns of their history.
+    """The plan of trainings that share the static part of `settings`, and the columns of their history.
 
-    The recipe is called with the setting and the model's shapes are traced, to find faults before the long
-    compilation.
+    The model's shapes are traced once, and the optimizer's and the penalty's with the plain numbers of each
+    setting, to find faults before the long compilation.
 
     Raises:
       ValueError: a number is out of range, stopping monitors what isn't measured, or a label has no output unit.
       TypeError: a number has the wrong type.
     """
-    made = build(recipe, setting)
+    made = build(recipe, settings[0])
     size = made.batch_size or _check.count(batch_size, "batch_size")
     steps = -(-folds.train_count // min(size, folds.train.shape[-1]))
     epochs = _check.count(epochs, "epochs")
@@ -79,19 +81,35 @@ def make_plan(
     if stopping and stopping.monitor not in columns:
         names = ", ".join(columns)
         raise ValueError(f"EarlyStopping monitors {stopping.monitor!r}, but measured are only: {names}")
-    _check_outputs(made, data)
+    params, outputs = _shapes(made, data)
+    for setting in settings:
+        with naming(setting):
+            _check_numbers(build(recipe, setting), params, outputs)
     return plan, columns
 
 
-def _check_outputs(recipe: Recipe, data: Dataset) -> None:
+def _check_numbers(recipe: Recipe, params: PyTree, outputs: Any) -> None:
+    """Runs the optimizer and the penalty on shapes: what they are given as plain numbers is checked on the way."""
+
+    def once(params: PyTree, outputs: Array) -> Any:
+        added = (recipe.penalty or Penalty())(Forward(params, outputs, jnp.ones(outputs.shape[0])))
+        return added, recipe.optimizer.update(params, recipe.optimizer.init(params), params)
+
+    jax.eval_shape(once, params, outputs)
+
+
+def _shapes(recipe: Recipe, data: Dataset) -> tuple[PyTree, Any]:
+    """The shapes of the model's parameters and of its outputs for two examples."""
     model = as_model(recipe.model)
 
-    def outputs(x: Array) -> Array:
+    def forward(x: Array) -> tuple[PyTree, Array]:
         params, model_state = model.init(jax.random.key(0), x)
-        return model.apply(params, model_state, x, train=False, key=None, mask=None)[0]
+        return params, model.apply(params, model_state, x, train=False, key=None, mask=None)[0]
 
-    shape = jax.eval_shape(outputs, jax.ShapeDtypeStruct((2, *data.x.shape[1:]), np.float32)).shape
+    params, outputs = jax.eval_shape(forward, jax.ShapeDtypeStruct((2, *data.x.shape[1:]), np.float32))
+    shape = outputs.shape
     if data.task == "classification" and len(shape) == 2 and data.classes > max(shape[-1], 2):
         raise ValueError(
             f"{data.name} has label {data.classes - 1}, out of range: the model has {shape[-1]} outputs, one a class"
         )
+    return params, outputs

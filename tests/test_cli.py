@@ -1,0 +1,347 @@
+"""The command line: small but whole runs."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jreg
+from jreg.cli import load_recipe, main
+
+FILES = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "curves.png"}
+COMMAND = [sys.executable, "-m", "jreg", "sweep"]
+RECIPE = """
+import optax
+
+import jreg
+from jreg import losses, nn, penalties
+from jreg.data import standardize
+
+space = jreg.grid(l2=[1e-3, 1e-1])
+
+
+def recipe(hp):
+    return jreg.Recipe(
+        nn.MLP((4, 3)),
+        losses.softmax_cross_entropy,
+        optax.sgd(0.1),
+        penalty=hp["l2"] * jreg.on_params(penalties.l2),
+        preprocess=standardize(),
+    )
+"""
+WIDTHS = RECIPE.replace("l2=[1e-3, 1e-1]", "width=[2, 4], l2=[1e-3, 1e-1]").replace("(4, 3)", '(hp["width"], 3)')
+SMALL = ["--folds", "3", "--epochs", "2"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty working folder, and a command line that leaves this process's devices alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jreg, "use_cpu_devices", lambda: None)
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """The study that comes without a recipe, in a process of its own."""
+    folder = tmp_path_factory.mktemp("swept")
+    return run(["--data", "wine", "--folds", "3", "--epochs", "3", "--out", "found"], folder), folder / "found"
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """The same with --json."""
+    folder = tmp_path_factory.mktemp("printed")
+    return run(["--data", "wine", "--folds", "3", "--epochs", "3", "--json"], folder), folder / "runs" / "wine"
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_sweep_prints_a_table_and_who_won(swept):
+    done, _ = swept
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    header = r"^ l2 +dropout +max_norm +mean val_accuracy +standard error +epochs"
+    assert re.match(header, lines[0])
+    assert sum(bool(re.match(r"^ (0.0001|0.001|0.01) ", line)) for line in lines) == 12
+    text = done.stdout
+    assert re.search(r"^best: +l2=\S+ dropout=\S+ max_norm=\S+$", text, re.MULTILINE)
+    assert re.search(r"val_accuracy [01]\.\d{4} \+- 0\.\d{4} \(mean and standard error over 3 folds, 1 seed\)", text)
+    assert re.search(r"^1-SE rule: l2=", text, re.MULTILINE)
+    assert re.search(
+        r"^test: +accuracy [01]\.\d{4}, 95% interval .* on all 142 non-test rows for \d epochs$", text, re.M
+    )
+    assert re.search(r"^time: +36 trainings in .* of compilation, on \d+ devices?; occupancy", text, re.MULTILINE)
+    assert lines[-1] == "results and pictures are in found"
+
+
+def test_a_sweep_shows_progress_on_standard_error(swept):
+    lines = swept[0].stderr.splitlines()
+    assert lines[0] == "compiling one program for 36 trainings"
+    assert re.fullmatch(r"36/36 trainings, best val_accuracy [01]\.\d{4}, took .*", lines[-1])
+
+
+def test_a_sweep_writes_results_and_pictures(swept):
+    _, folder = swept
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert all(path.stat().st_size > 0 for path in folder.iterdir())
+    assert len(rows_of(folder / "settings.csv")) == 12
+    trainings = rows_of(folder / "trainings.csv")
+    assert len(trainings) == 36
+    assert len(rows_of(folder / "curves.csv")) == sum(int(row["epochs"]) for row in trainings)
+    assert [path.name for path in folder.parent.iterdir()] == ["found"]
+
+
+def test_json_is_one_object_and_nothing_else(printed):
+    done, folder = printed
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    found = json.loads(done.stdout)
+    assert found == json.loads((folder / "results.json").read_text())
+    assert found.keys() >= {
+        "best", "best_mean", "best_standard_error", "one_standard_error", "test_accuracy", "trainings",
+        "compile_seconds", "run_seconds", "settings",
+    }  # fmt: skip
+    assert done.stderr.splitlines()[-1] == f"results and pictures are in {Path('runs') / 'wine'}"
+
+
+def test_json_numbers_follow_from_the_scores(printed):
+    found = json.loads(printed[0].stdout)
+    assert (found["trainings"], len(found["settings"])) == (36, 12)
+    for setting in found["settings"]:
+        scores = np.array(setting["scores"])
+        assert scores.shape == np.array(setting["epochs"]).shape == (3, 1)
+        assert set(setting["hyperparameters"]) == {"l2", "dropout", "max_norm"}
+        assert setting["mean"] == pytest.approx(scores.mean(), rel=1e-12)
+        assert setting["standard_error"] == pytest.approx(scores[:, 0].std(ddof=1) / np.sqrt(3), rel=1e-12)
+    best = max(found["settings"], key=lambda setting: setting["mean"])
+    assert found["best_mean"] == best["mean"]
+    assert found["best"] in [s["hyperparameters"] for s in found["settings"] if s["mean"] == best["mean"]]
+    chosen = next(s for s in found["settings"] if s["hyperparameters"] == found["best"])
+    assert found["best_standard_error"] == chosen["standard_error"]
+    simple = next(s for s in found["settings"] if s["hyperparameters"] == found["one_standard_error"])
+    assert simple["mean"] >= found["best_mean"] - found["best_standard_error"]
+    low, high = found["test_interval"]
+    assert 0 <= low <= found["test_accuracy"] == found["test"]["accuracy"] <= high <= 1
+
+
+def timeless(found: dict[str, Any]) -> dict[str, Any]:
+    """Without what depends on the clock; how work is cut into calls does."""
+    return {name: value for name, value in found.items() if name not in ("compile_seconds", "run_seconds", "occupancy")}
+
+
+def test_two_runs_find_the_same_and_json_changes_nothing(swept, printed):
+    first = json.loads((swept[1] / "results.json").read_text())
+    assert timeless(first) == timeless(json.loads(printed[0].stdout))
+    for name in ("settings.csv", "trainings.csv", "curves.csv"):
+        assert (swept[1] / name).read_bytes() == (printed[1] / name).read_bytes()
+
+
+def sweep(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """A sweep in this process; returns what --json prints."""
+    main(["sweep", *arguments, "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_seeds_count_on_from_the_first_one(capsys):
+    Path("mine.py").write_text(RECIPE)
+    wine = jreg.load_dataset("wine")
+    np.savez("rows.npz", x=wine.x, y=wine.y, x_test=wine.x_test, y_test=wine.y_test)
+    two, second = (
+        np.array(
+            [setting["scores"] for setting in sweep(["mine.py", "--data", "rows.npz", *o, *SMALL], capsys)["settings"]]
+        )
+        for o in (["--seeds", "2"], ["--seed", "1"])
+    )
+    np.testing.assert_array_equal(two[..., 1:], second)
+    assert not np.array_equal(two[..., :1], second)
+
+
+def test_static_hyperparameters_train_in_programs_of_their_own(capsys):
+    Path("widths.py").write_text(WIDTHS)
+    main(["sweep", "widths.py", "--data", "wine", *SMALL, "--json"])
+    captured = capsys.readouterr()
+    assert captured.err.count("compiling one program for ") == 2
+    found = json.loads(captured.out)
+    settings = [setting["hyperparameters"] for setting in found["settings"]]
+    assert settings == [{"width": width, "l2": l2} for width in (2, 4) for l2 in (1e-3, 1e-1)]
+    assert {row["width"] for row in rows_of(Path("runs/wine/trainings.csv"))} == {"2", "4"}
+
+
+def test_a_recipe_and_data_of_ones_own(capsys):
+    Path("mine.py").write_text(RECIPE)
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    np.savez("points.npz", x=rng.normal(size=(60, 2)) + 2 * np.eye(3, 2)[y], y=y)
+    found = sweep(["mine.py", "--data", "points.npz", "--test-size", "0", *SMALL], capsys)
+    assert found["data"] == "points"
+    assert [setting["hyperparameters"] for setting in found["settings"]] == [{"l2": 1e-3}, {"l2": 1e-1}]
+    # Without test rows there is nothing to test on.
+    assert (found["test"], found["test_accuracy"], found["test_interval"]) == ({}, None, None)
+    assert {path.name for path in Path("runs/points").iterdir()} == FILES
+
+
+@pytest.mark.adam
+def test_a_regression(capsys):
+    main(["sweep", "--data", "diabetes", *SMALL, "--out", "found"])
+    out = capsys.readouterr().out
+    assert "mean val_r2" in out.splitlines()[0]
+    assert re.search(r"^test: +r2 -?\d+\.\d{4}, best setting trained", out, re.MULTILINE)
+    found = json.loads(Path("found/results.json").read_text())
+    assert (found["score"], found["test_accuracy"], found["test_interval"]) == ("val_r2", None, None)
+    assert found["test"].keys() == {"loss", "r2"}
+
+
+@pytest.mark.adam
+def test_digits_by_default(capsys):
+    main(["sweep", "--folds", "2", "--epochs", "2"])
+    out = capsys.readouterr().out
+    assert "on all 1437 non-test rows for 2 epochs" in out
+    assert out.splitlines()[-1] == f"results and pictures are in {Path('runs') / 'digits'}"
+
+
+def test_no_results_are_overwritten(capsys):
+    Path("mine.py").write_text(RECIPE)
+    Path("runs/wine").mkdir(parents=True)
+    main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
+    assert capsys.readouterr().out.splitlines()[-1] == f"results and pictures are in {Path('runs') / 'wine-2'}"
+    assert not list(Path("runs/wine").iterdir())
+
+
+def test_when_all_settings_diverge_the_sweep_still_reports(capsys):
+    Path("mine.py").write_text(RECIPE.replace("optax.sgd(0.1)", "optax.sgd(1e30)"))
+    main(["sweep", "mine.py", "--data", "wine", *SMALL, "--out", "found"])
+    out = capsys.readouterr().out
+    assert "6 of 6 trainings diverged" in out
+    assert "best:" not in out
+    assert json.loads(Path("found/results.json").read_text())["settings"][0]["mean"] is None
+
+
+def test_the_version(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"jreg {jreg.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["sweep", "--help"]], ids=" ".join)
+def test_help_ends_with_code_zero(arguments, capsys):
+    with pytest.raises(SystemExit) as found:
+        main(arguments)
+    assert found.value.code in (0, None)
+    assert "sweep" in capsys.readouterr().out
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    out = capsys.readouterr().out
+    options = [
+        "data",
+        "folds",
+        "seeds",
+        "epochs",
+        "patience",
+        "batch-size",
+        "seed",
+        "test-size",
+        "out",
+        "json",
+        "traceback",
+    ]
+    assert [option for option in options if f"--{option}" not in out] == []
+
+
+def test_a_recipe_may_list_its_settings():
+    Path("mine.py").write_text(RECIPE.replace("jreg.grid(l2=[1e-3, 1e-1])", "[{'l2': 0.5}, {'l2': 0.25}]"))
+    recipe, space = load_recipe(Path("mine.py"))
+    assert [setting["l2"] for setting in space.settings] == [0.5, 0.25]
+    assert isinstance(recipe({"l2": 0.5}), jreg.Recipe)
+
+
+def interrupt(folder: Path, wanted: str, arguments: list[str]) -> tuple[int, str, list[str]]:
+    """Ctrl-C after the first line on standard error that matches; returns code, output and the lines after."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        before = []
+        for line in process.stderr:
+            before.append(line)
+            if re.match(wanted, line):
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert re.match(wanted, before[-1]), before
+    return process.returncode, out, err.splitlines()
+
+
+def said(lines: list[str]) -> list[str]:
+    """What is left of standard error without progress."""
+    return [line for line in lines if not re.match(r"\d+/\d+ trainings|compiling one program", line)]
+
+
+def test_ctrl_c_keeps_what_had_been_finished(tmp_path):
+    Path("mine.py").write_text(RECIPE)
+    # So many trainings that it would go on for minutes.
+    options = [
+        "mine.py",
+        "--data",
+        "wine",
+        "--folds",
+        "2",
+        "--epochs",
+        "100",
+        "--patience",
+        "100",
+        "--seeds",
+        "10000",
+        "--out",
+        "found",
+    ]
+    code, out, lines = interrupt(tmp_path, r"[1-9]\d*/40000 trainings", options)
+    assert (code, out) == (130, "")
+    assert said(lines) == ["jreg: interrupted; what had been finished is in found"]
+    states = [row["status"] for row in rows_of(tmp_path / "found" / "trainings.csv")]
+    assert len(states) == 40_000
+    assert set(states) == {"completed", "running"}
+    first = json.loads((tmp_path / "found" / "results.json").read_text())["settings"][0]
+    scores = [score for fold in first["scores"] for score in fold if score is not None]
+    assert len(scores) > 0
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_ctrl_c_before_anything_was_finished_says_so(tmp_path):
+    Path("mine.py").write_text(RECIPE)
+    endless = ["--epochs", "10000000", "--patience", "10000000"]
+    options = ["mine.py", "--data", "wine", "--folds", "2", *endless, "--out", "found"]
+    code, out, lines = interrupt(tmp_path, r"compiling one program|0/4 trainings", options)
+    assert (code, out) == (130, "")
+    assert said(lines) == ["jreg: interrupted; nothing had been finished"]
+    assert not (tmp_path / "found").exists()

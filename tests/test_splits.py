@@ -1,0 +1,139 @@
+"""Folds: against scikit-learn's splitters, and what is refused."""
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold
+
+import jreg
+from jreg.splits import Folds, as_folds, k_fold, pack
+
+
+def labels(*counts: int) -> jreg.Dataset:
+    """Data with so many examples of each class, in a fixed disorder."""
+    y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    return jreg.Dataset(np.zeros((len(y), 1)), y, name="labels")
+
+
+def numbers(rows: int) -> jreg.Dataset:
+    return jreg.Dataset(np.zeros((rows, 1)), np.linspace(0, 1, rows), name="numbers")
+
+
+@pytest.mark.parametrize("folds", [2, 3, 7])
+@pytest.mark.parametrize("seed", [0, 5])
+def test_classification_folds_are_those_of_scikit_learn(folds, seed):
+    data = labels(20, 13, 9)
+    expected = StratifiedKFold(folds, shuffle=True, random_state=seed).split(data.x, data.y)
+    for (train, validation), (other_train, other_validation) in zip(k_fold(data, folds, seed), expected, strict=True):
+        np.testing.assert_array_equal(train, other_train)
+        np.testing.assert_array_equal(validation, other_validation)
+
+
+@pytest.mark.parametrize("folds", [2, 5, 11])
+def test_regression_folds_are_those_of_scikit_learn(folds):
+    data = numbers(11)
+    expected = KFold(folds, shuffle=True, random_state=3).split(data.x)
+    for (train, validation), (other_train, other_validation) in zip(k_fold(data, folds, 3), expected, strict=True):
+        np.testing.assert_array_equal(train, other_train)
+        np.testing.assert_array_equal(validation, other_validation)
+
+
+@pytest.mark.parametrize("data", [labels(20, 13, 9), numbers(41)], ids=["classification", "regression"])
+def test_folds_partition_the_rows(data):
+    pairs = k_fold(data, 5)
+    rows = np.arange(len(data.y))
+    np.testing.assert_array_equal(np.sort(np.concatenate([validation for _, validation in pairs])), rows)
+    for train, validation in pairs:
+        np.testing.assert_array_equal(np.sort(np.concatenate([train, validation])), rows)
+    sizes = [len(validation) for _, validation in pairs]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_classes_keep_their_shares_in_every_fold():
+    data = labels(50, 20, 10)
+    for _, validation in k_fold(data, 10):
+        assert np.bincount(data.y[validation]).tolist() == [5, 2, 1]
+
+
+def test_a_class_without_examples_is_no_obstacle():
+    data = jreg.Dataset(np.zeros((8, 1)), [0, 2] * 4)
+    assert [np.bincount(data.y[validation]).tolist() for _, validation in k_fold(data, 4)] == [[1, 0, 1]] * 4
+
+
+def test_packing_pads_with_row_zero_and_counts_what_is_meant():
+    folds = pack([([5, 6, 7], [1]), ([2], [3, 4])])
+    assert folds.train.tolist() == [[5, 6, 7], [2, 0, 0]]
+    assert folds.train_count.tolist() == [3, 1]
+    assert folds.validation.tolist() == [[1, 0], [3, 4]]
+    assert folds.validation_count.tolist() == [1, 2]
+    assert {leaf.dtype for leaf in folds} == {np.dtype(np.int32)}
+
+
+def test_packing_without_validation_rows():
+    folds = pack([([0, 1], [])])
+    assert folds.validation.shape == (1, 0)
+    assert folds.validation_count.tolist() == [0]
+
+
+def unpack(folds: Folds) -> list[tuple[list[int], list[int]]]:
+    return [(train[:n].tolist(), validation[:m].tolist()) for train, n, validation, m in zip(*folds, strict=True)]
+
+
+def test_a_number_of_folds_shuffles_with_seed_zero():
+    data = labels(7, 7)
+    expected = [(train.tolist(), validation.tolist()) for train, validation in k_fold(data, 3, seed=0)]
+    assert unpack(as_folds(3, data)) == expected
+    assert unpack(as_folds(np.int64(3), data)) == expected
+
+
+@pytest.mark.parametrize(
+    "splitter",
+    [StratifiedKFold(4), KFold(3), ShuffleSplit(2, test_size=0.3, random_state=1), LeaveOneOut()],
+    ids=lambda splitter: type(splitter).__name__,
+)
+def test_a_splitter_of_scikit_learn_is_followed(splitter):
+    data = labels(6, 5)
+    expected = [(train.tolist(), rest.tolist()) for train, rest in splitter.split(data.x, data.y)]
+    assert unpack(as_folds(splitter, data)) == expected
+
+
+def test_pairs_are_followed_and_rows_may_be_left_out():
+    pairs = [(np.array([0, 1, 2]), [3]), ((4, 5), range(6, 8))]
+    assert unpack(as_folds(pairs, labels(5, 5))) == [([0, 1, 2], [3]), ([4, 5], [6, 7])]
+
+
+def test_a_generator_of_pairs_is_followed():
+    assert unpack(as_folds((([0], [1]) for _ in range(2)), labels(2, 2))) == [([0], [1])] * 2
+
+
+@pytest.mark.parametrize(
+    ("cv", "error", "sentence"),
+    [
+        (1, ValueError, "the number of folds is 1, but must be at least 2"),
+        (0, ValueError, "the number of folds is 0, but must be at least 2"),
+        (-3, ValueError, "the number of folds is -3, but must be at least 2"),
+        (11, ValueError, "labels has 10 rows, fewer than the 11 folds asked for"),
+        (5, ValueError, "labels's class 1 has 4 examples, fewer than the 5 folds asked for"),
+        ([], ValueError, "cv has no folds, but needs at least one pair"),
+        ([([0, 1], [1, 2])], ValueError, "fold 0 trains and validates on the same row"),
+        ([([0], [1]), ([2], [10])], ValueError, "fold 1 names a row outside 0 to 9"),
+        ([([-1], [1])], ValueError, "fold 0 names a row outside 0 to 9"),
+        ([([], [1])], ValueError, "fold 0 has 0 training and 1 validation rows"),
+        ([([0, 1], [])], ValueError, "fold 0 has 2 training and 0 validation rows"),
+        (2.0, TypeError, "cv is 2.0, but must be a number of folds, a scikit-learn splitter, or pairs of rows"),
+        (None, TypeError, "cv is None, but must be a number of folds"),
+    ],
+)
+def test_folds_that_make_no_sense_are_refused(cv, error, sentence):
+    with pytest.raises(error, match=f"^{sentence}"):
+        as_folds(cv, labels(6, 4))
+
+
+@pytest.mark.parametrize("folds", ["3", 3.0, None, True])
+def test_the_number_of_folds_is_a_whole_number(folds):
+    with pytest.raises(TypeError, match=f"the number of folds is {folds!r}, but must be a whole number of at least 2"):
+        k_fold(labels(6, 4), folds)
+
+
+def test_regression_needs_as_many_rows_as_folds():
+    with pytest.raises(ValueError, match="numbers has 4 rows, fewer than the 5 folds asked for"):
+        k_fold(numbers(4), 5)
