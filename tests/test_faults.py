@@ -90,7 +90,7 @@ def test_cv_of_the_wrong_kind(cv):
 
 
 def test_float64_beyond_float32():
-    with pytest.raises(ValueError, match="infinity|float32"):
+    with pytest.raises(ValueError, match=r"infinity|float32"):
         jreg.Dataset(np.full((2, 1), 1e300), [0, 1])
 
 

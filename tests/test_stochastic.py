@@ -46,6 +46,11 @@ def test_share_kept_is_binomial(key, rate):
     assert_binomial(kept(key(0), size, rate).sum(), size, keep_probability(rate))
 
 
+def test_the_smallest_keep_probability_is_one_level_and_not_two():
+    # 61 are expected; an off-by-one in the comparison would keep 122.
+    assert_binomial(kept(jax.random.key(0), 4_000_000, 1 - 2**-16).sum(), 4_000_000, 2**-16)
+
+
 @each_key
 def test_every_position_is_kept_equally_often(key):
     keys = jax.random.split(key(1), 4000)

@@ -1,0 +1,87 @@
+"""The documentation's build; it needs no network."""
+
+import functools
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+import jreg
+
+project = "jreg"
+author = "the authors of jreg"
+release = version = jreg.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"jreg {release}"
+# Names in single backticks become links where they are documented, and stay code elsewhere.
+default_role = "py:obj"
+add_module_names = False
+python_use_unqualified_type_names = True
+
+myst_enable_extensions = ["dollarmath", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("Array", "Axis", "Key", "PyTree", "Scalar", "Where")}
+napoleon_numpy_docstring = False
+# Attributes are described in the class and not once more for each property of the same name.
+napoleon_use_ivar = True
+
+# A name of jreg's own that leads nowhere is an error; those of parameters and other libraries are not looked up.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!jreg\.).*")]
+# Packages whose names are documented as theirs and not as those of the files inside.
+PACKAGES = ("jreg.data", "jreg.study", "jreg.training")
+
+
+def home(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
+    """Leads `jreg.grid` to `jreg.space.grid`, where it is documented."""
+    _, _, name = node.get("reftarget", "").rpartition("jreg.")
+    if node.get("refdomain") != "py" or name not in jreg.__all__:
+        return None
+    module = getattr(getattr(jreg, name), "__module__", "jreg")
+    module = next((package for package in PACKAGES if module.startswith(package + ".")), module)
+    domain = env.domains["py"]
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", f"{module}.{name}", node, content)
+
+
+def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
+    """Leaves out the fields of named tuples, which their class describes, and what Flax adds to its modules."""
+    del app, what, options
+    doc = getattr(obj, "__doc__", None) or ""
+    return True if doc.startswith("Alias for field number") or name in ("name", "parent", "scope") else skipped
+
+
+def without_addresses(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Shows a function that is a default by its name and not by where it lies in memory."""
+    del app, what, name, obj, options
+    if signature:
+        signature = re.sub(r"<function (?:\w+\.<locals>\.)*(\w+)[^>]*>|<factory>", r"\1", signature)
+        # Every Linen module has these two.
+        signature = re.sub(r", parent: .*\)$", ")", signature)
+    alias = functools.partial(re.sub, r"TypeAliasForwardRef\('(\w+)'\)", r"\1")
+    return signature and alias(signature), returns and alias(returns)
+
+
+def join_names(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keeps attributes that share a description together; Sphinx would take all but the last for a type."""
+    del app, what, name, obj, options
+    for number, line in enumerate(lines):
+        shared = re.match(r":ivar ((?:\w+, )+\w+):", line)
+        if shared:
+            lines[number] = line.replace(shared[1], shared[1].replace(" ", ""), 1)
+
+
+def setup(app: Sphinx) -> None:
+    """Connects the functions above."""
+    app.connect("missing-reference", home)
+    app.connect("autodoc-skip-member", skip)
+    # After napoleon, whose priority is 500.
+    app.connect("autodoc-process-docstring", join_names, priority=600)
+    app.connect("autodoc-process-signature", without_addresses)
