@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ def axes(w: Array, axis: Axis) -> tuple[int, ...]:
     rank = jnp.ndim(w)
     if axis is None:
         return tuple(range(rank - 1)) if rank > 1 else tuple(range(rank))
-    wanted = (axis,) if isinstance(axis, int) else tuple(axis)
+    wanted = tuple(map(operator.index, axis if isinstance(axis, Sequence) else (axis,)))
     if any(not -rank <= a < rank for a in wanted):
         raise ValueError(f"axis={axis!r} does not exist in an array of shape {jnp.shape(w)}")
     return tuple(a % rank for a in wanted)
@@ -82,6 +83,9 @@ def axes(w: Array, axis: Axis) -> tuple[int, ...]:
 
 def safe_norm(w: Array, axis: Axis = None) -> Array:
     """Euclidean norm along `axis` with axes kept, whose gradient at 0 is 0 and not NaN."""
-    squared = jnp.sum(jnp.square(w), axis=axes(w, axis), keepdims=True)
-    positive = squared > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1)), 0)
+    along = axes(w, axis)
+    # Scaled by the largest element, squares neither overflow nor vanish.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(w), axis=along, keepdims=True, initial=0))
+    positive = largest > 0
+    squared = jnp.sum(jnp.square(w / jnp.where(positive, largest, 1)), axis=along, keepdims=True)
+    return jnp.where(positive, largest * jnp.sqrt(jnp.where(positive, squared, 1)), 0)

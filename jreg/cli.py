@@ -21,7 +21,7 @@ _USER_ERRORS = (ValueError, TypeError, KeyError, OSError)
 
 
 def sweep(
-    recipe: tyro.conf.Positional[Path | None] = None,
+    recipe: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="RECIPE.py")]] = None,
     /,
     *,
     data: str = "digits",
@@ -32,7 +32,7 @@ def sweep(
     batch_size: int = 64,
     seed: int = 0,
     test_size: float = 0.2,
-    out: Path | None = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     traceback: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:

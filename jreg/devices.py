@@ -28,6 +28,7 @@ def use_cpu_devices(count: int | None = None) -> None:
     Raises:
       RuntimeError: JAX has already started with another number.
 
+    >>> import jax
     >>> use_cpu_devices(len(jax.devices("cpu")))  # what it already is, so this changes nothing
     """
     wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

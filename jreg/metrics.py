@@ -56,8 +56,13 @@ def r2(outputs: Array, targets: Array, weights: Array) -> Array:
 
     Source: scikit-learn's ``r2_score``.
     """
-    outputs = outputs.reshape(targets.shape)
-    mean = jnp.sum(weights * targets) / jnp.sum(weights)
+    meant = weights > 0
+    outputs = jnp.where(meant, outputs.reshape(targets.shape).astype(jnp.float32), 0)
+    targets = jnp.where(meant, targets.astype(jnp.float32), 0)
+    count = jnp.sum(weights)
+    mean = jnp.sum(weights * targets) / count
     error = jnp.sum(weights * jnp.square(targets - outputs))
     total = jnp.sum(weights * jnp.square(targets - mean))
-    return 1 - error / total
+    # Rounding leaves constant targets a variance of about (1e-7 mean)^2.
+    vary = total > count * jnp.square(1e-6 * mean)
+    return jnp.where(vary, 1 - error / jnp.where(vary, total, 1), jnp.nan)

@@ -44,10 +44,14 @@ def as_model(model: Any) -> Model:
         return _from_linen(model)
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
         return _from_pair(*model)
-    if callable(getattr(model, "init", None)) and callable(getattr(model, "apply", None)):
+    if (
+        not isinstance(model, type)
+        and callable(getattr(model, "init", None))
+        and callable(getattr(model, "apply", None))
+    ):
         return _from_pair(model.init, model.apply)
     raise TypeError(
-        f"a recipe's model is a {type(model).__name__}, but must be a Flax Linen module or have pure "
+        f"a recipe's model is {model!r}, but must be a Flax Linen module or have pure "
         "init(key, x) and apply(variables, x, train, rngs)"
     )
 

@@ -67,7 +67,8 @@ class MLP(linen.Module):
       kernel_init: initializer of the weights; default: He's uniform one.
 
     Raises:
-      ValueError: a known rate lies outside [0, 1), or the activation or normalization has no such name.
+      ValueError: a known rate lies outside [0, 1), there are no features, or the activation or normalization has
+        no such name.
 
     >>> import jax, jax.numpy as jnp
     >>> network = MLP((16, 3), dropout=0.5)
@@ -88,9 +89,11 @@ class MLP(linen.Module):
     def __post_init__(self) -> None:
         _check.rate(self.dropout, "MLP's dropout")
         _check.rate(self.input_dropout, "MLP's input_dropout")
+        if not self.features:
+            raise ValueError("MLP's features are empty, but must be the units of each layer, the outputs last")
         if self.normalization not in (None, "batch", "layer"):
             raise ValueError(f"MLP's normalization is {self.normalization!r}, but must be 'batch', 'layer' or None")
-        if isinstance(self.activation, str) and not hasattr(jax.nn, self.activation):
+        if isinstance(self.activation, str) and not callable(getattr(jax.nn, self.activation, None)):
             raise ValueError(f"MLP's activation is {self.activation!r}, but jax.nn has no such function")
         super().__post_init__()
 

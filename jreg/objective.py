@@ -71,15 +71,13 @@ class Penalty:
         found: dict[str, Array] = {}
         for term in self.terms:
             value = term.function(forward)
-            value = jnp.asarray(term.strength, value.dtype) * value
+            value = jnp.asarray(term.strength, jnp.float32) * value.astype(jnp.float32)
             found[term.name] = found[term.name] + value if term.name in found else value
         return found
 
     def __call__(self, forward: Forward) -> Array:
         """The sum of all terms, a float32 scalar."""
-        return sum(
-            (value.astype(jnp.float32) for value in self.values(forward).values()), start=jnp.zeros((), jnp.float32)
-        )
+        return sum(self.values(forward).values(), start=jnp.zeros((), jnp.float32))
 
     def __repr__(self) -> str:
         return " + ".join(f"{term.strength} * {term.name}" for term in self.terms) or "no penalty"
@@ -114,7 +112,7 @@ def on_params(penalty: Callable[[Array], Array], where: Where = kernels) -> Pena
     def function(forward: Forward) -> Array:
         flags = selected(forward.params, where)
         chosen = [w for w, flag in zip(jax.tree.leaves(forward.params), flags, strict=True) if flag]
-        return functools.reduce(jnp.add, [penalty(w) for w in chosen])
+        return functools.reduce(jnp.add, [penalty(w).astype(jnp.float32) for w in chosen])
 
     return Penalty((Term(1.0, _name(penalty), function),))
 
@@ -139,7 +137,7 @@ def on_outputs(penalty: Callable[[Array], Array]) -> Penalty:
     """
 
     def function(forward: Forward) -> Array:
-        values = jax.vmap(penalty)(forward.outputs)
+        values = jax.vmap(penalty)(forward.outputs).astype(jnp.float32)
         return jnp.sum(forward.weights * values) / jnp.maximum(jnp.sum(forward.weights), 1)
 
     return Penalty((Term(1.0, _name(penalty), function),))

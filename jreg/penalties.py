@@ -5,6 +5,7 @@ Lift them over a network's weights with `jreg.on_params`.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 
 from jreg._types import Array, Scalar
@@ -50,8 +51,8 @@ def l1(w: Array) -> Array:
 
     Source: Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 58 (1996).
     """
-    # jnp.sign is 0 at 0, and so is the derivative JAX gives abs there.
-    return jnp.sum(jnp.abs(w))
+    # JAX gives abs the derivative 1 at 0, which would push zero weights away at every step.
+    return jnp.sum(w * jax.lax.stop_gradient(jnp.sign(w)))
 
 
 def elastic_net(w: Array, beta: Scalar) -> Array:
@@ -65,7 +66,7 @@ def elastic_net(w: Array, beta: Scalar) -> Array:
         lecture's form.
 
     Returns:
-      A scalar of w's dtype.
+      A scalar of w's dtype; its gradient at 0 is 0.
 
     >>> import jax.numpy as jnp
     >>> float(elastic_net(jnp.array([3.0, -4.0]), beta=0.5))
@@ -73,4 +74,4 @@ def elastic_net(w: Array, beta: Scalar) -> Array:
 
     Source: Zou and Hastie, Regularization and variable selection via the elastic net, JRSS B 67 (2005).
     """
-    return jnp.asarray(beta, w.dtype) * jnp.sum(jnp.square(w)) + jnp.sum(jnp.abs(w))
+    return jnp.asarray(beta, w.dtype) * jnp.sum(jnp.square(w)) + l1(w)

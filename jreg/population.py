@@ -79,7 +79,8 @@ class Chunk(NamedTuple):
       outcomes: of the trainings that ended, NumPy arrays with a leading axis.
       compile_seconds: tracing and compiling, in the first chunk alone.
       run_seconds: everything else.
-      useful, executed: member-epochs that trained something, and those that were paid for.
+      useful: member-epochs that trained something.
+      executed: member-epochs that were paid for.
     """
 
     outcomes: Outcome

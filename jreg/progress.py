@@ -13,7 +13,8 @@ class Progress(NamedTuple):
     """Where a study stands; numbers on the host.
 
     Attributes:
-      done, total: trainings.
+      done: trainings that have ended.
+      total: trainings of the study.
       best: the best mean score among settings that are finished, or None.
       score: what `best` is the mean of.
       seconds: since the first training began.

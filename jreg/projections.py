@@ -41,7 +41,8 @@ def max_norm(w: Array, c: Scalar, axis: Axis = None) -> Array:
     norm = safe_norm(w, axis)
     limit = jnp.asarray(c, w.dtype)
     longer = norm > limit
-    return jnp.where(longer, w * (limit / jnp.where(longer, norm, 1)), w)
+    # Both inner choices keep an infinite radius and a zero norm out of the gradient.
+    return w * jnp.where(longer, jnp.where(longer, limit, 1) / jnp.where(longer, norm, 1), 1)
 
 
 def unit_norm(w: Array, axis: Axis = None) -> Array:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 import optax
 
 from jreg import _check, metrics
-from jreg._types import Array
+from jreg._types import Array, PyTree
 from jreg.data import Preprocessor
 from jreg.objective import Penalty
 from jreg.space import Setting, Space
@@ -69,6 +69,10 @@ class Recipe:
         if self.batch_size is not None:
             _check.count(self.batch_size, "the recipe's batch_size")
 
+    def update(self, gradients: PyTree, state: PyTree, params: PyTree, value: Array) -> tuple[PyTree, PyTree]:
+        """One step of the optimizer; `value` is the loss, which some transforms of optax ask for."""
+        return optax.with_extra_args_support(self.optimizer).update(gradients, state, params, value=value)
+
     def scores(self, task: str) -> Mapping[str, Metric]:
         """The metrics by name, with the task's default filled in."""
         return self.metrics or ({"accuracy": metrics.accuracy} if task == "classification" else {"r2": metrics.r2})
@@ -108,10 +112,7 @@ def build(recipe: Callable[[Any], Recipe], values: Mapping[str, Any]) -> Recipe:
       KeyError: it reads a hyperparameter that is not in `values`.
       TypeError: `recipe` is no function, or doesn't return a `Recipe`.
     """
-    return _build(recipe, Hyperparameters(values))
-
-
-def _build(recipe: Callable[[Any], Recipe], hp: Hyperparameters) -> Recipe:
+    hp = values if isinstance(values, Hyperparameters) else Hyperparameters(values)
     if not callable(recipe):
         raise TypeError(f"the recipe is a {type(recipe).__name__}, but must be a function of the hyperparameters")
     try:
@@ -128,19 +129,9 @@ def _build(recipe: Callable[[Any], Recipe], hp: Hyperparameters) -> Recipe:
     return made
 
 
-def check(recipe: Callable[[Any], Recipe], space: Space) -> None:
-    """Calls the recipe with plain numbers, each axis at its smallest and largest value, before anything is traced.
-
-    Raises:
-      KeyError: it reads a hyperparameter that is not in the space.
-      ValueError: a value is not allowed where the recipe puts it, or the recipe never reads a hyperparameter.
-    """
-    read: set[str] = set()
-    for setting in extremes(space):
-        hp = Hyperparameters(setting)
-        with naming(setting):
-            _build(recipe, hp)
-        read |= hp.read
+def check_read(space: Space, samples: Iterable[Hyperparameters]) -> None:
+    """Raises ValueError where no sample of the settings had one of the space's hyperparameters read."""
+    read = set().union(*(hp.read for hp in samples))
     unread = [name for name in space.axes if name not in read]
     if unread:
         raise ValueError(f"the recipe never reads hyperparameter {unread[0]!r}: use hp[{unread[0]!r}] or leave it out")
@@ -155,14 +146,10 @@ def naming(setting: Mapping[str, Any]) -> Generator[None]:
         raise ValueError(f"{error} (in the setting {describe(setting)})") from error
 
 
-def extremes(space: Space) -> list[Setting]:
-    """The first setting, and the first with each axis at its smallest and largest value, or at each static one."""
-    first = space.settings[0]
-    settings = [first]
-    for name, values in space.axes.items():
-        tried = {min(values), max(values)} if name in space.traced else set(values)
-        settings += [{**first, name: value} for value in tried if value != first[name]]
-    return settings
+def extremes(space: Space, first: Setting) -> list[Setting]:
+    """A setting, and it again with each traced hyperparameter at its smallest and at its largest value."""
+    ends = [(name, end(space.axes[name])) for name in space.traced for end in (min, max)]
+    return [first, *({**first, name: value} for name, value in ends if value != first[name])]
 
 
 def describe(setting: Mapping[str, Any]) -> str:

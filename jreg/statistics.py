@@ -70,7 +70,7 @@ def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndar
     best = best_of(means, maximize)
     sign = 1 if maximize else -1
     error = errors[best] if np.isfinite(errors[best]) else 0.0
-    near = np.flatnonzero(sign * means >= sign * means[best] - error)
+    near = np.flatnonzero(np.isfinite(means) & (sign * means >= sign * means[best] - error))
     return int(max(near, key=lambda number: (strengths[number], sign * means[number])))
 
 
@@ -113,6 +113,8 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
     Source: Wilson (1927); scipy.stats.binomtest.
     """
     _check.count(trials, "trials")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, but must lie between 0 and 1")
     from scipy.stats import binomtest
 
     interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")

@@ -41,7 +41,7 @@ def dropout(key: Key, x: Array, rate: Scalar) -> Array:
     Args:
       key: a JAX random key (`jax.random.key`).
       x: activations of any shape and floating dtype.
-      rate: probability of zero, in [0, 1); may be traced; at 0 the result is x, bit for bit.
+      rate: probability of zero, in [0, 1); may be traced; at 0 the result is x.
 
     Returns:
       An array of x's shape and dtype.

@@ -97,7 +97,8 @@ class EarlyStopping:
             best=jnp.where(better, value, state.best),
             best_epoch=jnp.where(better, jnp.asarray(epoch, jnp.int32), state.best_epoch),
             wait=wait,
-            stopped=state.stopped | (~better & (wait >= self.patience)),
+            # Like Keras never at epoch 0, where only NaN is no improvement.
+            stopped=state.stopped | (~better & (wait >= self.patience) & (jnp.asarray(epoch) > 0)),
             best_params=jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
         )
 

@@ -5,13 +5,16 @@ import hashlib
 import zipfile
 from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import linen
 
 import jreg
-from jreg import losses, nn, penalties, projections
+from jreg import losses, metrics, models, nn, penalties, projections
+from jreg.data import standardize
 from jreg.data.files import read_idx, read_npz
 from jreg.splits import as_folds
 
@@ -111,3 +114,66 @@ def test_a_recipe_that_raises_is_one_sentence_with_the_setting(fault):
 
     with pytest.raises(ValueError, match=f"the recipe raised {type(fault).__name__}.*c=1"):
         jreg.cross_validate(recipe, DATA, jreg.grid(c=[1.0]), cv=2, epochs=1, progress=False)
+
+
+def test_l1_does_not_push_zero_weights():
+    assert jax.grad(penalties.l1)(jnp.array([0.0, -0.0, 2.0])).tolist() == [0.0, 0.0, 1.0]
+    assert jax.grad(lambda w: penalties.elastic_net(w, 0.5))(jnp.array([0.0, 1.0])).tolist() == [0.0, 2.0]
+
+
+def test_an_infinite_radius_has_the_gradient_of_the_identity():
+    g = jax.grad(lambda w: projections.max_norm(w, jnp.inf).sum())(jnp.ones((2, 2)))
+    assert g.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_r2_of_constant_targets_is_nan():
+    assert np.isnan(metrics.r2(jnp.array([1.0, 2.0]), jnp.array([3.0, 3.0]), jnp.ones(2)))
+
+
+def test_r2_takes_half_precision():
+    assert metrics.r2(jnp.arange(3.0).astype(jnp.bfloat16), jnp.arange(3.0), jnp.ones(3)) == 1.0
+
+
+@pytest.mark.parametrize("v", [1e20, jnp.nan, jnp.inf])
+def test_a_row_that_does_not_count_reaches_no_statistic(v):
+    fit = standardize().fit
+    m, d = fit(jnp.array([[1.0], [3.0], [v]]), jnp.array([1.0, 1.0, 0.0]))
+    assert (m.tolist(), d.tolist()) == ([[2.0]], [[1.0]])
+
+
+def test_a_class_is_no_model():
+    with pytest.raises(TypeError):
+        models.as_model(nn.MLP)
+
+
+def test_norms_neither_overflow_nor_vanish():
+    large = projections.max_norm(jnp.array([[300.0], [400.0]], jnp.float16), 5.0)
+    np.testing.assert_allclose(large, [[3.0], [4.0]], rtol=2e-3)
+    small = projections.unit_norm(jnp.array([[3e-25], [4e-25]], jnp.float32))
+    np.testing.assert_allclose(small, [[0.6], [0.8]], rtol=1e-6)
+
+
+def test_an_optimizer_that_asks_for_the_loss_is_given_it(blobs):
+    def recipe(hp):
+        plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=1, cooldown=0, accumulation_size=1)
+        return jreg.Recipe(nn.MLP((3,)), losses.softmax_cross_entropy, optax.chain(optax.sgd(hp["rate"]), plateau))
+
+    study = jreg.cross_validate(recipe, blobs, jreg.grid(rate=[0.1]), cv=2, epochs=2, progress=False)
+    assert np.isfinite(study.scores).all()
+
+
+def test_a_hyperparameter_read_later_than_the_recipe_counts_as_read(blobs):
+    def recipe(hp):
+        return jreg.Recipe(nn.MLP((3,)), losses.softmax_cross_entropy, optax.sgd(lambda step: hp["rate"]))
+
+    study = jreg.cross_validate(recipe, blobs, jreg.grid(rate=[0.01, 0.5]), cv=2, epochs=2, progress=False)
+    assert study.scores[0].tolist() != study.scores[1].tolist()
+
+
+def test_label_smoothing_outside_its_range_is_noticed(blobs):
+    def recipe(hp):
+        loss = partial(losses.softmax_cross_entropy, label_smoothing=hp["smoothing"])
+        return jreg.Recipe(nn.MLP((3,)), loss, optax.sgd(0.1))
+
+    with pytest.raises(ValueError, match=r"label_smoothing is 1, .* \(in the setting smoothing=1\)"):
+        jreg.cross_validate(recipe, blobs, jreg.grid(smoothing=[0.0, 1.0]), cv=2, epochs=1, progress=False)

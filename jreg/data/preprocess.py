@@ -47,8 +47,10 @@ def standardize() -> Preprocessor:
 
     def fit(x: Array, weights: Array) -> tuple[Array, Array]:
         share = (weights / jnp.sum(weights)).reshape(-1, *[1] * (x.ndim - 1))
-        mean = jnp.sum(share * x.astype(jnp.float32), axis=0, keepdims=True)
-        variance = jnp.sum(share * jnp.square(x.astype(jnp.float32) - mean), axis=0, keepdims=True)
+        # Whatever stands in a row that doesn't count, NaN too, must not reach the sums.
+        x = jnp.where(share > 0, x.astype(jnp.float32), 0)
+        mean = jnp.sum(share * x, axis=0, keepdims=True)
+        variance = jnp.sum(share * jnp.square(x - mean), axis=0, keepdims=True)
         # Rounding leaves a constant feature a variance of about (1e-7 mean)^2, never meant as a scale.
         constant = variance <= jnp.square(1e-6 * mean)
         return mean, jnp.sqrt(jnp.where(constant, 1, variance))

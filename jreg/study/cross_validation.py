@@ -13,8 +13,8 @@ from jreg import _check, population, training
 from jreg.data import Dataset
 from jreg.devices import Layout, choose_layout
 from jreg.progress import Display, Progress
-from jreg.recipe import Recipe, check, extremes
-from jreg.space import Setting, Space, as_space
+from jreg.recipe import Hyperparameters, Recipe, build, check_read, extremes, naming
+from jreg.space import Space, as_space
 from jreg.splits import Folds, as_folds
 from jreg.stopping import EarlyStopping, higher_is_better
 from jreg.store import check_folder
@@ -87,11 +87,13 @@ def cross_validate(
     space = as_space(space)
     numbers = _seeds(seeds)
     folds = as_folds(cv, data)
-    check(recipe, space)
-    plans = {
-        static: training.make_plan(recipe, _samples(space, group), static, data, folds, epochs, batch_size, stopping)
-        for static, group in space.groups().items()
-    }
+    plans, called = {}, []
+    for static, group in space.groups().items():
+        settings = [Hyperparameters(setting) for setting in extremes(space, space.settings[group[0]])]
+        samples = [(hp, _build(recipe, hp)) for hp in settings]
+        plans[static] = training.make_plan(recipe, samples, static, data, folds, epochs, batch_size, stopping)
+        called += settings
+    check_read(space, called)
     columns = next(iter(plans.values()))[1]
     if any(other != columns for _, other in plans.values()):
         raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
@@ -138,10 +140,9 @@ def _run(
             show(tally.progress())
 
 
-def _samples(space: Space, group: list[int]) -> list[Setting]:
-    """The settings of a group whose numbers are worth checking, at least one."""
-    own = [space.settings[number] for number in group]
-    return [setting for setting in extremes(space) if setting in own] or own[:1]
+def _build(recipe: Callable[[Any], Recipe], hp: Hyperparameters) -> Recipe:
+    with naming(hp):
+        return build(recipe, hp)
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:

@@ -26,7 +26,8 @@ class SettingResult:
     Attributes:
       number: its place in the space.
       hyperparameters: by name.
-      mean, standard_error: of the score, over folds and seeds.
+      mean: of the score, over folds and seeds.
+      standard_error: of that mean.
       scores: ``(folds, seeds)``; NaN for a training that diverged.
       epochs: ``(folds, seeds)``, how many were run.
       best_epochs: ``(folds, seeds)``, which one counts, from 0.
@@ -46,15 +47,25 @@ class Study:
     """A finished cross-validation; see `cross_validate`.
 
     Attributes:
-      recipe, data, space, folds, seeds, epochs, batch_size, stopping: what it was asked.
+      recipe: the function of the hyperparameters.
+      data: what it trained on.
+      space: the settings.
+      folds: row numbers of each fold.
+      seeds: the seeds' numbers.
+      epochs: passes over the training rows at most.
+      batch_size: examples a step, unless the recipe says otherwise.
+      stopping: early stopping, or None.
       score: the column of the history that ranks the settings.
       columns: the history's columns.
       scores: ``(settings, folds, seeds)``: the score of each training, at its best epoch under early stopping,
         else at its last; NaN where it diverged.
       history: ``(settings, folds, seeds, epochs, columns)`` float32, NaN where not run.
-      epochs_run, best_epochs, status: ``(settings, folds, seeds)`` integers; status as in `training.STATUS`,
-        0 for a training that had not ended when the study was interrupted.
-      compile_seconds, run_seconds: tracing and compiling, and everything else.
+      epochs_run: ``(settings, folds, seeds)``, how many epochs were run.
+      best_epochs: ``(settings, folds, seeds)``, which one counts, from 0.
+      status: ``(settings, folds, seeds)``, as in `training.STATUS`; 0 for a training that had not ended when the
+        study was interrupted.
+      compile_seconds: tracing and compiling.
+      run_seconds: everything else.
       occupancy: the share of the executed member-epochs that trained something.
       layout: the devices and slots it ran on.
     """

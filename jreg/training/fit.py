@@ -117,7 +117,8 @@ def fit(
     chosen = np.asarray([] if validation is None else validation, np.int32)
     rows = np.setdiff1d(np.arange(len(data.y)), chosen) if train is None else np.asarray(train, np.int32)
     folds = pack([(rows, chosen)])
-    plan, _ = make_plan(recipe, [setting], fixed, data, folds, epochs, batch_size, stopping)
+    samples = [(setting, build(recipe, setting))]
+    plan, _ = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)
     with named_tracers(plan, traced, data, folds):
         return _fit(plan, key, traced, Rows(data.x, data.y), _first(folds))
 

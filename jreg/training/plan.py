@@ -55,7 +55,7 @@ class Plan:
 
 def make_plan(
     recipe: Callable[[Any], Recipe],
-    settings: Sequence[Mapping[str, Any]],
+    samples: Sequence[tuple[Mapping[str, Any], Recipe]],
     static: tuple[tuple[str, Any], ...],
     data: Dataset,
     folds: Folds,
@@ -63,16 +63,16 @@ def make_plan(
     batch_size: int,
     stopping: EarlyStopping | None,
 ) -> tuple[Plan, tuple[str, ...]]:
-    """The plan of trainings that share the static part of `settings`, and the columns of their history.
+    """The plan of trainings that share the static part of `samples`, and the columns of their history.
 
-    The model's shapes are traced once, and the optimizer's and the penalty's with the plain numbers of each
-    setting, to find faults before the long compilation.
+    Each sample, a setting and the recipe made from it with plain numbers, runs a step on shapes, to find faults
+    before the long compilation.
 
     Raises:
       ValueError: a number is out of range, stopping monitors what isn't measured, or a label has no output unit.
       TypeError: a number has the wrong type.
     """
-    made = build(recipe, settings[0])
+    made = samples[0][1]
     size = made.batch_size or _check.count(batch_size, "batch_size")
     steps = -(-folds.train_count // min(size, folds.train.shape[-1]))
     epochs = _check.count(epochs, "epochs")
@@ -81,35 +81,35 @@ def make_plan(
     if stopping and stopping.monitor not in columns:
         names = ", ".join(columns)
         raise ValueError(f"EarlyStopping monitors {stopping.monitor!r}, but measured are only: {names}")
-    params, outputs = _shapes(made, data)
-    for setting in settings:
+    variables = _variables(made, data)
+    for setting, sample in samples:
         with naming(setting):
-            _check_numbers(build(recipe, setting), params, outputs)
+            _dry_run(sample, data, *variables)
     return plan, columns
 
 
-def _check_numbers(recipe: Recipe, params: PyTree, outputs: Any) -> None:
-    """Runs the optimizer and the penalty on shapes: what they are given as plain numbers is checked on the way."""
-
-    def once(params: PyTree, outputs: Array) -> Any:
-        added = (recipe.penalty or Penalty())(Forward(params, outputs, jnp.ones(outputs.shape[0])))
-        return added, recipe.optimizer.update(params, recipe.optimizer.init(params), params)
-
-    jax.eval_shape(once, params, outputs)
+def _variables(recipe: Recipe, data: Dataset) -> tuple[PyTree, PyTree]:
+    """The shapes of the model's parameters and state."""
+    x = jax.ShapeDtypeStruct((2, *data.x.shape[1:]), np.float32)
+    return jax.eval_shape(lambda x: as_model(recipe.model).init(jax.random.key(0), x), x)
 
 
-def _shapes(recipe: Recipe, data: Dataset) -> tuple[PyTree, Any]:
-    """The shapes of the model's parameters and of its outputs for two examples."""
-    model = as_model(recipe.model)
+def _dry_run(recipe: Recipe, data: Dataset, params: PyTree, model_state: PyTree) -> None:
+    """Runs a step on shapes: each plain number meets the check of the function that it is given to."""
 
-    def forward(x: Array) -> tuple[PyTree, Array]:
-        params, model_state = model.init(jax.random.key(0), x)
-        return params, model.apply(params, model_state, x, train=False, key=None, mask=None)[0]
+    def step(params: PyTree, model_state: PyTree, x: Array, y: Array) -> Any:
+        mask = jnp.ones(len(y), bool)
+        options = {"train": True, "key": jax.random.key(0), "mask": mask}
+        outputs, _ = as_model(recipe.model).apply(params, model_state, x, **options)
+        weights = mask.astype(jnp.float32)
+        loss = recipe.loss(outputs, y)
+        scores = [metric(outputs, y, weights) for metric in recipe.scores(data.task).values()]
+        penalty = (recipe.penalty or Penalty())(Forward(params, outputs, weights))
+        return outputs, loss, scores, penalty, recipe.update(params, recipe.optimizer.init(params), params, penalty)
 
-    params, outputs = jax.eval_shape(forward, jax.ShapeDtypeStruct((2, *data.x.shape[1:]), np.float32))
-    shape = outputs.shape
+    x, y = jax.ShapeDtypeStruct((2, *data.x.shape[1:]), np.float32), jax.ShapeDtypeStruct((2,), data.y.dtype)
+    shape = jax.eval_shape(step, params, model_state, x, y)[0].shape
     if data.task == "classification" and len(shape) == 2 and data.classes > max(shape[-1], 2):
         raise ValueError(
             f"{data.name} has label {data.classes - 1}, out of range: the model has {shape[-1]} outputs, one a class"
         )
-    return params, outputs

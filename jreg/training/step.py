@@ -130,8 +130,8 @@ def _train(plan: Plan, recipe: Recipe, state: TrainState, key: Key, rows: Rows, 
             added = penalty(Forward(params, outputs, weight))
             return jnp.sum(share * recipe.loss(outputs, y)) + added, (outputs, updated, added)
 
-        gradients, (outputs, updated, added) = jax.grad(objective, has_aux=True)(params)
-        updates, moved = recipe.optimizer.update(gradients, opt_state, params)
+        (value, (outputs, updated, added)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
+        updates, moved = recipe.update(gradients, opt_state, params, value)
         new = (optax.apply_updates(params, updates), updated, moved)
         if plan.ragged:
             new = jax.tree.map(functools.partial(jnp.where, jnp.sum(weight) > 0), new, carry)
