@@ -50,8 +50,9 @@ def as_model(model: Any) -> Model:
         and callable(getattr(model, "apply", None))
     ):
         return _from_pair(model.init, model.apply)
+    found = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
     raise TypeError(
-        f"a recipe's model is {model!r}, but must be a Flax Linen module or have pure "
+        f"a recipe's model is {found}, but must be a Flax Linen module or have pure "
         "init(key, x) and apply(variables, x, train, rngs)"
     )
 

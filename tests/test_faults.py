@@ -153,6 +153,7 @@ def test_norms_neither_overflow_nor_vanish():
     np.testing.assert_allclose(small, [[0.6], [0.8]], rtol=1e-6)
 
 
+@pytest.mark.adam
 def test_an_optimizer_that_asks_for_the_loss_is_given_it(blobs):
     def recipe(hp):
         plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=1, cooldown=0, accumulation_size=1)

@@ -21,7 +21,7 @@ from jreg.progress import Display, Progress, describe
         (Progress(2, 8, None, "r2", 1.0, 3661.0), "2/8 trainings, 1 h 1 min left"),
         (Progress(8, 8, 0.9, "r2", 7.6, 0.0), "8/8 trainings, best r2 0.9000, took 8 s"),
         (Progress(8, 8, None, "r2", 100.0, 0.0), "8/8 trainings, took 1 min 40 s"),
-        (Progress(0, 8, None, "r2", 0.0, None, compiling=True), "compiling one program for 8 trainings"),
+        (Progress(0, 12, None, "r2", 0.0, None, compiling=8), "compiling one program for 8 trainings"),
     ],
 )
 def test_progress_in_words(progress, line):
@@ -31,7 +31,7 @@ def test_progress_in_words(progress, line):
 def test_a_log_gets_whole_lines():
     log = io.StringIO()
     with Display(log, every=0.0) as show:
-        show(Progress(0, 2, None, "r2", 0.0, None, compiling=True))
+        show(Progress(0, 2, None, "r2", 0.0, None, compiling=2))
         show(Progress(1, 2, 0.5, "r2", 1.0, 1.0))
         show(Progress(2, 2, 0.5, "r2", 2.0, 0.0))
     assert log.getvalue().splitlines() == [
@@ -58,7 +58,7 @@ def test_a_terminal_gets_a_bar():
 
     terminal = Terminal()
     with Display(terminal) as show:
-        show(Progress(0, 2, None, "r2", 0.0, None, compiling=True))
+        show(Progress(0, 2, None, "r2", 0.0, None, compiling=2))
         show(Progress(2, 2, 0.5, "r2", 2.0, 0.0))
     assert "2/2 trainings, best r2 0.5000, took 2 s" in terminal.getvalue()
 
@@ -100,7 +100,7 @@ def test_true_shows_it_on_standard_error_and_false_is_silent(blobs, capfd):
     out, err = capfd.readouterr()
     assert out == ""
     lines = err.splitlines()
-    assert lines[0] == "compiling one program for 12 trainings"
+    assert lines[0] == "compiling one program for 6 trainings"
     assert lines[-1].startswith("12/12 trainings, best val_accuracy 0.")
     run(blobs, False)
     assert capfd.readouterr() == ("", "")

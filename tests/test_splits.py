@@ -119,7 +119,7 @@ def test_a_generator_of_pairs_is_followed():
         ([([-1], [1])], ValueError, "fold 0 names a row outside 0 to 9"),
         ([([], [1])], ValueError, "fold 0 has 0 training and 1 validation rows"),
         ([([0, 1], [])], ValueError, "fold 0 has 2 training and 0 validation rows"),
-        (2.0, TypeError, "cv is 2.0, but must be a number of folds, a scikit-learn splitter, or pairs of rows"),
+        (2.0, TypeError, r"cv is 2.0, but must be a number of folds, a scikit-learn splitter, or pairs of \("),
         (None, TypeError, "cv is None, but must be a number of folds"),
     ],
 )

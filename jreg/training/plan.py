@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jreg import _check
-from jreg._types import Array, PyTree
+from jreg._types import Array
 from jreg.data import Dataset
 from jreg.models import as_model
 from jreg.objective import Forward, Penalty
@@ -81,26 +81,19 @@ def make_plan(
     if stopping and stopping.monitor not in columns:
         names = ", ".join(columns)
         raise ValueError(f"EarlyStopping monitors {stopping.monitor!r}, but measured are only: {names}")
-    variables = _variables(made, data)
     for setting, sample in samples:
         with naming(setting):
-            _dry_run(sample, data, *variables)
+            _dry_run(sample, data)
     return plan, columns
 
 
-def _variables(recipe: Recipe, data: Dataset) -> tuple[PyTree, PyTree]:
-    """The shapes of the model's parameters and state."""
-    x = jax.ShapeDtypeStruct((2, *data.x.shape[1:]), np.float32)
-    return jax.eval_shape(lambda x: as_model(recipe.model).init(jax.random.key(0), x), x)
-
-
-def _dry_run(recipe: Recipe, data: Dataset, params: PyTree, model_state: PyTree) -> None:
+def _dry_run(recipe: Recipe, data: Dataset) -> None:
     """Runs a step on shapes: each plain number meets the check of the function that it is given to."""
 
-    def step(params: PyTree, model_state: PyTree, x: Array, y: Array) -> Any:
-        mask = jnp.ones(len(y), bool)
-        options = {"train": True, "key": jax.random.key(0), "mask": mask}
-        outputs, _ = as_model(recipe.model).apply(params, model_state, x, **options)
+    def step(x: Array, y: Array) -> Any:
+        model, key, mask = as_model(recipe.model), jax.random.key(0), jnp.ones(len(y), bool)
+        params, model_state = model.init(key, x)
+        outputs, _ = model.apply(params, model_state, x, train=True, key=key, mask=mask)
         weights = mask.astype(jnp.float32)
         loss = recipe.loss(outputs, y)
         scores = [metric(outputs, y, weights) for metric in recipe.scores(data.task).values()]
@@ -108,7 +101,7 @@ def _dry_run(recipe: Recipe, data: Dataset, params: PyTree, model_state: PyTree)
         return outputs, loss, scores, penalty, recipe.update(params, recipe.optimizer.init(params), params, penalty)
 
     x, y = jax.ShapeDtypeStruct((2, *data.x.shape[1:]), np.float32), jax.ShapeDtypeStruct((2,), data.y.dtype)
-    shape = jax.eval_shape(step, params, model_state, x, y)[0].shape
+    shape = jax.eval_shape(step, x, y)[0].shape
     if data.task == "classification" and len(shape) == 2 and data.classes > max(shape[-1], 2):
         raise ValueError(
             f"{data.name} has label {data.classes - 1}, out of range: the model has {shape[-1]} outputs, one a class"
