@@ -5,9 +5,9 @@ runs in a fresh process, the two sizes in turn, and reports its own high-water m
 at the end. The goal: 20 times as many trainings take at most 1.5 times the memory.
 
 Command:   python experiments/bench_memory.py
-Hardware:  <<< filled in by the last full run below >>>
-Time:      <<< filled in by the last full run below >>>
-Numbers:   <<< filled in by the last full run below >>>
+Hardware:  two cores of an AMD EPYC, no GPU; Python 3.11.7, jax 0.10.2
+Time:      44 s
+Numbers:   540 MiB with 50 trainings, 568 MiB with 1,000, of which 247 MiB are there after the imports: ratio 1.05
 """
 
 import argparse
