@@ -36,6 +36,9 @@ def use_cpu_devices(count: int | None = None) -> None:
     try:
         jax.config.update("jax_num_cpu_devices", wanted)
     except RuntimeError:
+        # JAX refuses even the number it has when that was not set but found.
+        if len(jax.devices("cpu")) == wanted:
+            return
         raise RuntimeError(
             "JAX has already started, so its number of CPU devices is fixed: call jreg.use_cpu_devices() first"
         ) from None
