@@ -58,9 +58,9 @@ def summary(study: Study, final: Refit | None, most: int = 24) -> str:
             low, high = final.interval
             interval = f", 95% interval {low:.4f} to {high:.4f}"
         rows = len(study.data.y)
+        passes = "1 epoch" if final.epochs == 1 else f"{final.epochs} epochs"
         lines.append(
-            f"test:      {name} {value:.4f}{interval}, best setting trained on all {rows} non-test rows "
-            f"for {final.epochs} epochs"
+            f"test:      {name} {value:.4f}{interval}, best setting trained on all {rows} non-test rows for {passes}"
         )
     diverged = sum(row["status"] == "diverged" for row in study.trainings())
     if diverged:
