@@ -122,7 +122,8 @@ _advance_elsewhere = _compiled()
 def _device(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, layout: Layout):
     queue, length = jax.tree.map(lambda leaf: leaf[0], (work.queue, work.length))
     each = _map if layout.inner == "map" else jax.vmap
-    capacity = queue.number.shape[0] + layout.slots
+    longest = queue.number.shape[0]
+    capacity = longest + layout.slots
 
     def context(member: Member):
         fold = jax.tree.map(lambda leaf: leaf[member.fold], folds)
@@ -141,7 +142,7 @@ def _device(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, la
 
         # Under vmap the inner cond computes both sides; this one saves it while nothing is fresh.
         slots = jax.lax.cond(
-            jnp.any(fresh), lambda: each(one)(fresh, jnp.minimum(place, _QUEUE - 1), slots), lambda: slots
+            jnp.any(fresh), lambda: each(one)(fresh, jnp.minimum(place, longest - 1), slots), lambda: slots
         )
         return taken + jnp.sum(fresh.astype(jnp.int32)), slots
 

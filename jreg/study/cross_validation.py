@@ -18,7 +18,7 @@ from jreg.space import Space, as_space
 from jreg.splits import Folds, as_folds
 from jreg.stopping import EarlyStopping, higher_is_better
 from jreg.store import check_folder
-from jreg.study.result import Study
+from jreg.study.result import Study, scores_of
 from jreg.training import Plan
 
 
@@ -183,9 +183,7 @@ class _Tally:
         return Progress(self.done, total, self._best_mean(), self._score, self._run, left, compiling)
 
     def _best_mean(self) -> float | None:
-        ended = (self._status != training.RUNNING).all(axis=(1, 2))
-        at = np.maximum(self._best[ended], 0)[..., None]
-        means = np.take_along_axis(self._history[ended][..., self._column], at, -1).mean(axis=(1, 2, 3))
+        means = scores_of(self._history[..., self._column], self._best, self._status).mean(axis=(1, 2))
         means = means[np.isfinite(means)]
         if not means.size:
             return None

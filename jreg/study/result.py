@@ -19,6 +19,13 @@ from jreg.splits import Folds
 from jreg.stopping import EarlyStopping, higher_is_better
 
 
+def scores_of(values: np.ndarray, best_epochs: np.ndarray, status: np.ndarray) -> np.ndarray:
+    """The value ``(...)`` at each training's best epoch out of ``(..., epochs)``; NaN unless it ended well."""
+    at = np.maximum(best_epochs, 0)[..., None]
+    found = np.take_along_axis(values.astype(np.float64), at, axis=-1)[..., 0]
+    return np.where((status == training.COMPLETED) | (status == training.STOPPED), found, np.nan)
+
+
 @dataclasses.dataclass(frozen=True)
 class SettingResult:
     """What a study found out about one setting.
@@ -92,10 +99,7 @@ class Study:
     @functools.cached_property
     def scores(self) -> np.ndarray:
         """``(settings, folds, seeds)``; NaN for a training that diverged or was not finished."""
-        values = self.history[..., self.columns.index(self.score)].astype(np.float64)
-        at = np.maximum(self.best_epochs, 0)[..., None]
-        found = np.take_along_axis(values, at, axis=-1)[..., 0]
-        return np.where((self.status == training.COMPLETED) | (self.status == training.STOPPED), found, np.nan)
+        return scores_of(self.history[..., self.columns.index(self.score)], self.best_epochs, self.status)
 
     def __repr__(self) -> str:
         settings, folds, seeds = self.status.shape
