@@ -10,7 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
+from jreg import _check, _random
 from jreg._types import Array, Key, Scalar
 
 _LEVELS = 2**16
@@ -20,31 +20,13 @@ def _uniform16(key: Key, shape: tuple[int, ...]) -> Array:
     """Independent uniform integers below 2**16, four out of every threefry block of two words."""
     size = math.prod(shape)
     blocks = -(-size // 4)
-    if "fry" in str(jax.random.key_impl(key)):
-        words = _threefry(jax.random.key_data(key), blocks)
+    if _random.is_threefry(key):
+        # Both words of a block count here, where jax.random spends a whole block on each number.
+        count = jnp.arange(2 * blocks, dtype=jnp.uint32)
+        words = _random.threefry(jax.random.key_data(key), count[:blocks], count[blocks:], rounds=13)
     else:
         words = tuple(jax.random.bits(key, (2, blocks), jnp.uint32))
     return jnp.concatenate([part for word in words for part in (word & 0xFFFF, word >> 16)])[:size].reshape(shape)
-
-
-def _threefry(key: Array, blocks: int) -> tuple[Array, Array]:
-    """The words that `jax.extend.random.threefry_2x32` makes of the counts 0 to 2 * blocks - 1, as two halves.
-
-    jax.random spends a whole block on each number since it became partitionable, and on CPU it runs the rounds as
-    a loop that XLA can't fuse; both together are most of what dropout costs there (docs/performance.md).
-
-    Source: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011).
-    """
-    schedule = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(0x1BD11BDA))
-    count = jnp.arange(2 * blocks, dtype=jnp.uint32)
-    left, right = count[:blocks] + schedule[0], count[blocks:] + schedule[1]
-    for group in range(5):
-        for turn in ((13, 15, 26, 6), (17, 29, 16, 24))[group % 2]:
-            left = left + right
-            right = left ^ ((right << turn) | (right >> (32 - turn)))
-        left = left + schedule[(group + 1) % 3]
-        right = right + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
-    return left, right
 
 
 def dropout(key: Key, x: Array, rate: Scalar) -> Array:

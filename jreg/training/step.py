@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jreg._random import plain, unrolled
 from jreg._types import Array, Key, PyTree
 from jreg.models import as_model
 from jreg.objective import Forward, Penalty
@@ -58,7 +59,7 @@ class TrainState(NamedTuple):
 
 def member_key(seed: Array | int, fold: Array | int) -> Key:
     """The key of one training of a study; settings share it, so that their comparison is paired."""
-    return jax.random.fold_in(jax.random.key(seed), fold)
+    return plain(jax.random.fold_in(unrolled(jax.random.key(seed)), fold))
 
 
 def start(plan: Plan, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds) -> TrainState:
@@ -66,7 +67,7 @@ def start(plan: Plan, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds
     recipe = plan.build(hp)
     statistics = fit_preprocessing(recipe, rows.x, rows.y, fold)
     sample = examples(recipe, statistics, rows.x[:1])
-    params, model_state = as_model(recipe.model).init(jax.random.fold_in(key, _INIT), sample)
+    params, model_state = as_model(recipe.model).init(jax.random.fold_in(unrolled(key), _INIT), sample)
     kept = (params, model_state)
     columns = plan.columns(recipe, fold.validation.shape[-1] > 0)
     return TrainState(
@@ -84,7 +85,7 @@ def start(plan: Plan, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds
 def epoch(plan: Plan, state: TrainState, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds) -> TrainState:
     """One pass over the training rows in random order, then the evaluation on the validation rows."""
     recipe = plan.build(hp)
-    measured, params, model_state, opt_state = _train(plan, recipe, state, key, rows, fold)
+    measured, params, model_state, opt_state = _train(plan, recipe, state, unrolled(key), rows, fold)
     if fold.validation.shape[-1] > 0:
         outputs = outputs_of(recipe, params, model_state, state.statistics, rows.x, fold.validation)
         weights = (jnp.arange(fold.validation.shape[-1]) < fold.validation_count).astype(jnp.float32)
@@ -155,8 +156,22 @@ def _shuffle(key: Key, epoch: Array, fold: Folds, batch_size: int) -> tuple[Arra
     # The first bits of a longer draw are those of a shorter one (JAX's partitionable threefry), so a fold's order
     # doesn't depend on how far its rows are padded; padding sorts to the end.
     bits = jax.random.bits(jax.random.fold_in(key, epoch), (length,), jnp.uint32)
-    order = jnp.argsort(jnp.where(position < fold.train_count, bits, jnp.uint32(2**32 - 1)), stable=True)
+    order = _argsort(jnp.where(position < fold.train_count, bits, jnp.uint32(2**32 - 1)))
     place = jnp.arange(steps * size)
     chosen = fold.train[order[place % length]]
     weights = (place < fold.train_count).astype(jnp.float32)
     return chosen.reshape(steps, size), weights.reshape(steps, size)
+
+
+def _argsort(bits: Array) -> Array:
+    """What ``jnp.argsort(bits, stable=True)`` gives, on CPU several times as fast."""
+    length = bits.shape[0]
+    if length > 2**16:
+        return jnp.argsort(bits, stable=True)
+    # A radix sort by two digits: XLA sorts plain numbers much faster than pairs, so each digit is sorted together
+    # with the place that it came from.
+    place = jnp.arange(length, dtype=jnp.uint32)
+    low = jnp.uint32(0xFFFF)
+    first = jnp.sort((bits << jnp.uint32(16)) | place) & low
+    second = jnp.sort((bits[first] & ~low) | place) & low
+    return first[second]
