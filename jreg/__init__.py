@@ -13,6 +13,7 @@ from jreg import (
     objective,
     penalties,
     projections,
+    search,
     splits,
     statistics,
     stochastic,
@@ -23,6 +24,7 @@ from jreg.data import Dataset, load_dataset
 from jreg.devices import Layout, choose_layout, use_cpu_devices
 from jreg.objective import on_outputs, on_params
 from jreg.recipe import Recipe
+from jreg.sampling import random_space
 from jreg.space import Space, grid
 from jreg.stopping import EarlyStopping
 from jreg.study import Refit, SettingResult, Study, cross_validate, refit
@@ -61,7 +63,9 @@ __all__ = [
     "predict",
     "project",
     "projections",
+    "random_space",
     "refit",
+    "search",
     "splits",
     "statistics",
     "stochastic",

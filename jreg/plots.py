@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from jreg.recipe import describe
 from jreg.space import Space
 
 _MOST_LINES = 8
+_MOST_COLUMNS = 3
 
 
 def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
@@ -24,10 +26,14 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tup
 
 
 def scores(space: Space, means: np.ndarray, errors: np.ndarray, score: str, best: int, simple: int, title: str) -> Any:
-    """Mean score with error bars of one standard error against one hyperparameter, a line for each of the others.
+    """Mean score with error bars of one standard error against the hyperparameters.
+
+    A grid is drawn against one of them, with a line for each combination of the others. Settings that are no grid and
+    differ in several traced hyperparameters are drawn as points, with a panel for each of these and a colour for each
+    static part.
 
     Args:
-      space: its traced axis with the most values goes along the bottom; without one the settings do.
+      space: a grid's traced axis with the most values goes along the bottom; without one the settings do.
       means, errors: ``(settings,)``.
       score: the label of the upright axis.
       best, simple: numbers of the best setting and of the one chosen by the one-standard-error rule.
@@ -36,9 +42,11 @@ def scores(space: Space, means: np.ndarray, errors: np.ndarray, score: str, best
     Returns:
       A matplotlib Figure.
     """
+    swept = [name for name in space.traced if len(space.axes[name]) > 1]
+    if len(swept) > 1 and len(space.settings) != math.prod(map(len, space.axes.values())):
+        return _points(space, swept, means, errors, score, best, simple, title)
     figure, grid = _figure(8, 5)
     axes = grid[0, 0]
-    swept = [name for name in space.traced if len(space.axes[name]) > 1]
     along = max(swept, key=lambda name: len(space.axes[name]), default=None)
     position = _positions(space, along)
     lines: dict[str, list[int]] = {}
@@ -54,16 +62,10 @@ def scores(space: Space, means: np.ndarray, errors: np.ndarray, score: str, best
         joined = "-" if along else ""
         style = {"fmt": "o" + joined, "capsize": 3, "color": f"C{place}"}
         axes.errorbar(at, means[numbers], errors[numbers], label=line or None, **style)
-        for number, x in zip(numbers, at, strict=True):
-            if number == best:
-                axes.plot(x, means[number], "*", ms=18, mfc="none", mec="black", label="best", ls="none")
-            if number == simple:
-                axes.plot(
-                    x, means[number], "s", ms=14, mfc="none", mec="black", label="one-standard-error rule", ls="none"
-                )
-    if along and min(position) > 0 and max(position) > 20 * min(position):
-        axes.set_xscale("log")
-    elif not along:
+        _mark(axes, dict(zip(numbers, at, strict=True)), means, best, simple)
+    if along:
+        _scale(axes, space, along, position)
+    else:
         axes.set_xticks(range(len(space.settings)), [describe(s) for s in space.settings], rotation=45, ha="right")
     axes.set_xlabel(along or "setting")
     axes.set_ylabel(f"{score} (mean and standard error over folds)")
@@ -72,6 +74,76 @@ def scores(space: Space, means: np.ndarray, errors: np.ndarray, score: str, best
     axes.legend(fontsize="small", markerscale=0.6)
     axes.grid(alpha=0.3)
     return figure
+
+
+def _points(
+    space: Space,
+    swept: list[str],
+    means: np.ndarray,
+    errors: np.ndarray,
+    score: str,
+    best: int,
+    simple: int,
+    title: str,
+) -> Any:
+    rows = math.ceil(len(swept) / _MOST_COLUMNS)
+    columns = math.ceil(len(swept) / rows)
+    figure, grid = _figure(3.6 * columns + 1, 3.2 * rows + 1, rows, columns)
+    colours = _static_parts(space)
+    for axes, name in zip(grid.flat, swept, strict=False):
+        position, beyond = _finite([setting[name] for setting in space.settings])
+        for place, (label, numbers) in enumerate(colours.items()):
+            at = [position[number] for number in numbers]
+            style = {"fmt": "o", "ms": 4, "capsize": 2, "elinewidth": 0.8, "color": f"C{place}", "alpha": 0.7}
+            axes.errorbar(at, means[numbers], errors[numbers], label=label, **style)
+        _mark(axes, dict(enumerate(position)), means, best, simple)
+        _scale(axes, space, name, position)
+        axes.set_xlabel(name + beyond)
+        axes.set_ylabel(score)
+        axes.grid(alpha=0.3)
+    for axes in grid.flat[len(swept) :]:
+        axes.remove()
+    figure.suptitle(f"{title}: {len(space.settings)} settings, mean and standard error over folds")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return figure
+
+
+def _static_parts(space: Space) -> dict[str, list[int]]:
+    """The settings' numbers by what is static in them, as far as there are colours for."""
+    parts: dict[str, list[int]] = {}
+    for number, setting in enumerate(space.settings):
+        static = {name: v for name, v in setting.items() if name not in space.traced and len(space.axes[name]) > 1}
+        parts.setdefault(describe(static) or "a setting", []).append(number)
+    return parts if len(parts) <= _MOST_LINES else {"a setting": list(range(len(space.settings)))}
+
+
+def _finite(values: list[float]) -> tuple[list[float], str]:
+    """Places on an axis: infinity beyond the largest number, and a note that says so."""
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) == len(values):
+        return values, ""
+    last = max(finite) + 0.1 * (max(finite) - min(finite)) or 1.0
+    return [value if math.isfinite(value) else last for value in values], " (last place: infinity)"
+
+
+def _scale(axes: Any, space: Space, name: str, position: Sequence[float]) -> None:
+    least, most = min(position), max(position)
+    wide = least > 0 and most > 20 * least
+    logarithmic = wide if space.logarithmic is None else name in space.logarithmic
+    if logarithmic and least > 0:
+        axes.set_xscale("log")
+    elif logarithmic and most > 0:
+        # Where a hyperparameter is switched off it is 0, which a logarithmic scale has no place for.
+        above = min(value for value in position if value > 0)
+        axes.set_xscale("symlog", linthresh=10.0 ** math.floor(math.log10(above)))
+
+
+def _mark(axes: Any, position: Mapping[int, float], means: np.ndarray, best: int, simple: int) -> None:
+    """Marks the best setting and that of the one-standard-error rule, where they are among those drawn."""
+    for number, marker, size, label in ((best, "*", 18, "best"), (simple, "s", 14, "one-standard-error rule")):
+        if number in position:
+            style = {"marker": marker, "ms": size, "mfc": "none", "mec": "black", "label": label, "ls": "none"}
+            axes.plot(position[number], means[number], **style)
 
 
 def _positions(space: Space, along: str | None) -> list[float]:

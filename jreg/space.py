@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,11 +21,13 @@ class Space(NamedTuple):
         regularization, which is how the one-standard-error rule reads them.
       settings: the hyperparameters of each setting.
       traced: the names whose values are numbers inside the compiled program; the others are static.
+      logarithmic: the names that pictures show on a logarithmic scale; None: those whose values spread widely.
     """
 
     axes: dict[str, tuple[Any, ...]]
     settings: tuple[Setting, ...]
     traced: tuple[str, ...]
+    logarithmic: tuple[str, ...] | None = None
 
     def as_static(self, *names: str) -> Space:
         """The same settings with these hyperparameters static: one program for each of their values.
@@ -33,10 +35,25 @@ class Space(NamedTuple):
         >>> grid(warmup=[0.1, 0.2]).as_static("warmup").traced
         ()
         """
+        self._check_names(names)
+        return self._replace(traced=tuple(name for name in self.traced if name not in names))
+
+    def descending(self, *names: str) -> Space:
+        """The same settings, these hyperparameters' values listed from the largest to the smallest number.
+
+        For a `jreg.random_space`, whose numbers ascend: a max-norm regularizes the more the smaller it is.
+
+        >>> grid(max_norm=[1.0, 3.0], l2=[0.1, 0.2]).descending("max_norm").axes
+        {'max_norm': (3.0, 1.0), 'l2': (0.1, 0.2)}
+        """
+        self._check_names(names)
+        turned = {name: tuple(sorted(self.axes[name], reverse=True)) for name in names}
+        return self._replace(axes=self.axes | turned)
+
+    def _check_names(self, names: Iterable[str]) -> None:
         unknown = [name for name in names if name not in self.axes]
         if unknown:
             raise KeyError(f"the space has no hyperparameter {unknown[0]!r}: it has {', '.join(self.axes)}")
-        return self._replace(traced=tuple(name for name in self.traced if name not in names))
 
     def groups(self) -> dict[tuple[tuple[str, Any], ...], list[int]]:
         """The settings' numbers by their static part: one compiled program for each."""
@@ -72,9 +89,9 @@ def grid(**axes: Any) -> Space:
     """
     if not axes:
         raise ValueError("the space is empty: give at least one hyperparameter with its values, grid(l2=[1e-4, 1e-3])")
-    values = {name: _axis(name, axis) for name, axis in axes.items()}
+    values = {name: values_of(f"hyperparameter {name!r}", axis) for name, axis in axes.items()}
     settings = tuple(dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values()))
-    return Space(values, settings, tuple(name for name, axis in values.items() if isinstance(axis[0], float)))
+    return Space(values, settings, traced_of(values))
 
 
 def as_space(space: Space | Iterable[Mapping[str, Any]]) -> Space:
@@ -87,38 +104,64 @@ def as_space(space: Space | Iterable[Mapping[str, Any]]) -> Space:
     if isinstance(space, Space):
         return space
     if isinstance(space, Mapping) or not isinstance(space, Iterable):
-        raise TypeError(f"the space is a {type(space).__name__}, but must come from jreg.grid or be a list of settings")
+        raise TypeError(
+            f"the space is a {type(space).__name__}, but must come from jreg.grid or jreg.random_space, or be a list "
+            "of settings"
+        )
     settings = [dict(setting) for setting in space]
     if not settings or not settings[0]:
         raise ValueError("the space is empty: give at least one setting with one hyperparameter")
     for setting in settings:
         if set(setting) != set(settings[0]):
             raise ValueError(f"the setting {setting} has other hyperparameters than the first, {settings[0]}")
-    columns = {name: _axis(name, [setting[name] for setting in settings]) for name in settings[0]}
+    columns = {
+        name: values_of(f"hyperparameter {name!r}", [setting[name] for setting in settings]) for name in settings[0]
+    }
     rows = tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     axes = {name: tuple(dict.fromkeys(column)) for name, column in columns.items()}
-    return Space(axes, rows, tuple(name for name, axis in columns.items() if isinstance(axis[0], float)))
+    return Space(axes, rows, traced_of(columns))
 
 
-def _axis(name: str, axis: Any) -> tuple[Any, ...]:
+def traced_of(axes: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:
+    """The names of the axes that are traced, out of what `values_of` returned for each."""
+    return tuple(name for name, values in axes.items() if isinstance(values[0], float))
+
+
+def values_of(label: str, axis: Any) -> tuple[Any, ...]:
+    """The values of an axis as plain Python ones: all floats where it is traced.
+
+    Args:
+      label: what a sentence calls the axis.
+      axis: a sequence or an array of values, or one value.
+
+    Raises:
+      ValueError: there is no value, or one is NaN.
+      TypeError: numbers are mixed with others, or a value is not hashable or a distribution.
+
+    >>> values_of("the strength", [0, 0.5]), values_of("the width", np.arange(2)), values_of("the name", "relu")
+    ((0.0, 0.5), (0, 1), ('relu',))
+    """
     if isinstance(axis, jax.Array | np.ndarray):
         axis = np.asarray(axis).reshape(-1)
     if isinstance(axis, str) or not isinstance(axis, Iterable):
         axis = (axis,)
     values = tuple(value.item() if isinstance(value, np.generic) else value for value in axis)
     if not values:
-        raise ValueError(f"the space is empty: hyperparameter {name!r} has no values")
+        raise ValueError(f"the space is empty: {label} has no values: give at least one")
+    for value in values:
+        if hasattr(value, "ppf"):
+            raise TypeError(f"{label} has the value {value!r}, a distribution: give it alone, to jreg.random_space")
     numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in values]
     if all(numbers) and any(isinstance(value, float) for value in values):
         values = tuple(float(value) for value in values)
         if any(math.isnan(value) for value in values):
-            raise ValueError(f"hyperparameter {name!r} has the value NaN")
+            raise ValueError(f"{label} has the value NaN")
         return values
     for value in values:
         if isinstance(value, float):
-            raise TypeError(f"hyperparameter {name!r} mixes numbers with other values: {values}")
+            raise TypeError(f"{label} mixes numbers with other values: {values}")
         try:
             hash(value)
         except TypeError:
-            raise TypeError(f"hyperparameter {name!r} has the value {value!r}, which is not hashable") from None
+            raise TypeError(f"{label} has the value {value!r}, which is not hashable") from None
     return values

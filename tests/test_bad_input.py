@@ -111,6 +111,18 @@ CASES = [
     Case(
         "settings of other names", ValueError, "has other hyper", recipe=GOOD + "space = [{'l2': 0.1}, {'l1': 0.1}]\n"
     ),
+    Case(
+        "a distribution in a grid",
+        TypeError,
+        "hyperparameter 'l2' has the value Uniform(low=0.0, high=1.0), a distribution: give it alone, to",
+        recipe=GOOD + "space = [{'l2': jreg.search.uniform(0.0, 1.0)}]\n",
+    ),
+    Case(
+        "a drawn rate above one",
+        ValueError,
+        "MLP's dropout is ",
+        recipe=use("dropout=[0.1]", DROPOUT) + "space = jreg.random_space(9, 0, dropout=jreg.search.uniform(2, 3))\n",
+    ),
     Case("negative strength", ValueError, "the strength of l2 is -0.1", recipe=use("l2=[0.1, -0.1]", L2)),
     Case("infinite strength", ValueError, "the strength of l2 is inf", recipe=use("l2=[0.1, float('inf')]", L2)),
     Case("rate of one", ValueError, "MLP's dropout is 1, but a rate", recipe=use("dropout=[0.5, 1.0]", DROPOUT)),
@@ -288,12 +300,36 @@ def test_traceback_shows_where_a_mistake_was_noticed():
         main(["sweep", "--data", "irsi", "--traceback"])
 
 
+DRAWN = [
+    ("0, seed=0, l2=[0.1]", "ValueError: random_space's count is 0, but must be at least 1"),
+    ("4, l2=[0.1]", "TypeError: random_space() missing 1 required positional argument: 'seed'"),
+    (
+        "4, 0, method='lhs', l2=[0.1]",
+        "ValueError: random_space's method is 'lhs', but must be one of 'random', 'sobol'",
+    ),
+    ("4, 0, l2=jreg.search.uniform(2, 1)", "ValueError: uniform's low is 2 and its high 1, but low must be below high"),
+    ("4, 0, l2=jreg.search.log_uniform(0, 1)", "ValueError: log_uniform's low is 0, but must be above 0"),
+    ("4, 0, l2=jreg.search.uniform(0, 1e999)", "ValueError: uniform's high is inf, but must be a finite number"),
+    ("4, 0, l2=jreg.search.choice([])", "ValueError: the space is empty: choice has no values"),
+    ("4, 0, l2=jreg.search.choice([1], [-1])", "ValueError: a weight of choice is -1, but must be a finite number of"),
+    ("4, 0, l2=jreg.search.choice([1], [1, 2])", "ValueError: choice has 2 weights for 1 values: give one weight"),
+    (
+        "4, 0, l2=jreg.search.when('on', 1, [0.1], otherwise=0)",
+        "ValueError: hyperparameter 'l2' depends on 'on', which is not in the space: it has l2",
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
         ("def recipe(hp: pass", "recipe.py can't be run: SyntaxError: "),
         ("import no_such_module", "recipe.py can't be run: ModuleNotFoundError: No module named 'no_such_module'"),
         ("1 / 0", "recipe.py can't be run: ZeroDivisionError: division by zero"),
+        *(
+            (f"space = jreg.random_space({arguments})", f"recipe.py can't be run: {sentence}")
+            for arguments, sentence in DRAWN
+        ),
         (use("l2=[]", L2), "recipe.py can't be run: ValueError: the space is empty: hyperparameter 'l2' has no values"),
         ("space = jreg.grid(l2=[0.1])", "recipe.py has no function recipe(hp): define one"),
         ("recipe = 3\nspace = jreg.grid(l2=[0.1])", "recipe.py has no function recipe(hp): define one"),

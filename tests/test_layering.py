@@ -12,7 +12,7 @@ ORDER = [
     "penalties", "projections", "stochastic", "losses", "metrics",
     "objective", "transforms", "models", "nn", "stopping",
     "data.dataset", "data.files", "data.load", "data.preprocess", "data",
-    "splits", "space", "recipe",
+    "splits", "space", "search", "sampling", "recipe",
     "training.plan", "training.evaluation", "training.step", "training.fit", "training",
     "devices", "population",
     "statistics", "tables", "plots", "store", "progress",

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jreg
-from jreg import losses, nn, penalties, report, store, tables, training
+from jreg import losses, nn, penalties, plots, report, search, store, tables, training
 
 
 def recipe(hp):
@@ -284,6 +284,65 @@ def test_a_space_without_numbers_is_drawn_by_setting(data):
     labelled(study.plot())
     assert axes.get_xlabel() == "setting"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["batch_size=8", "batch_size=16"]
+
+
+def pictured(space: jreg.Space):
+    means = np.linspace(0.5, 0.9, len(space.settings))
+    return plots.scores(space, means, np.full(len(means), 0.01), "val_accuracy", len(means) - 1, 2, "points")
+
+
+def drawn_points(axes) -> np.ndarray:
+    return np.sort(np.concatenate([container.lines[0].get_xdata() for container in axes.containers]))
+
+
+def test_a_random_space_is_drawn_by_hyperparameter():
+    space = jreg.random_space(
+        20, 0, l2=search.log_uniform(1e-4, 1e-1), dropout=search.uniform(0.0, 0.9), rate=0.1, width=[8, 16]
+    )
+    figure = pictured(space)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["l2", "dropout"]
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "linear"]
+    (legend,) = figure.legends
+    shown = {text.get_text() for text in legend.get_texts()}
+    assert shown == {"best", "one-standard-error rule", "width=8", "width=16"}
+    for axes in figure.axes:
+        assert axes.get_ylabel() == "val_accuracy"
+        name = axes.get_xlabel()
+        np.testing.assert_array_equal(drawn_points(axes), space.axes[name])
+        marks = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_marker() in ("*", "s")}
+        assert marks == {"best": space.settings[-1][name], "one-standard-error rule": space.settings[2][name]}
+
+
+def test_what_is_off_in_some_settings_is_drawn_too():
+    space = jreg.random_space(
+        30,
+        0,
+        on=[True, False],
+        l2=search.when("on", True, search.log_uniform(1e-4, 1e-1), otherwise=0.0),
+        max_norm=search.when("on", True, search.uniform(1.0, 5.0), otherwise=float("inf")),
+    )
+    l2, max_norm = pictured(space).axes
+    assert l2.get_xscale() == "symlog"
+    assert l2.get_xlim()[0] <= 0
+    assert drawn_points(l2)[0] == 0
+    assert max_norm.get_xlabel() == "max_norm (last place: infinity)"
+    *finite, infinity = drawn_points(max_norm)
+    np.testing.assert_array_equal(finite, space.axes["max_norm"][:-1])
+    assert finite[-1] < infinity <= max_norm.get_xlim()[1]
+
+
+def test_a_random_space_of_one_traced_hyperparameter_is_a_line_for_each_static_part():
+    space = jreg.random_space(20, 0, dropout=search.uniform(0.01, 0.9), width=[8, 16])
+    (axes,) = pictured(space).axes
+    assert (axes.get_xlabel(), axes.get_xscale(), len(axes.containers)) == ("dropout", "linear", 2)
+
+
+def test_many_static_parts_share_a_colour():
+    space = jreg.random_space(30, 0, a=search.uniform(0, 1), b=search.uniform(0, 1), width=range(1, 30))
+    figure = pictured(space)
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == ["best", "one-standard-error rule", "a setting"]
+    assert [len(drawn_points(axes)) for axes in figure.axes] == [30, 30]
 
 
 # the final network

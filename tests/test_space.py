@@ -73,6 +73,16 @@ def test_as_static_changes_only_what_is_traced():
         space.as_static("dropout")
 
 
+def test_descending_turns_only_the_axes_it_names():
+    space = jreg.grid(max_norm=[1.0, 4.0, 2.0], l2=[0.1, 0.2])
+    turned = space.descending("max_norm")
+    assert turned.axes == {"max_norm": (4.0, 2.0, 1.0), "l2": (0.1, 0.2)}
+    assert (turned.settings, turned.traced) == (space.settings, space.traced)
+    assert turned.descending("max_norm") == turned
+    with pytest.raises(KeyError, match="the space has no hyperparameter 'norm': it has max_norm, l2"):
+        space.descending("norm")
+
+
 def test_a_traced_space_is_one_group():
     assert jreg.grid(l2=[0.1, 0.2], rate=[0.0, 0.5]).groups() == {(): [0, 1, 2, 3]}
 
@@ -118,6 +128,11 @@ def test_a_space_is_a_space_already():
         ({"l2": [0.1, None]}, TypeError, r"'l2' mixes numbers with other values: \(0.1, None\)"),
         ({"l2": [0.1, "strong"]}, TypeError, "'l2' mixes numbers with other values"),
         ({"l2": [0.5, True]}, TypeError, "'l2' mixes numbers with other values"),
+        (
+            {"l2": jreg.search.uniform(0.0, 1.0)},
+            TypeError,
+            r"'l2' has the value Uniform\(low=0.0, high=1.0\), a distribution: give it alone, to jreg.random_space",
+        ),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(axes, error, sentence):
@@ -134,7 +149,11 @@ def test_a_grid_that_makes_no_sense_is_refused(axes, error, sentence):
         ([{"l2": 0.1}, {"l2": 0.1, "l1": 0.1}], ValueError, "has other hyperparameters than the first"),
         ([{"l2": 0.1}, {"l2": float("nan")}], ValueError, "hyperparameter 'l2' has the value NaN"),
         ([{"l2": 0.1}, {"l2": "a"}], TypeError, "mixes numbers with other values"),
-        ({"l2": [0.1]}, TypeError, "the space is a dict, but must come from jreg.grid or be a list of settings"),
+        (
+            {"l2": [0.1]},
+            TypeError,
+            "the space is a dict, but must come from jreg.grid or jreg.random_space, or be a list",
+        ),
         (None, TypeError, "the space is a NoneType, but must"),
         (3, TypeError, "the space is a int, but must"),
     ],
