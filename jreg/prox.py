@@ -266,4 +266,4 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
     turned = differences * (inner + inner.T) / 2 + sums * (inner - inner.T) / 2
     outside = change - _product(u, u.T, change)
     moved = _product(u, turned, vt) + _product(outside, vt.T * jnp.diagonal(sums)[None, :], vt)
-    return out, moved - change_of_t * _product(u * (s > t)[None, :], vt)
+    return out, moved - change_of_t * _product(u * jnp.where(s > t, 1, 0)[None, :], vt)
