@@ -13,6 +13,7 @@ from jreg import (
     objective,
     penalties,
     projections,
+    prox,
     search,
     splits,
     statistics,
@@ -29,7 +30,7 @@ from jreg.space import Space, grid
 from jreg.stopping import EarlyStopping
 from jreg.study import Refit, SettingResult, Study, cross_validate, refit
 from jreg.training import Fit, evaluate, fit, member_key, predict
-from jreg.transforms import decoupled_weight_decay, project
+from jreg.transforms import decoupled_weight_decay, project, proximal
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,8 @@ __all__ = [
     "predict",
     "project",
     "projections",
+    "prox",
+    "proximal",
     "random_space",
     "refit",
     "search",

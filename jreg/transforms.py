@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
@@ -45,6 +46,94 @@ def project(projection: Callable[[Array], Array], where: Where = kernels) -> opt
         return projection(w + u.astype(w.dtype)) - w
 
     return optax.stateless(lambda updates, params: map_selected(projected, where, updates, _given(params, "project")))
+
+
+class ProximalState(NamedTuple):
+    """What `proximal` keeps when its learning rate is a schedule.
+
+    Attributes:
+      count: the updates made so far, int32.
+    """
+
+    count: Array
+
+
+def proximal(
+    operator: Callable[[Array, Scalar], Array],
+    strength: Scalar,
+    learning_rate: Scalar | optax.Schedule,
+    where: Where = kernels,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Makes a proximal operator of one weight array a transform that gives exact zeros, to be put last in the chain.
+
+    .. math:: u \leftarrow \operatorname{prox}_{\eta \lambda \Omega}(w + u) - w
+
+    so that `optax.apply_updates` lands on the operator's result: where that is zero exactly, elsewhere to rounding.
+
+    Args:
+      operator: ``(w, t) -> w``, such as `jreg.prox.l1` or ``functools.partial(jreg.prox.group_lasso, axis=-1)``.
+      strength: lambda, the strength of the penalty in the objective, at least 0; may be traced. The threshold is
+        this times the learning rate.
+      learning_rate: eta, that of the optimizer before it: a number of at least 0, which may be traced, or its
+        optax schedule, which is called with the same counts 0, 1, 2, ...
+      where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
+
+    Returns:
+      A transform that needs ``params``; it counts its updates when the learning rate is a schedule.
+
+    Raises:
+      ValueError: a known `strength` or `learning_rate` is negative or not finite, `where` matches nothing, or
+        ``update`` is called without params.
+
+    After ``optax.sgd(eta)`` this is proximal gradient descent: where it comes to rest, loss + lambda * Omega is
+    least. With momentum (Nesterov's too) the gradients add up to ``1 / (1 - momentum)`` of one: pass
+    ``eta / (1 - momentum)``, or lambda counts for less.
+
+    After Adam the threshold is one number for all weights and no proximal step in Adam's metric, which would
+    divide it by the root of each weight's second moment (and has a closed form for `jreg.prox.l1` alone; the
+    moments are in the state of another transform, out of reach here). So zeros are exact, but the resting point is
+    another one: a weight stays zero while ``|m| / (sqrt(v) + eps)``, not its gradient, is at most lambda. This
+    ratio hardly exceeds 1 and is near 1 where gradients keep their sign, so useful strengths lie between 0 and 1,
+    don't carry over to SGD, and remove weights whose gradients are noise.
+
+    A projection goes behind: ``optax.chain(optax.sgd(eta), proximal(l1, ...), project(...))``. Those of
+    `jreg.projections` keep zeros, so both hold; the other way round thresholding moves weights off the set (max-norm
+    and non-negative weights survive it, unit norm doesn't).
+
+    >>> import jax.numpy as jnp, optax
+    >>> from jreg.prox import l1
+    >>> chain = optax.chain(optax.sgd(0.1), proximal(l1, strength=2.0, learning_rate=0.1))
+    >>> params = {"kernel": jnp.array([[1.0], [0.3]])}
+    >>> updates, _ = chain.update({"kernel": jnp.array([[3.0], [2.0]])}, chain.init(params), params)
+    >>> print(optax.apply_updates(params, updates)["kernel"])
+    [[0.5]
+     [0. ]]
+
+    Source: Parikh and Boyd, Proximal algorithms (2014), section 4.2.
+    """
+    _check.strength(strength, "proximal's strength")
+    if not callable(learning_rate):
+        _check.strength(learning_rate, "proximal's learning_rate")
+
+    def init(params: optax.Params) -> optax.OptState:
+        del params
+        return ProximalState(jnp.zeros((), jnp.int32)) if callable(learning_rate) else optax.EmptyState()
+
+    def update(updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra: Any):
+        del extra
+        rate = learning_rate
+        if callable(learning_rate):
+            rate, state = learning_rate(state.count), state._replace(count=optax.safe_increment(state.count))
+
+        def moved(u: Array, w: Array) -> Array:
+            # The product of two small numbers would vanish in half precision sooner than it has to.
+            wide = jnp.float32 if jnp.finfo(w.dtype).bits < 32 else w.dtype
+            t = jnp.asarray(strength, wide) * jnp.asarray(rate, wide)
+            return operator(w + u.astype(w.dtype), t.astype(w.dtype)) - w
+
+        return map_selected(moved, where, updates, _given(params, "proximal")), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def decoupled_weight_decay(rate: Scalar, where: Where = kernels) -> optax.GradientTransformation:

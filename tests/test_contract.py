@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreg import losses, metrics, penalties, projections, stochastic, transforms
+from jreg import losses, metrics, penalties, projections, prox, stochastic, transforms
 
-MODULES = (penalties, projections, stochastic, losses, metrics, transforms)
+MODULES = (penalties, projections, prox, stochastic, losses, metrics, transforms)
 F32, BF16, F16 = jnp.dtype("float32"), jnp.dtype("bfloat16"), jnp.dtype("float16")
 ALL = (F32, BF16, F16)
 # A handful of roundings of each dtype, relative to numbers of about 1.
@@ -80,6 +80,82 @@ CASES = [
     Case(projections.unit_norm, lambda x, s: projections.unit_norm(x), (2, 2, 3, 4), "same", dtypes=(F32,)),
     Case(projections.non_negative, lambda x, s: projections.non_negative(x), (5, 3), "same"),
     Case(
+        prox.l1,
+        lambda x, s: prox.l1(x, s),
+        (5, 3),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+    ),
+    Case(
+        prox.l2,
+        lambda x, s: prox.l2(x, s),
+        (5, 3),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+    ),
+    Case(
+        prox.elastic_net,
+        lambda x, s: prox.elastic_net(x, s, 0.5),
+        (5, 3),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+    ),
+    Case(
+        prox.elastic_net,
+        lambda x, s: prox.elastic_net(x, 0.3, s),
+        (5, 3),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+        unchanged=lambda x: prox.l1(x, 0.3),
+    ),
+    Case(
+        prox.group_lasso,
+        lambda x, s: prox.group_lasso(x, s),
+        (5, 3),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+    ),
+    Case(
+        prox.group_lasso,
+        lambda x, s: prox.group_lasso(x, s, axis=1),
+        (2, 3, 4, 5),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+        dtypes=(F32,),
+    ),
+    Case(
+        prox.sparse_group_lasso,
+        lambda x, s: prox.sparse_group_lasso(x, s, 0.3),
+        (5, 3),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+    ),
+    Case(prox.non_negative, lambda x, s: prox.non_negative(x, 0.5), (5, 3), "same"),
+    Case(
+        prox.nuclear_norm,
+        lambda x, s: prox.nuclear_norm(x, s),
+        (5, 3),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+    ),
+    Case(
+        prox.nuclear_norm,
+        lambda x, s: prox.nuclear_norm(x, s),
+        (2, 2, 3, 5),
+        "same",
+        strengths=(0.0, 0.5, 2.0),
+        identity=0.0,
+        dtypes=(F32,),
+    ),
+    Case(
         stochastic.dropout,
         lambda x, s: stochastic.dropout(jax.random.key(3), x, s),
         (5, 3),
@@ -107,6 +183,13 @@ CASES = [
         NETWORK,
         "same",
         strengths=(0.5, 1.5, np.inf),
+    ),
+    Case(
+        transforms.proximal,
+        lambda x, s: transformed(transforms.proximal(prox.l1, s, 0.5), x),
+        NETWORK,
+        "same",
+        strengths=(0.0, 0.5, 2.0),
     ),
     Case(
         transforms.decoupled_weight_decay,
@@ -184,7 +267,8 @@ def test_dtype_shape_and_tree_structure_are_kept(case, dtype):
 def test_zero_strength_changes_no_bit(case, dtype):
     x = example(case, dtype)
     if case.identity is None:
-        assert case.strengths is None or case.of is transforms.project  # its (w + u) - w rounds
+        # The (w + u) - w of these two rounds.
+        assert case.strengths is None or case.of in (transforms.project, transforms.proximal)
         return
     expected = case.unchanged(x)
     jax.tree.map(np.testing.assert_array_equal, case.call(x, case.identity), expected)

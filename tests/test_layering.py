@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1] / "jreg"
 # Each module may import only from those before it; a package's own name stands for its __init__.
 ORDER = [
     "_types", "_check", "_tree", "_random",
-    "penalties", "projections", "stochastic", "losses", "metrics",
+    "penalties", "projections", "prox", "stochastic", "losses", "metrics",
     "objective", "transforms", "models", "nn", "stopping",
     "data.dataset", "data.files", "data.load", "data.preprocess", "data",
     "splits", "space", "search", "sampling", "recipe",

@@ -1,0 +1,269 @@
+r"""Proximal operators: plain functions that return the best trade-off between a penalty and staying near.
+
+.. math:: \operatorname{prox}_{t \Omega}(w) = \arg\min_v \; t\,\Omega(v) + \tfrac12 \lVert v - w \rVert_2^2
+
+Unlike a penalty's gradient they reach exact zeros. Lift them into an optax transform with `jreg.proximal`. The
+threshold `t` is a strength times a learning rate; ``t=0`` leaves weights as they are.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jreg import _check
+from jreg._tree import Axis, safe_norm
+from jreg._types import Array, Scalar
+
+
+def l1(w: Array, t: Scalar, non_negative: bool = False) -> Array:
+    r"""Moves every weight towards zero by `t`, and to zero if it is smaller: soft thresholding.
+
+    .. math:: \Omega(w) = \sum_i |w_i|, \qquad w_i \leftarrow \operatorname{sign}(w_i) \max(|w_i| - t, 0)
+
+    Args:
+      w: weights of any shape and floating dtype.
+      t: threshold of at least 0, or an array of w's shape with one for each weight; may be traced.
+      non_negative: whether negative weights become zero as well, :math:`w_i \leftarrow \max(w_i - t, 0)`.
+
+    Returns:
+      An array of w's shape and dtype.
+
+    Raises:
+      ValueError: a known `t` is negative or not finite.
+
+    >>> import jax.numpy as jnp
+    >>> l1(jnp.array([3.0, -0.5, -2.0]), t=1.0).tolist()
+    [2.0, 0.0, -1.0]
+
+    Source: Parikh and Boyd, Proximal algorithms (2014), section 6.5.
+    """
+    _check.strength(t, "prox.l1's threshold t")
+    limit = jnp.asarray(t, w.dtype)
+    if non_negative:
+        return jnp.maximum(w - limit, 0)
+    # This comparison lets NaN through, and its derivative for t = 0 is 1 at zero weights too.
+    return jnp.where(jnp.abs(w) < limit, 0, w - jnp.sign(w) * limit)
+
+
+def l2(w: Array, t: Scalar) -> Array:
+    r"""Shrinks every weight by the same factor: a ridge step. It gives no zeros.
+
+    .. math:: \Omega(w) = \tfrac12 \sum_i w_i^2, \qquad w \leftarrow \frac{w}{1 + t}
+
+    Args:
+      w: weights of any shape and floating dtype.
+      t: threshold of at least 0; may be traced.
+
+    Returns:
+      An array of w's shape and dtype.
+
+    Raises:
+      ValueError: a known `t` is negative or not finite.
+
+    >>> import jax.numpy as jnp
+    >>> l2(jnp.array([3.0, -4.0]), t=1.0).tolist()
+    [1.5, -2.0]
+
+    Source: Parikh and Boyd, Proximal algorithms (2014), section 6.1.
+    """
+    _check.strength(t, "prox.l2's threshold t")
+    return w / (1 + jnp.asarray(t, w.dtype))
+
+
+def elastic_net(w: Array, t: Scalar, beta: Scalar) -> Array:
+    r"""Soft thresholding and then a ridge step, for the penalty `jreg.penalties.elastic_net`.
+
+    .. math::
+       \Omega(w) = \sum_i \left(\beta w_i^2 + |w_i|\right), \qquad
+       w_i \leftarrow \frac{\operatorname{sign}(w_i) \max(|w_i| - t, 0)}{1 + 2 t \beta}
+
+    Args:
+      w: weights of any shape and floating dtype.
+      t: threshold of at least 0; may be traced.
+      beta: weight of the squares, which are not halved, at least 0; may be traced.
+
+    Returns:
+      An array of w's shape and dtype.
+
+    Raises:
+      ValueError: a known `t` or `beta` is negative or not finite.
+
+    >>> import jax.numpy as jnp
+    >>> elastic_net(jnp.array([3.0, -0.5, -2.0]), t=1.0, beta=0.5).tolist()
+    [1.0, 0.0, -0.5]
+
+    Source: Parikh and Boyd, Proximal algorithms (2014), section 6.5; Friedman, Hastie and Tibshirani,
+    Regularization paths for generalized linear models via coordinate descent, J. Stat. Softw. 33 (2010).
+    """
+    _check.strength(t, "prox.elastic_net's threshold t")
+    _check.strength(beta, "prox.elastic_net's beta")
+    return l1(w, t) / (1 + 2 * jnp.asarray(t, w.dtype) * jnp.asarray(beta, w.dtype))
+
+
+def group_lasso(w: Array, t: Scalar, axis: Axis = None) -> Array:
+    r"""Shortens each unit's incoming weights by `t`, and zeroes units that are shorter: block soft thresholding.
+
+    .. math:: \Omega(w) = \sum_j \lVert w_j \rVert_2, \qquad
+       w_j \leftarrow w_j \max\left(1 - \frac{t}{\lVert w_j \rVert_2}, 0\right)
+
+    Args:
+      w: weights of any shape and floating dtype.
+      t: threshold of at least 0; may be traced. Yuan and Lin weight a group by the root of its size: multiply `t`
+        by it, since all groups of an array have one size.
+      axis: the axes of one group; None: all but the last, a unit's incoming weights, so that whole units vanish.
+        With -1 the weights that leave an input are a group, and inputs vanish.
+
+    Returns:
+      An array of w's shape and dtype.
+
+    Raises:
+      ValueError: a known `t` is negative or not finite, or `axis` does not exist.
+
+    >>> import jax.numpy as jnp
+    >>> print(group_lasso(jnp.array([[3.0, 0.3], [4.0, 0.4]]), t=2.5))
+    [[1.5 0. ]
+     [2.  0. ]]
+
+    Source: Yuan and Lin, Model selection and estimation in regression with grouped variables, JRSS B 68 (2006);
+    Parikh and Boyd, Proximal algorithms (2014), section 6.5.
+    """
+    _check.strength(t, "prox.group_lasso's threshold t")
+    norm, limit = safe_norm(w, axis), jnp.asarray(t, w.dtype)
+    # A quotient of exact differences; at norm 0 it is the identity's factor, which is chosen for t = 0 alone.
+    left = jnp.where(norm > 0, (norm - limit) / jnp.where(norm > 0, norm, 1), 1)
+    return w * jnp.where(norm < limit, 0, left)
+
+
+def sparse_group_lasso(w: Array, t: Scalar, l1_ratio: Scalar, axis: Axis = None) -> Array:
+    r"""Soft thresholding and then block soft thresholding: zeroes units, and weights of the units that remain.
+
+    .. math:: \Omega(w) = \alpha \sum_i |w_i| + (1 - \alpha) \sum_j \lVert w_j \rVert_2
+
+    Args:
+      w: weights of any shape and floating dtype.
+      t: threshold of at least 0; may be traced.
+      l1_ratio: alpha, the share of the absolute values, in [0, 1]: 0 is `group_lasso`, 1 is `l1`; may be traced.
+      axis: the axes of one group; None: all but the last, a unit's incoming weights.
+
+    Returns:
+      An array of w's shape and dtype.
+
+    Raises:
+      ValueError: a known `t` is negative or not finite, a known `l1_ratio` lies outside [0, 1], or `axis` does
+        not exist.
+
+    >>> import jax.numpy as jnp
+    >>> print(sparse_group_lasso(jnp.array([[4.0, 0.3], [1.0, 0.4], [5.0, 0.5]]), t=2.0, l1_ratio=0.5))
+    [[2.4 0. ]
+     [0.  0. ]
+     [3.2 0. ]]
+
+    Source: Simon et al., A sparse-group lasso, J. Comput. Graph. Stat. 22 (2013); Friedman, Hastie and Tibshirani,
+    A note on the group lasso and a sparse group lasso (2010).
+    """
+    _check.strength(t, "prox.sparse_group_lasso's threshold t")
+    share = _check.concrete(l1_ratio)
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(f"prox.sparse_group_lasso's l1_ratio is {share:g}, but must lie in [0, 1]")
+    limit, ratio = jnp.asarray(t, w.dtype), jnp.asarray(l1_ratio, w.dtype)
+    return group_lasso(l1(w, ratio * limit), (1 - ratio) * limit, axis)
+
+
+def non_negative(w: Array, t: Scalar) -> Array:
+    r"""Sets negative weights to zero, whatever the threshold.
+
+    .. math:: w \leftarrow \max(w, 0)
+
+    The proximal operator of a set is its projection: `jreg.project` with `jreg.projections.non_negative` does the
+    same. ``l1(w, t, non_negative=True)`` also lowers the others by `t`.
+
+    Args:
+      w: weights of any shape and floating dtype.
+      t: not used.
+
+    Returns:
+      An array of w's shape and dtype.
+
+    >>> import jax.numpy as jnp
+    >>> non_negative(jnp.array([-1.0, 2.0]), t=1.0).tolist()
+    [0.0, 2.0]
+
+    Source: Parikh and Boyd, Proximal algorithms (2014), section 1.2.
+    """
+    del t
+    return jnp.maximum(w, 0)
+
+
+def nuclear_norm(w: Array, t: Scalar) -> Array:
+    r"""Moves every singular value towards zero by `t`, and to zero if it is smaller: the rank falls.
+
+    .. math:: \Omega(W) = \sum_i \sigma_i(W), \qquad W = U \Sigma V^\top \leftarrow U \max(\Sigma - t, 0) V^\top
+
+    A kernel with more than two axes is taken as the matrix of all axes but the last by the last. Singular values
+    that vanish are zero to rounding; where all do, the result is exactly zero. Half precision is computed in
+    float32. First derivatives are finite everywhere, also at equal singular values.
+
+    Args:
+      w: weights with two axes or more, of floating dtype.
+      t: threshold of at least 0; may be traced.
+
+    Returns:
+      An array of w's shape and dtype.
+
+    Raises:
+      ValueError: a known `t` is negative or not finite, or `w` has fewer than two axes.
+
+    >>> import jax.numpy as jnp
+    >>> print(nuclear_norm(jnp.array([[3.0, 0.0], [0.0, 0.5], [0.0, 0.0]]), t=1.0))
+    [[2. 0.]
+     [0. 0.]
+     [0. 0.]]
+
+    Source: Cai, Candes and Shen, A singular value thresholding algorithm for matrix completion, SIAM J. Optim. 20
+    (2010), theorem 2.1.
+    """
+    _check.strength(t, "prox.nuclear_norm's threshold t")
+    if w.ndim < 2:
+        raise ValueError(f"prox.nuclear_norm got an array of shape {w.shape}, but needs one with two axes or more")
+    # There is no singular value decomposition in half precision.
+    dtype = jnp.float32 if jnp.finfo(w.dtype).bits < 32 else w.dtype
+    matrix = w.reshape(-1, w.shape[-1]).astype(dtype)
+    limit = jnp.asarray(t, dtype)
+    wide = matrix.shape[0] < matrix.shape[1]
+    shrunk = _shrink_singular_values(matrix.T, limit).T if wide else _shrink_singular_values(matrix, limit)
+    return shrunk.reshape(w.shape).astype(w.dtype)
+
+
+def _product(*matrices: Array) -> Array:
+    # Accelerators multiply in lower precision by default, and the error would return at every step.
+    return jnp.linalg.multi_dot(matrices, precision="highest")
+
+
+def _shrunk(matrix: Array, t: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    u, s, vt = jnp.linalg.svd(matrix, full_matrices=False)
+    return jnp.where(t == 0, matrix, _product(u * jnp.maximum(s - t, 0)[None, :], vt)), (u, s, vt)
+
+
+@jax.custom_jvp
+def _shrink_singular_values(matrix: Array, t: Array) -> Array:
+    return _shrunk(matrix, t)[0]
+
+
+@_shrink_singular_values.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    # The singular vectors' own derivatives are infinite at equal singular values; those of the result are divided
+    # differences of the threshold, which lie in [0, 1]. See Lewis and Sendov, Nonsmooth analysis of singular
+    # values II, Set-Valued Analysis 13 (2005). The matrix has at least as many rows as columns.
+    (matrix, t), (change, change_of_t) = primals, tangents
+    out, (u, s, vt) = _shrunk(matrix, t)
+    high, low = jnp.maximum(s[:, None], s[None, :]), jnp.minimum(s[:, None], s[None, :])
+    gap, total = high - low, high + low
+    differences = jnp.where(low >= t, 1, jnp.where(high < t, 0, (high - t) / jnp.where(gap > 0, gap, 1)))
+    left = jnp.maximum(high - t, 0) + jnp.maximum(low - t, 0)
+    sums = jnp.where(total > 0, left / jnp.where(total > 0, total, 1), jnp.where(t == 0, 1, 0))
+    inner = _product(u.T, change, vt.T)
+    turned = differences * (inner + inner.T) / 2 + sums * (inner - inner.T) / 2
+    outside = change - _product(u, u.T, change)
+    moved = _product(u, turned, vt) + _product(outside, vt.T * jnp.diagonal(sums)[None, :], vt)
+    return out, moved - change_of_t * _product(u * jnp.where(s > t, 1, 0)[None, :], vt)
