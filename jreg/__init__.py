@@ -5,6 +5,7 @@ function that works alone in other JAX code. See README.md.
 """
 
 from jreg import (
+    asking,
     data,
     losses,
     metrics,
@@ -21,6 +22,7 @@ from jreg import (
     stopping,
     transforms,
 )
+from jreg.asking import Optuna
 from jreg.data import Dataset, load_dataset
 from jreg.devices import Layout, choose_layout, use_cpu_devices
 from jreg.objective import on_outputs, on_params
@@ -28,7 +30,7 @@ from jreg.recipe import Recipe
 from jreg.sampling import random_space
 from jreg.space import Space, grid
 from jreg.stopping import EarlyStopping
-from jreg.study import Refit, SettingResult, Study, cross_validate, refit
+from jreg.study import Refit, SettingResult, Study, cross_validate, optimize, refit
 from jreg.training import Fit, evaluate, fit, member_key, predict
 from jreg.transforms import decoupled_weight_decay, project, proximal
 
@@ -39,11 +41,13 @@ __all__ = [
     "EarlyStopping",
     "Fit",
     "Layout",
+    "Optuna",
     "Recipe",
     "Refit",
     "SettingResult",
     "Space",
     "Study",
+    "asking",
     "choose_layout",
     "cross_validate",
     "data",
@@ -60,6 +64,7 @@ __all__ = [
     "objective",
     "on_outputs",
     "on_params",
+    "optimize",
     "penalties",
     "predict",
     "project",

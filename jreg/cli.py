@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import tyro
 
 import jreg
@@ -17,7 +18,7 @@ from jreg.recipe import Recipe
 from jreg.space import Space, as_space
 
 # What a wrong argument, file or value raises; anything else is a fault of jreg's own and keeps its traceback.
-_USER_ERRORS = (ValueError, TypeError, KeyError, OSError)
+_USER_ERRORS = (ValueError, TypeError, KeyError, OSError, MemoryError)
 
 
 def sweep(
@@ -121,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"jreg {jreg.__version__}")
         return
     jreg.use_cpu_devices()
+    _keep_programs()
     try:
         tyro.extras.subcommand_cli_from_dict(
             {"sweep": sweep}, prog="jreg", description="Which regularization, how strong, and how sure?", args=arguments
@@ -132,3 +134,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sentence = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f"jreg: {sentence}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _keep_programs() -> None:
+    """Lets JAX keep compiled programs in the user's cache, so that the same study compiles nothing the next time."""
+    if jax.config.jax_compilation_cache_dir is not None:  # ty: ignore[missing-attribute]  # set at run time
+        return
+    import pooch
+
+    folder = pooch.os_cache("jreg") / "programs"
+    try:
+        store.check_folder(folder)
+    except ValueError:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    # JAX leaves out what compiles in less than a second; the small programs of a study count, too.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

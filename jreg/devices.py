@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
-from typing import Literal
 
 import jax
 import numpy as np
@@ -14,6 +14,8 @@ from jax.sharding import Mesh
 from jreg import _check
 
 AXIS = "slots"
+# Slots of a batch on an accelerator and, for networks of at most so many parameters, on a CPU.
+_BATCH, _TINY_BATCH, _TINY = 64, 32, 2000
 
 
 def use_cpu_devices(count: int | None = None) -> None:
@@ -51,40 +53,72 @@ class Layout:
     Attributes:
       devices: the devices the slots are spread over.
       slots: trainings at once on each device.
-      inner: ``"map"`` runs a device's slots one after the other, which leaves out empty ones; ``"vmap"`` runs them
-        as one batch.
+      batch: how many of a device's slots are computed as one batch (`jax.vmap`); the batches run one after the
+        other, and one without a running training is left out. 1 runs each slot by itself.
+
+    Raises:
+      ValueError: `slots` is no multiple of `batch`, or one of them is below 1.
+      TypeError: one of them is no whole number.
     """
 
     devices: tuple[jax.Device, ...]
     slots: int
-    inner: Literal["map", "vmap"]
+    batch: int = 1
 
     def __post_init__(self) -> None:
         _check.count(self.slots, "the layout's slots")
-        if self.inner not in ("map", "vmap"):
-            raise ValueError(f"the layout's inner loop is {self.inner!r}, but must be 'map' or 'vmap'")
+        _check.count(self.batch, "the layout's batch")
+        if self.slots % self.batch:
+            raise ValueError(f"the layout's slots are {self.slots}, but must be a multiple of its batch, {self.batch}")
 
     @property
     def mesh(self) -> Mesh:
         """The devices as a mesh with the one axis `AXIS`."""
         return Mesh(np.array(self.devices), (AXIS,))
 
+    def with_slots(self, slots: int) -> Layout:
+        """The same with so many slots a device, and a batch that they are a multiple of."""
+        return dataclasses.replace(self, slots=slots, batch=math.gcd(slots, self.batch))
 
-def choose_layout(
-    trainings: int,
-    devices: Sequence[jax.Device] | None = None,
-    slots: int | None = None,
-    inner: Literal["map", "vmap"] | None = None,
-) -> Layout:
-    """The layout for so many trainings: on CPU one slot a device, elsewhere a batch of up to 64.
+    def __str__(self) -> str:
+        how = "one by one" if self.batch == 1 else f"in batches of {self.batch}"
+        kind = self.devices[0].platform.upper()
+        return f"{len(self.devices)} {kind} x {self.slots} slots {how}"
 
-    A training keeps a core busy by itself, while a GPU or TPU needs many at once.
 
-    >>> choose_layout(60, devices=jax.devices()[:1]).slots
+def choose_layout(trainings: int, parameters: int, devices: Sequence[jax.Device] | None = None) -> Layout:
+    """The layout to begin with: on a CPU one slot a device, or a batch when networks are tiny; elsewhere up to 64.
+
+    A training of a network of some size keeps a core busy by itself; in a tiny one a core spends its time between
+    the operations, and a GPU or TPU does so in most.
+
+    Args:
+      trainings: how many there are to do.
+      parameters: of one network.
+      devices: None: all that this process has.
+
+    >>> choose_layout(60, 25_000, devices=jax.devices()[:1]).slots
     1
     """
     chosen = tuple(jax.local_devices() if devices is None else devices)
-    on_cpu = chosen[0].platform == "cpu"
-    if slots is None:
-        slots = 1 if on_cpu else min(64, -(-trainings // len(chosen)))
-    return Layout(chosen, slots, inner or ("map" if on_cpu else "vmap"))
+    if chosen[0].platform == "cpu":
+        # Measured, see docs/performance.md: below this a batch wins, above it the cache does. How many trainings
+        # there are has no say, because the last bits of a result depend on the size of the batch.
+        slots = _TINY_BATCH if parameters <= _TINY else 1
+    else:
+        share = -(-trainings // len(chosen))
+        slots = min(_BATCH, 2 ** (share - 1).bit_length())
+    return Layout(chosen, slots, slots)
+
+
+def memory(device: jax.Device, sharing: int = 1) -> int | None:
+    """Bytes that a program may use on a device, one of `sharing` that divide the same memory; None: unknown."""
+    try:
+        statistics = device.memory_stats()
+    except (jax.errors.JaxRuntimeError, NotImplementedError):
+        statistics = None
+    if statistics and "bytes_limit" in statistics:
+        return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    if device.platform != "cpu" or not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // sharing

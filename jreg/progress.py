@@ -8,18 +8,26 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
+from jreg.devices import Layout
+
 
 class Progress(NamedTuple):
     """Where a study stands; numbers on the host.
 
     Attributes:
-      done: trainings that have ended.
-      total: trainings of the study.
+      done: trainings that have ended, of this round in a race.
+      total: trainings of the study or round.
       best: the best mean score among settings that are finished, or None.
       score: what `best` is the mean of.
-      seconds: since the first training began.
-      seconds_left: estimated, or None before the first training has ended.
+      seconds: of training since the study began.
+      seconds_left: estimated, of this round in a race; None before the first training has ended.
       compiling: for how many trainings a program is being compiled; 0 while they run.
+      running: trainings under way.
+      queued: trainings that wait for a slot.
+      per_second: trainings that end in a second, or None.
+      round: of a race, from 0.
+      rounds: of a race; 1 without.
+      layout: where the trainings run, or None while that is not known.
     """
 
     done: int
@@ -29,21 +37,35 @@ class Progress(NamedTuple):
     seconds: float
     seconds_left: float | None
     compiling: int = 0
+    running: int = 0
+    queued: int = 0
+    per_second: float | None = None
+    round: int = 0
+    rounds: int = 1
+    layout: Layout | None = None
 
 
 def describe(progress: Progress) -> str:
     """Progress in a line of text.
 
-    >>> describe(Progress(30, 60, 0.975, "val_accuracy", 3.0, 3.0))
-    '30/60 trainings, best val_accuracy 0.9750, 3 s left'
+    >>> describe(Progress(30, 60, 0.975, "val_accuracy", 3.0, 3.0, running=2, queued=28, per_second=10.0))
+    '30/60 trainings (2 running, 28 queued), best val_accuracy 0.9750, 10 a second, 3 s left'
     """
+    of_race = f"round {progress.round + 1} of {progress.rounds}: " if progress.rounds > 1 else ""
     if progress.compiling:
-        return f"compiling one program for {progress.compiling} trainings"
-    best = "" if progress.best is None else f", best {progress.score} {progress.best:.4f}"
-    left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+        return f"{of_race}compiling one program for {progress.compiling} trainings"
+    parts = [f"{of_race}{progress.done}/{progress.total} trainings"]
+    if progress.running or progress.queued:
+        parts[0] += f" ({progress.running} running, {progress.queued} queued)"
+    if progress.best is not None:
+        parts.append(f"best {progress.score} {progress.best:.4f}")
+    if progress.per_second:
+        parts.append(f"{progress.per_second:.3g} a second")
     if progress.done == progress.total:
-        left = f", took {_duration(progress.seconds)}"
-    return f"{progress.done}/{progress.total} trainings{best}{left}"
+        parts.append(f"took {_duration(progress.seconds)}")
+    elif progress.seconds_left is not None:
+        parts.append(f"{_duration(progress.seconds_left)} left")
+    return ", ".join(parts)
 
 
 def _duration(seconds: float) -> str:
@@ -55,7 +77,7 @@ def _duration(seconds: float) -> str:
 
 
 class Display:
-    r"""Shows progress on a stream: one line that renews itself in a terminal, else a line every few seconds.
+    r"""Shows progress: one line that renews itself in a terminal or notebook, else a line every few seconds.
 
     >>> import io
     >>> log = io.StringIO()
@@ -71,6 +93,7 @@ class Display:
         self._last = -every
         self._bar: Any = None
         self._task: Any = None
+        self._cell: Any = None
 
     def __enter__(self) -> Callable[[Progress], None]:
         if self._stream.isatty():
@@ -82,6 +105,10 @@ class Display:
             self._bar = Bar(SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), console=console)
             self._bar.start()
             self._task = self._bar.add_task("starting", total=None)
+        elif _in_notebook():
+            from IPython.display import display  # ty: ignore[import-not-found]  # a notebook has it
+
+            self._cell = display({"text/plain": "starting"}, raw=True, display_id=True)
         return self._show
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
@@ -92,6 +119,14 @@ class Display:
         if self._bar is not None:
             total = None if progress.compiling else progress.total
             self._bar.update(self._task, description=describe(progress), completed=progress.done, total=total)
+        elif self._cell is not None:
+            self._cell.update({"text/plain": describe(progress)}, raw=True)
         elif progress.compiling or progress.done == progress.total or time.monotonic() >= self._last + self._every:
             self._last = time.monotonic()
             print(describe(progress), file=self._stream, flush=True)
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this, whose standard error is no terminal but a page that can be renewed."""
+    shell = sys.modules.get("IPython")
+    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"

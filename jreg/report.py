@@ -65,8 +65,12 @@ def summary(study: Study, final: Refit | None, most: int = 24) -> str:
     diverged = sum(row["status"] == "diverged" for row in study.trainings())
     if diverged:
         lines.append(f"{diverged} of {study.status.size} trainings diverged; their settings rank last")
+    pruned = sum(row["status"] == "pruned" for row in study.trainings())
+    if pruned:
+        lines.append(f"{pruned} of {study.status.size} trainings were given up early; their settings rank last")
     lines.append(
-        f"time:      {study.status.size} trainings in {study.run_seconds:.1f} s after {study.compile_seconds:.1f} s of "
-        f"compilation, on {len(study.layout.devices)} devices; occupancy {study.occupancy:.0%}"
+        f"time:      {(study.epochs_run > 0).sum()} trainings in {study.run_seconds:.1f} s "
+        f"({study.trainings_per_second:.3g} a second) after {study.compile_seconds:.1f} s of compilation, "
+        f"on {study.layout}; occupancy {study.occupancy:.0%}"
     )
     return "\n".join(lines)

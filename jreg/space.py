@@ -63,6 +63,28 @@ class Space(NamedTuple):
             found.setdefault(static, []).append(number)
         return found
 
+    def paths(self, name: str) -> list[list[int]]:
+        """The settings' numbers, one list for each combination of the others, from the largest strength down.
+
+        Raises:
+          KeyError: the space has no such hyperparameter.
+          ValueError: it is not traced, or the combinations don't have equally many strengths.
+
+        >>> grid(dropout=[0.0, 0.5], l2=[0.1, 0.2, 0.3]).paths("l2")
+        [[2, 1, 0], [5, 4, 3]]
+        """
+        self._check_names([name])
+        if name not in self.traced:
+            raise ValueError(f"a warm path goes along a traced strength, but {name!r} is static: give floating numbers")
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for number in sorted(range(len(self.settings)), key=lambda number: -self.settings[number][name]):
+            others = tuple(value for other, value in self.settings[number].items() if other != name)
+            found.setdefault(others, []).append(number)
+        lines = sorted(found.values(), key=min)
+        if len({len(line) for line in lines}) > 1:
+            raise ValueError(f"a warm path needs equally many values of {name!r} in each combination of the others")
+        return lines
+
 
 def grid(**axes: Any) -> Space:
     """Every combination of the values of each hyperparameter.

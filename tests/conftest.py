@@ -1,5 +1,7 @@
 """JAX as strict as it gets, two CPU devices, and warnings as errors (pyproject.toml)."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 
 import jax
@@ -7,6 +9,10 @@ import numpy as np
 import pytest
 
 import jreg
+
+# Programs that the command line keeps for the next run belong into no user's cache.
+_CACHE = tempfile.TemporaryDirectory(prefix="jreg-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 jreg.use_cpu_devices(2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -17,6 +23,12 @@ def strict_dtypes(request: pytest.FixtureRequest) -> Iterator[None]:
     """Strict dtype promotion, but for tests marked `adam`: optax's bias correction raises a float to an int32."""
     with jax.numpy_dtype_promotion("standard" if request.node.get_closest_marker("adam") else "strict"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_kept_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line's cache is a setting of the whole process, so only its own processes use it."""
+    monkeypatch.setattr("jreg.cli._keep_programs", lambda: None)
 
 
 @pytest.fixture

@@ -92,14 +92,14 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
     assert re.search(
         r"^test: +accuracy [01]\.\d{4}, 95% interval .* on all 142 non-test rows for \d epochs$", text, re.M
     )
-    assert re.search(r"^time: +36 trainings in .* of compilation, on \d+ devices?; occupancy", text, re.MULTILINE)
+    assert re.search(r"^time: +36 trainings in .* of compilation, on \d+ CPU x 1 slots one by one; occupancy", text, re.MULTILINE)
     assert lines[-1] == "results and pictures are in found"
 
 
 def test_a_sweep_shows_progress_on_standard_error(swept):
     lines = swept[0].stderr.splitlines()
     assert lines[0] == "compiling one program for 36 trainings"
-    assert re.fullmatch(r"36/36 trainings, best val_accuracy [01]\.\d{4}, took .*", lines[-1])
+    assert re.fullmatch(r"36/36 trainings, best val_accuracy [01]\.\d{4}, \S+ a second, took .*", lines[-1])
 
 
 def test_a_sweep_writes_results_and_pictures(swept):
@@ -148,7 +148,21 @@ def test_json_numbers_follow_from_the_scores(printed):
 
 def timeless(found: dict[str, Any]) -> dict[str, Any]:
     """Without what depends on the clock; how work is cut into calls does."""
-    return {name: value for name, value in found.items() if name not in ("compile_seconds", "run_seconds", "occupancy")}
+    clock = ("compile_seconds", "run_seconds", "trainings_per_second", "occupancy")
+    return {name: value for name, value in found.items() if name not in clock}
+
+
+def test_the_second_run_finds_its_programs_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    arguments = ["--data", "wine", "--folds", "3", "--epochs", "2", "--json"]
+    first = run(arguments, tmp_path)
+    kept = {path.name for path in (tmp_path / "cache" / "jreg" / "programs").iterdir()}
+    # The study and the final training at least.
+    assert len(kept) >= 2
+    second = run(arguments, tmp_path)
+    assert {path.name for path in (tmp_path / "cache" / "jreg" / "programs").iterdir()} == kept
+    assert timeless(json.loads(first.stdout)) == timeless(json.loads(second.stdout))
+    assert first.stderr.splitlines()[0] == second.stderr.splitlines()[0] == "compiling one program for 36 trainings"
 
 
 def test_two_runs_find_the_same_and_json_changes_nothing(swept, printed):

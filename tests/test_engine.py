@@ -12,7 +12,7 @@ import pytest
 
 import jreg
 import jreg.defaults
-from jreg import losses, nn, on_params, penalties, population, project, projections, training
+from jreg import losses, nn, on_params, penalties, project, projections, scheduler, training
 from jreg.data import standardize
 
 FIELDS = ("history", "epochs_run", "best_epochs", "status")
@@ -93,8 +93,8 @@ def test_a_study_is_one_trace_and_one_compilation_and_a_second_one_none(blobs, c
     other = [{name: value * 0.7 for name, value in setting.items()} for setting in SPACE]
     validate(blobs, other, function=watched, seeds=[5, 6])
     assert counted[0] - before == 1
-    # Only the shapes of the state are traced again, which compiles nothing.
-    assert sum("float" not in kinds for kinds in calls) <= 1
+    # Only the shapes of the state are traced again, for the layout and for the slots, which compiles nothing.
+    assert sum("float" not in kinds for kinds in calls) <= 2
 
 
 def test_settings_with_other_static_parts_are_a_program_each(blobs, counted):
@@ -216,20 +216,25 @@ def reference():
         return data, validate(data)
 
 
+@pytest.fixture(scope="module")
+def one_by_one(reference):
+    with jax.numpy_dtype_promotion("strict"):
+        return validate(reference[0], layout=jreg.Layout(tuple(jax.devices()), 1))
+
+
 @pytest.mark.parametrize(
-    ("devices", "slots", "inner"), [(1, 1, "map"), (2, 3, "map"), (1, 5, "map"), (1, 7, "vmap"), (2, 4, "vmap")]
+    ("devices", "slots", "batch"), [(1, 1, 1), (2, 3, 1), (1, 5, 1), (1, 7, 7), (2, 4, 4), (1, 6, 3), (2, 4, 2)]
 )
-def test_results_do_not_depend_on_devices_slots_or_inner_loop(reference, devices, slots, inner):
-    data, expected = reference
-    layout = jreg.Layout(tuple(jax.devices()[:devices]), slots, inner)
+def test_results_do_not_depend_on_devices_slots_or_batch(reference, one_by_one, devices, slots, batch):
+    layout = jreg.Layout(tuple(jax.devices()[:devices]), slots, batch)
     # A batch of members multiplies in another order than one; a map over them doesn't.
-    same(validate(data, layout=layout), expected, exact=inner == "map")
+    same(validate(reference[0], layout=layout), one_by_one, exact=batch == 1)
 
 
 @pytest.mark.parametrize(("queue", "seconds"), [(1, 0.0), (3, 1e-4), (64, 10.0)])
 def test_results_do_not_depend_on_chunks_and_queues(reference, monkeypatch, queue, seconds):
-    monkeypatch.setattr(population, "_QUEUE", queue)
-    monkeypatch.setattr(population, "_SECONDS", seconds)
+    monkeypatch.setattr(scheduler, "_QUEUE", queue)
+    monkeypatch.setattr(scheduler, "_SECONDS", seconds)
     # _QUEUE is read while tracing too, and a trace of another length is another program.
     jax.clear_caches()
     data, expected = reference

@@ -14,9 +14,9 @@ ORDER = [
     "data.dataset", "data.files", "data.load", "data.preprocess", "data",
     "splits", "space", "search", "sampling", "recipe",
     "training.plan", "training.evaluation", "training.step", "training.fit", "training",
-    "devices", "population",
-    "statistics", "tables", "plots", "store", "progress",
-    "study.result", "study.cross_validation", "study.refit", "study",
+    "devices", "population", "scheduler",
+    "statistics", "racing", "tables", "plots", "store", "tuning", "progress",
+    "study.result", "study.tally", "study.groups", "study.cross_validation", "study.refit", "study",
     "defaults", "report", "cli", "__main__",
 ]  # fmt: skip
 # Half a second each, which a run that doesn't need them shouldn't pay.

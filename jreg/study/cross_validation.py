@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from jreg import _check, population, training
+from jreg import _check
 from jreg.data import Dataset
-from jreg.devices import Layout, choose_layout
+from jreg.devices import Layout
 from jreg.progress import Display, Progress
-from jreg.recipe import Hyperparameters, Recipe, build, check_read, extremes, naming
+from jreg.racing import Race, Round
+from jreg.recipe import Hyperparameters, Recipe, check_read, extremes
+from jreg.scheduler import members_of
 from jreg.space import Space, as_space
-from jreg.splits import Folds, as_folds
-from jreg.stopping import EarlyStopping, higher_is_better
+from jreg.splits import as_folds
+from jreg.stopping import EarlyStopping
 from jreg.store import check_folder
-from jreg.study.result import Study, scores_of
-from jreg.training import Plan
+from jreg.study.groups import plan_group, ranked_by, train_group
+from jreg.study.result import Study
+from jreg.study.tally import Tally
 
 
 def cross_validate(
@@ -32,6 +35,8 @@ def cross_validate(
     epochs: int,
     batch_size: int = 64,
     stopping: EarlyStopping | None = None,
+    race: Race | None = None,
+    warm: str | None = None,
     score: str | None = None,
     store: str | Path | None = None,
     layout: Layout | None = None,
@@ -56,10 +61,14 @@ def cross_validate(
       epochs: passes over the training rows at most.
       batch_size: examples a step, unless the recipe says otherwise.
       stopping: early stopping, or None.
+      race: gives settings up early, such as `successive_halving`, `hyperband` and `paired_elimination`; None: all
+        are trained to their end.
+      warm: the name of a traced strength along which each training starts from the network of the next larger
+        strength, as glmnet computes a regularization path; None: all start afresh.
       score: a column of the history that ranks the settings; None: ``"val_"`` and the recipe's first metric.
       store: a folder for results.json, settings.csv, trainings.csv and curves.csv; on Ctrl-C they hold what has
         been finished.
-      layout: devices and slots; None: `choose_layout` decides.
+      layout: devices and slots; None: `choose_layout` decides by rule, and a measurement in a long study.
       progress: True shows it on standard error; False doesn't; a function is called with each `Progress`.
 
     Returns:
@@ -85,67 +94,60 @@ def cross_validate(
     if store is not None:
         check_folder(store)
     space = as_space(space)
-    numbers = _seeds(seeds)
+    numbers = seeds_of(seeds)
     folds = as_folds(cv, data)
+    shape = (len(space.settings), folds.train.shape[0], len(numbers))
+    if race is not None and warm is not None:
+        raise ValueError("a warm path trains every setting to its end, so it can't race: give race or warm, not both")
+    lines = [[setting] for setting in range(shape[0])] if warm is None else space.paths(warm)
+    rounds = race.rounds(shape, _check.count(epochs, "epochs")) if race else [_all(shape, epochs)]
     plans, called = {}, []
     for static, group in space.groups().items():
         settings = [Hyperparameters(setting) for setting in extremes(space, space.settings[group[0]])]
-        samples = [(hp, _build(recipe, hp)) for hp in settings]
-        plans[static] = training.make_plan(recipe, samples, static, data, folds, epochs, batch_size, stopping)
+        plans[static] = plan_group(recipe, settings, static, data, folds, epochs, batch_size, stopping)
         called += settings
     check_read(space, called)
     columns = next(iter(plans.values()))[1]
     if any(other != columns for _, other in plans.values()):
         raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
-    ranked = score or next(name for name in columns if name.startswith("val_") and name != "val_loss")
-    if ranked not in columns or not ranked.startswith("val_"):
-        names = ", ".join(name for name in columns if name.startswith("val_"))
-        raise ValueError(f"score is {ranked!r}, but a study can be ranked only by: {names}")
-    shape = (len(space.settings), folds.train.shape[0], len(numbers))
-    layout = layout or choose_layout(int(np.prod(shape)))
-    tally = _Tally(shape, columns, epochs, ranked)
-    whole = (recipe, data, space, folds, numbers, epochs, batch_size, stopping, ranked, columns)
+    ranked = ranked_by(score, columns)
+    tally = Tally(shape, columns, epochs, ranked)
+    values = {name: np.array([setting[name] for setting in space.settings]) for name in space.traced}
+    share = float(np.mean(folds.validation_count / folds.train_count))
+    kept = np.zeros(shape[0], bool)
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(Display()) if progress is True else progress or (lambda progress: None)
         try:
-            for static, group in space.groups().items():
-                _run(plans[static][0], layout, group, space, data, folds, numbers, tally, show)
+            for number, round_ in enumerate(rounds):
+                kept |= round_.joins
+                wanted = kept[:, None, None] & round_.trainings & tally.unfinished(round_.epochs)
+                tally.begin(int(wanted.sum()), number, len(rounds))
+                for static, group in space.groups().items():
+                    own = [line for line in lines if line[0] in set(group)]
+                    members = members_of(values, own, wanted[[line[0] for line in own]], numbers, round_.epochs)
+                    if len(members.fold):
+                        train_group(plans[static][0], layout, members, data, folds, tally, show)
+                if race and number + 1 < len(rounds):
+                    dropped = kept & ~tally.keep(race, kept, number, round_.epochs, share)
+                    kept &= ~dropped
+                    tally.drop(dropped)
         finally:
             # Also when Ctrl-C ends the study: what has been finished is kept.
-            study = Study(*whole, **tally.findings(), layout=layout)
-            if store is not None and tally.done:
+            study = Study(
+                recipe, data, space, folds, numbers, epochs, batch_size, stopping, ranked, columns, **tally.findings()
+            )
+            if store is not None and tally.any_done:
                 study.save(store)
     return study
 
 
-def _run(
-    plan: Plan,
-    layout: Layout,
-    settings: list[int],
-    space: Space,
-    data: Dataset,
-    folds: Folds,
-    seeds: tuple[int, ...],
-    tally: _Tally,
-    show: Callable[[Progress], None],
-) -> None:
-    """Trains the settings of one static group and notes the outcomes in `tally`."""
-    values = {name: np.array([space.settings[s][name] for s in settings], np.float32) for name in space.traced}
-    members = population.members_of(values, len(settings), folds.train.shape[0], np.array(seeds, np.uint32))
-    show(tally.progress(compiling=len(members.number)))
-    with training.named_tracers(plan, {name: column[0] for name, column in values.items()}, data, folds):
-        chunks = population.train(plan, layout, members, training.Rows(data.x, data.y), folds)
-        for chunk in chunks:
-            tally.add(chunk, np.array(settings))
-            show(tally.progress())
+def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    """The seeds' numbers, 0, 1, ... where only how many is said.
 
-
-def _build(recipe: Callable[[Any], Recipe], hp: Hyperparameters) -> Recipe:
-    with naming(hp):
-        return build(recipe, hp)
-
-
-def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    Raises:
+      ValueError: they are out of range, or one comes twice.
+      TypeError: one is no whole number.
+    """
     if isinstance(seeds, Iterable):
         numbers = tuple(_check.count(seed, "a seed", least=0) for seed in seeds)
         if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= 2**32:
@@ -154,49 +156,5 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return tuple(range(_check.count(seeds, "seeds")))
 
 
-class _Tally:
-    """The outcomes so far, as arrays ``(settings, folds, seeds, ...)``."""
-
-    def __init__(self, shape: tuple[int, int, int], columns: tuple[str, ...], epochs: int, score: str):
-        self.done = 0
-        self._score, self._column = score, columns.index(score)
-        self._history = np.full((*shape, epochs, len(columns)), np.nan, np.float32)
-        self._epochs, self._best, self._status = (np.zeros(shape, np.int64) for _ in range(3))
-        self._compile = self._run = 0.0
-        self._useful = self._executed = 0
-
-    def add(self, chunk: population.Chunk, settings: np.ndarray) -> None:
-        """Notes what ended in a chunk; `settings` are the numbers of the settings its members count."""
-        setting, fold, seed = np.unravel_index(chunk.outcomes.number, (len(settings), *self._status.shape[1:]))
-        place = (settings[setting], fold, seed)
-        self._history[place] = chunk.outcomes.history
-        self._epochs[place], self._best[place] = chunk.outcomes.epochs, chunk.outcomes.best_epoch
-        self._status[place] = chunk.outcomes.status
-        self.done += len(chunk.outcomes.number)
-        self._compile, self._run = self._compile + chunk.compile_seconds, self._run + chunk.run_seconds
-        self._useful, self._executed = self._useful + chunk.useful, self._executed + chunk.executed
-
-    def progress(self, compiling: int = 0) -> Progress:
-        """Where the study stands."""
-        total = self._status.size
-        left = self._run / self.done * (total - self.done) if self.done else None
-        return Progress(self.done, total, self._best_mean(), self._score, self._run, left, compiling)
-
-    def _best_mean(self) -> float | None:
-        means = scores_of(self._history[..., self._column], self._best, self._status).mean(axis=(1, 2))
-        means = means[np.isfinite(means)]
-        if not means.size:
-            return None
-        return float(means.max() if higher_is_better(self._score) else means.min())
-
-    def findings(self) -> dict[str, Any]:
-        """The part of a `Study` that was measured."""
-        return {
-            "history": self._history,
-            "epochs_run": self._epochs,
-            "best_epochs": self._best,
-            "status": self._status,
-            "compile_seconds": self._compile,
-            "run_seconds": self._run,
-            "occupancy": self._useful / max(1, self._executed),
-        }
+def _all(shape: tuple[int, int, int], epochs: int) -> Round:
+    return Round(epochs, np.ones(shape[1:], bool), np.ones(shape[0], bool))

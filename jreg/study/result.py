@@ -94,7 +94,7 @@ class Study:
     compile_seconds: float
     run_seconds: float
     occupancy: float
-    layout: Layout
+    layout: Layout | None
 
     @functools.cached_property
     def scores(self) -> np.ndarray:
@@ -105,6 +105,11 @@ class Study:
         settings, folds, seeds = self.status.shape
         best = f", best {self.score} {self.best.mean:.4f}" if self.finished else ""
         return f"Study({self.data.name}: {settings} settings x {folds} folds x {seeds} seeds{best})"
+
+    @property
+    def trainings_per_second(self) -> float:
+        """Trainings that ended, over the seconds they ran, compilation left out."""
+        return float((self.epochs_run > 0).sum() / self.run_seconds) if self.run_seconds else 0.0
 
     @property
     def maximize(self) -> bool:
@@ -177,6 +182,8 @@ class Study:
         statuses = self.status[number]
         if (statuses == training.DIVERGED).any():
             return "diverged"
+        if (statuses == training.PRUNED).any():
+            return f"dropped after {self.epochs_run[number].max()} epochs"
         return "not finished" if (statuses == training.RUNNING).any() else ""
 
     def plot(self) -> Any:
@@ -232,7 +239,9 @@ class Study:
             "compile_seconds": self.compile_seconds,
             "run_seconds": self.run_seconds,
             "occupancy": self.occupancy,
-            "devices": len(self.layout.devices),
+            "devices": len(self.layout.devices) if self.layout else 0,
+            "layout": str(self.layout),
+            "trainings_per_second": self.trainings_per_second,
             "settings": [
                 {
                     "hyperparameters": result.hyperparameters,

@@ -15,10 +15,10 @@ from jreg._types import Array, Key, PyTree
 from jreg.data import Dataset
 from jreg.recipe import Recipe, build
 from jreg.splits import Folds, pack
-from jreg.stopping import EarlyStopping, StoppingState
+from jreg.stopping import EarlyStopping
 from jreg.training.evaluation import measure, outputs_of, targets_of
 from jreg.training.plan import Plan, make_plan
-from jreg.training.step import RUNNING, Rows, epoch, start
+from jreg.training.step import RUNNING, Rows, best_epoch, epoch, kept, start
 
 _TRACER_ERRORS = (
     jax.errors.ConcretizationTypeError,
@@ -57,12 +57,10 @@ def _fit(plan: Plan, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds)
         lambda state: epoch(plan, state, key, hp, rows, fold),
         start(plan, key, hp, rows, fold),
     )
-    params, model_state, best = state.params, state.model_state, state.epoch - 1
-    if isinstance(state.stopping, StoppingState):
-        (params, model_state), best = state.stopping.best_params, state.stopping.best_epoch
+    params, model_state = kept(state)
     columns = plan.columns(plan.build(hp), fold.validation.shape[-1] > 0)
     history = {name: state.history[:, column] for column, name in enumerate(columns)}
-    return Fit(params, model_state, state.statistics, history, state.epoch, best, state.status)
+    return Fit(params, model_state, state.statistics, history, state.epoch, best_epoch(state), state.status)
 
 
 def fit(

@@ -20,8 +20,8 @@ from jreg.stopping import StoppingState
 from jreg.training.evaluation import examples, fit_preprocessing, measure, outputs_of, targets_of
 from jreg.training.plan import Plan
 
-RUNNING, COMPLETED, STOPPED, DIVERGED = range(4)
-STATUS = ("running", "completed", "stopped", "diverged")
+RUNNING, COMPLETED, STOPPED, DIVERGED, PRUNED = range(5)
+STATUS = ("running", "completed", "stopped", "diverged", "pruned")
 # What a key is for; two purposes never share a stream.
 _INIT, _SHUFFLE, _NOISE = range(3)
 
@@ -43,7 +43,7 @@ class TrainState(NamedTuple):
       statistics: what preprocessing learned from the training rows.
       stopping: the early-stopping state with the best (params, model_state), or ().
       epoch: how many have been run, int32.
-      status: `RUNNING`, `COMPLETED`, `STOPPED` or `DIVERGED`, int32.
+      status: `RUNNING`, `COMPLETED`, `STOPPED`, `DIVERGED` or, when a study gave it up, `PRUNED`, int32.
       history: ``(epochs, columns)`` float32, NaN where not run.
     """
 
@@ -62,24 +62,48 @@ def member_key(seed: Array | int, fold: Array | int) -> Key:
     return plain(jax.random.fold_in(unrolled(jax.random.key(seed)), fold))
 
 
-def start(plan: Plan, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds) -> TrainState:
-    """The state before the first epoch; `fold` is one fold, without the leading axis."""
+def start(
+    plan: Plan,
+    key: Key,
+    hp: Mapping[str, Array],
+    rows: Rows,
+    fold: Folds,
+    warm: tuple[Array, tuple[PyTree, PyTree]] | None = None,
+) -> TrainState:
+    """The state before the first epoch; `fold` is one fold, without the leading axis.
+
+    `warm` is a flag and, where that is true, the (params, model_state) to begin with instead of fresh ones.
+    """
     recipe = plan.build(hp)
     statistics = fit_preprocessing(recipe, rows.x, rows.y, fold)
     sample = examples(recipe, statistics, rows.x[:1])
     params, model_state = as_model(recipe.model).init(jax.random.fold_in(unrolled(key), _INIT), sample)
-    kept = (params, model_state)
+    if warm is not None:
+        flag, before = warm
+        params, model_state = jax.tree.map(functools.partial(jnp.where, flag), before, (params, model_state))
     columns = plan.columns(recipe, fold.validation.shape[-1] > 0)
     return TrainState(
         params=params,
         model_state=model_state,
         opt_state=recipe.optimizer.init(params),
         statistics=statistics,
-        stopping=plan.stopping.init(kept) if plan.stopping else (),
+        stopping=plan.stopping.init((params, model_state)) if plan.stopping else (),
         epoch=jnp.zeros((), jnp.int32),
         status=jnp.full((), RUNNING, jnp.int32),
         history=jnp.full((plan.epochs, len(columns)), jnp.nan, jnp.float32),
     )
+
+
+def kept(state: TrainState) -> tuple[PyTree, PyTree]:
+    """The parameters and running averages that count: with early stopping those of the best epoch."""
+    if isinstance(state.stopping, StoppingState):
+        return state.stopping.best_params
+    return state.params, state.model_state
+
+
+def best_epoch(state: TrainState) -> Array:
+    """The epoch whose parameters count, from 0; -1 when no value was ever finite."""
+    return state.stopping.best_epoch if isinstance(state.stopping, StoppingState) else state.epoch - 1
 
 
 def epoch(plan: Plan, state: TrainState, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds) -> TrainState:

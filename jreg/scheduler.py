@@ -1,0 +1,262 @@
+"""The host's side of a population: who waits, who trains, and when a program gets which work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jreg import devices, population
+from jreg.devices import AXIS, Layout
+from jreg.population import Member, Outcome, Slot, Work
+from jreg.splits import Folds
+from jreg.training import Plan, Rows
+
+# How many trainings a device is handed at a call, and how long a call should take: long enough that the host's
+# work is lost in it, short enough for progress and Ctrl-C.
+_QUEUE = 256
+_SECONDS = 0.5
+# The share of a device's memory that a program may fill, and to what part slots shrink at the end.
+_SHARE = 0.9
+_SHRINK = 4
+
+
+class Chunk(NamedTuple):
+    """What one call of the program did: outcomes and how long it took.
+
+    Attributes:
+      outcomes: of the trainings that ended, NumPy arrays with a leading axis.
+      compile_seconds: tracing and compiling, where the program was new.
+      run_seconds: everything else.
+      useful: member-epochs that trained something.
+      executed: member-epochs that were paid for.
+      running: members that are in slots now.
+      queued: members that wait for one.
+      layout: where they train.
+    """
+
+    outcomes: Outcome
+    compile_seconds: float
+    run_seconds: float
+    useful: int
+    executed: int
+    running: int
+    queued: int
+    layout: Layout
+
+
+class Running(NamedTuple):
+    """The trainings in the slots, NumPy arrays with a leading axis: their numbers, epochs and histories."""
+
+    number: np.ndarray
+    epochs: np.ndarray
+    history: np.ndarray
+
+
+class Population:
+    """The trainings of one compiled program.
+
+    Args:
+      plan: their static part.
+      layout: the devices and slots; fewer slots where the device's memory doesn't hold so many.
+      example: any member; members differ in their numbers alone.
+      rows: the data; copied to each device once.
+      folds: of the study, NumPy arrays.
+
+    Raises:
+      MemoryError: not even one training fits.
+    """
+
+    def __init__(self, plan: Plan, layout: Layout, example: Member, rows: Rows, folds: Folds):
+        replicated = NamedSharding(layout.mesh, PartitionSpec())
+        self.plan = plan
+        self._rows, self._folds = jax.device_put((rows, folds), replicated)
+        # Kept whole, so that a place in line is a number; the first stands where there is none.
+        self._members = jax.tree.map(lambda leaf: np.asarray(leaf)[None], example)
+        self._waiting: list[int] = []
+        self._dropped: set[int] = set()
+        self._in_slots = 0
+        self._idle_seconds = 0.0
+        self._epoch_seconds: float | None = None
+        self.layout, self._slots = self._compile(layout)
+
+    @property
+    def lanes(self) -> int:
+        """Members that train at once."""
+        return self.layout.slots * len(self.layout.devices)
+
+    @property
+    def queued(self) -> int:
+        """Members that no slot has taken."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Members in slots."""
+        return self._in_slots
+
+    def add(self, members: Member) -> None:
+        """Puts members, arrays with a leading axis, at the end of the line."""
+        there = len(self._members.fold)
+        self._waiting += range(there, there + len(members.fold))
+        self._members = jax.tree.map(lambda old, new: np.concatenate([old, new]), self._members, members)
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Gives up trainings: those in slots end as pruned at the next call, those in line leave nothing."""
+        self._dropped |= set(numbers)
+        self._waiting = [place for place in self._waiting if self._members.number[place, 0] not in self._dropped]
+
+    def advance(self, budget: int | None = None) -> Chunk:
+        """Trains on: for `budget` epochs a slot, or for about half a second."""
+        self._shrink()
+        lanes = len(self.layout.devices)
+        turn, self._waiting = self._waiting[: lanes * _QUEUE], self._waiting[lanes * _QUEUE :]
+        given = [turn[device::lanes] for device in range(lanes)]
+        work = self._work(given, budget)
+        began = time.perf_counter()
+        program = population.program(self.layout)
+        self._slots, outcomes, counts = program(
+            self._slots, work, self._rows, self._folds, plan=self.plan, layout=self.layout
+        )
+        counts = jax.tree.map(np.asarray, counts)
+        # Everything above waits for the program, so this is its time.
+        took = time.perf_counter() - began
+        self._epoch_seconds = took / max(1, counts.executed.max() // self.layout.slots)
+        self._waiting = sorted(sum((line[n:] for line, n in zip(given, counts.taken, strict=True)), self._waiting))
+        busy = np.asarray(self._slots.busy)
+        self._in_slots = int(busy.sum())
+        useful, executed = int(counts.useful.sum()), int(counts.executed.sum())
+        self._idle_seconds = 0.0 if self._waiting else self._idle_seconds + took * (1 - useful / max(1, executed))
+        finished = self._finished(outcomes, counts.ended)
+        compile_seconds, self._compile_seconds = self._compile_seconds, 0.0
+        left = (self._in_slots, len(self._waiting), self.layout)
+        return Chunk(finished, compile_seconds, took, useful, executed, *left)
+
+    def snapshot(self) -> Running:
+        """The trainings that are under way."""
+        slots = self._slots
+        busy = np.flatnonzero(np.asarray(slots.busy))
+        stage = np.asarray(slots.stage)[busy]
+        return Running(
+            np.asarray(slots.member.number)[busy, stage],
+            np.asarray(slots.state.epoch)[busy],
+            np.asarray(slots.state.history)[busy],
+        )
+
+    def _work(self, given: list[list[int]], budget: int | None) -> Work:
+        lines = np.array([line + [0] * (_QUEUE - len(line)) for line in given])
+        queue = jax.tree.map(lambda leaf: leaf[lines], self._members)
+        lengths = np.array([len(line) for line in given], np.int32)
+        if budget is None:
+            budget = 4 if self._epoch_seconds is None else int(np.clip(_SECONDS / self._epoch_seconds, 1, 100_000))
+        return Work(queue, lengths, self._to_drop(), np.bool_(bool(self._waiting)), np.int32(budget))
+
+    def _to_drop(self) -> np.ndarray:
+        count = self.layout.slots * len(self.layout.devices)
+        if not self._dropped:
+            return np.zeros(count, bool)
+        flags = np.isin(np.asarray(self._slots.member.number)[:, 0], list(self._dropped))
+        self._dropped = set()
+        return flags
+
+    def text(self) -> str:
+        """The program before compilation, which says all that its speed depends on."""
+        work = self._work([[] for _ in self.layout.devices], budget=0)
+        return self._lower(self.layout, self._slots, work).as_text()
+
+    def _lower(self, layout: Layout, slots: Slot, work: Work) -> Any:
+        return population.program(layout).lower(slots, work, self._rows, self._folds, plan=self.plan, layout=layout)
+
+    def _finished(self, outcomes: Outcome, ended: np.ndarray) -> Outcome:
+        capacity = outcomes.number.shape[0] // len(ended)
+        place = np.concatenate([np.arange(count) + device * capacity for device, count in enumerate(ended)])
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[place], outcomes)
+
+    def _shrink(self) -> None:
+        """Moves the last trainings into fewer slots, once empty ones have cost as much as compiling does."""
+        slots = self.layout.slots // _SHRINK
+        needed = -(-self._in_slots // len(self.layout.devices))
+        # Slots that run one by one are left out when they are empty.
+        if self.layout.batch == 1 or self._waiting or needed > slots or self._idle_seconds < self._compiling:
+            return
+        busy = np.flatnonzero(np.asarray(self._slots.busy))
+        free = np.flatnonzero(~np.asarray(self._slots.busy))
+        lanes = len(self.layout.devices)
+        order = np.concatenate([busy, free])[: slots * lanes].reshape(slots, lanes).T.reshape(-1)
+        chosen = jax.tree.map(lambda leaf: np.asarray(leaf)[order], self._slots)
+        self.layout, _ = self._compile(self.layout.with_slots(slots))
+        self._slots = jax.device_put(chosen, NamedSharding(self.layout.mesh, PartitionSpec(AXIS)))
+        self._idle_seconds = 0.0
+
+    def _compile(self, layout: Layout) -> tuple[Layout, Slot]:
+        """Compiles the program and makes its slots, fewer of them if so many don't fit into the device's memory."""
+        began = time.perf_counter()
+        limit = devices.memory(layout.devices[0], len(layout.devices))
+        while True:
+            example = jax.tree.map(lambda leaf: leaf[0], self._members)
+            slots = population.empty_slots(self.plan, layout, example, self._rows, self._folds)
+            lanes = len(layout.devices)
+            lines = np.zeros((lanes, _QUEUE), int)
+            queue = jax.tree.map(lambda leaf, lines=lines: leaf[lines], self._members)
+            work = Work(queue, np.zeros(lanes, np.int32), np.zeros(lanes * layout.slots, bool), np.False_, np.int32(0))
+            # The calls in `advance` find what this compiles; apart, the two times can be told.
+            needed = _bytes(self._lower(layout, slots, work).compile())
+            self._compile_seconds = self._compiling = time.perf_counter() - began
+            if limit is None or needed is None or needed <= _SHARE * limit:
+                return layout, slots
+            layout = layout.with_slots(self._fitting(layout, needed, limit))
+
+    def _fitting(self, layout: Layout, needed: int, limit: int) -> int:
+        """How many slots fit, when those of the layout need more bytes than there are."""
+        data = sum(leaf.nbytes for leaf in jax.tree.leaves((self._rows, self._folds)))
+        fitting = int((_SHARE * limit - data) / ((needed - data) / layout.slots))
+        if layout.slots == 1:
+            raise MemoryError(
+                f"one training needs {needed / 2**20:.0f} MiB with its data, but {layout.devices[0]} has "
+                f"{limit / 2**20:.0f} MiB for it: use a smaller network, smaller batches or another device"
+            )
+        return int(np.clip(fitting, 1, layout.slots - 1))
+
+
+def _bytes(compiled: Any) -> int | None:
+    """The memory a compiled program takes on each device, by its own account; None: it gives none."""
+    found = compiled.memory_analysis()
+    if found is None:
+        return None
+    return (
+        found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes
+        + found.temp_size_in_bytes
+        + found.generated_code_size_in_bytes
+    )
+
+
+def members_of(
+    values: Mapping[str, np.ndarray], lines: Any, wanted: np.ndarray, seeds: Sequence[int], limit: int
+) -> Member:
+    """The wanted trainings of a study as members.
+
+    Args:
+      values: the traced hyperparameters of all its settings, ``(settings,)`` each.
+      lines: ``(lines, stages)``, numbers of settings; those of a line are trained one after the other.
+      wanted: ``(lines, folds, seeds)``, with which folds and seeds.
+      seeds: the seeds' numbers.
+      limit: the epochs to train to.
+
+    >>> wanted = np.ones((2, 3, 1), bool)
+    >>> members_of({"l2": np.array([0.1, 0.2])}, [[0], [1]], wanted, [0], 9).number.ravel().tolist()
+    [0, 1, 2, 3, 4, 5]
+    """
+    folds, count = wanted.shape[1:]
+    line, fold, seed = np.nonzero(wanted)
+    settings = np.asarray(lines)[line]
+    number = (settings * folds + fold[:, None]) * count + seed[:, None]
+    hp = {name: np.asarray(column, np.float32)[settings] for name, column in values.items()}
+    drawn = np.asarray(seeds, np.uint32)[seed]
+    limits = np.full(len(line), limit, np.int32)
+    return Member(number.astype(np.int32), hp, fold.astype(np.int32), drawn, limits)

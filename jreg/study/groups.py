@@ -1,0 +1,66 @@
+"""The settings of a study that share their static part: one plan, one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+from jreg import training, tuning
+from jreg.data import Dataset
+from jreg.devices import Layout
+from jreg.population import Member
+from jreg.progress import Progress
+from jreg.recipe import Hyperparameters, Recipe, build, naming
+from jreg.splits import Folds
+from jreg.stopping import EarlyStopping
+from jreg.study.tally import Tally
+from jreg.training import Plan, Rows
+
+
+def plan_group(
+    recipe: Callable[[Any], Recipe],
+    settings: Sequence[Hyperparameters],
+    static: tuple[tuple[str, Any], ...],
+    data: Dataset,
+    folds: Folds,
+    epochs: int,
+    batch_size: int,
+    stopping: EarlyStopping | None,
+) -> tuple[Plan, tuple[str, ...]]:
+    """The plan of settings with this static part and the columns of their history, checked on `settings`."""
+    samples = []
+    for hp in settings:
+        with naming(hp):
+            samples.append((hp, build(recipe, hp)))
+    return training.make_plan(recipe, samples, static, data, folds, epochs, batch_size, stopping)
+
+
+def ranked_by(score: str | None, columns: Sequence[str]) -> str:
+    """The column that ranks the settings.
+
+    Raises:
+      ValueError: `score` is no column of the validation.
+    """
+    found = score or next(name for name in columns if name.startswith("val_") and name != "val_loss")
+    if found not in columns or not found.startswith("val_"):
+        names = ", ".join(name for name in columns if name.startswith("val_"))
+        raise ValueError(f"score is {found!r}, but a study can be ranked only by: {names}")
+    return found
+
+
+def train_group(
+    plan: Plan,
+    layout: Layout | None,
+    members: Member,
+    data: Dataset,
+    folds: Folds,
+    tally: Tally,
+    show: Callable[[Progress], None],
+) -> None:
+    """Trains the members and notes their outcomes in `tally`."""
+    show(tally.progress(compiling=members.number.size))
+    with training.named_tracers(plan, {name: column[0, 0] for name, column in members.hp.items()}, data, folds):
+        for chunk in tuning.train(plan, layout, members, Rows(data.x, data.y), folds):
+            tally.add(chunk)
+            show(tally.progress())

@@ -1,0 +1,242 @@
+"""A study whose settings are chosen while it runs, by the results so far."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jreg import _check, training, tuning
+from jreg.asking import Asker, Ending
+from jreg.data import Dataset
+from jreg.devices import Layout
+from jreg.population import Member
+from jreg.progress import Display, Progress
+from jreg.recipe import Hyperparameters, Recipe
+from jreg.scheduler import Population, members_of
+from jreg.space import Setting, Space, traced_of, values_of
+from jreg.splits import Folds, as_folds
+from jreg.stopping import EarlyStopping, higher_is_better
+from jreg.store import check_folder
+from jreg.study.cross_validation import seeds_of
+from jreg.study.groups import plan_group, ranked_by
+from jreg.study.result import Study
+from jreg.study.tally import Tally
+from jreg.training import Plan, Rows
+
+Static = tuple[tuple[str, Any], ...]
+
+
+class _Trial(NamedTuple):
+    token: Any
+    static: Static
+
+
+def optimize(
+    recipe: Callable[[Any], Recipe],
+    data: Dataset,
+    asker: Asker,
+    *,
+    trials: int,
+    cv: Any = 5,
+    seeds: int | Iterable[int] = 1,
+    epochs: int,
+    batch_size: int = 64,
+    stopping: EarlyStopping | None = None,
+    every: int = 1,
+    score: str | None = None,
+    store: str | Path | None = None,
+    layout: Layout | None = None,
+    progress: bool | Callable[[Progress], None] = True,
+) -> Study:
+    """Trains settings that a search chooses: a free slot asks for the next, and results are told as they come.
+
+    All folds and seeds of a trial train at once. After every so many epochs the asker is told each trial's mean score
+    so far (a training that has stopped counts with its final score), and may give the trial up. Settings with the same
+    static part share a compiled program; programs take turns. With a given layout the order of asking and telling, and
+    so the result, doesn't depend on the clock.
+
+    Args:
+      recipe, data, cv, seeds, epochs, batch_size, stopping, score, store, progress: as in `cross_validate`.
+      asker: `jreg.Optuna`, or anything with the methods of `jreg.asking.Asker`.
+      trials: how many settings to ask for.
+      every: epochs between two reports.
+      layout: devices and slots; None: at least a slot for each fold and seed.
+
+    Returns:
+      A `Study` of the settings in the order they were asked for.
+
+    Raises:
+      ValueError: a value is out of range, the asker's direction is not the score's, or a setting has other names than
+        the first.
+      TypeError: an argument, or what the recipe returns, has the wrong type.
+
+    Source: Akiba et al., Optuna (2019), for ask and tell; Li et al., A system for massively parallel hyperparameter
+    tuning (2020), for trials that don't wait for each other.
+    """
+    if store is not None:
+        check_folder(store)
+    _check.count(trials, "trials")
+    _check.count(every, "every")
+    numbers, folds = seeds_of(seeds), as_folds(cv, data)
+    search = _Search(recipe, data, asker, folds, numbers, epochs, batch_size, stopping, score, layout, trials)
+    with contextlib.ExitStack() as stack:
+        show = stack.enter_context(Display()) if progress is True else progress or (lambda progress: None)
+        try:
+            search.run(every, show)
+        finally:
+            # Also when Ctrl-C ends the search: what has been finished is kept.
+            study = search.study()
+            if study is not None and store is not None and search.tally.any_done:
+                study.save(store)
+    if study is None:
+        raise ValueError("the asker gave no setting")
+    return study
+
+
+class _Search:
+    """The trials that are open, and the programs they train in."""
+
+    tally: Tally
+
+    def __init__(
+        self,
+        recipe: Callable[[Any], Recipe],
+        data: Dataset,
+        asker: Asker,
+        folds: Folds,
+        seeds: tuple[int, ...],
+        epochs: int,
+        batch_size: int,
+        stopping: EarlyStopping | None,
+        score: str | None,
+        layout: Layout | None,
+        trials: int,
+    ):
+        self._recipe, self._data, self._asker, self._folds, self._seeds = recipe, data, asker, folds, seeds
+        self._options = (epochs, batch_size, stopping)
+        self._score, self._layout, self._trials = score, layout, trials
+        self._settings: list[Setting] = []
+        self._open: dict[int, _Trial] = {}
+        self._plans: dict[Static, Plan] = {}
+        self._populations: dict[Static, Population] = {}
+        self._columns: tuple[str, ...] = ()
+
+    def run(self, every: int, show: Callable[[Progress], None]) -> None:
+        """Asks, trains and tells until all trials have ended."""
+        self._ask(show)
+        while self._open:
+            for static, population in list(self._populations.items()):
+                with training.named_tracers(self._plans[static], self._traced(), self._data, self._folds):
+                    chunk = population.advance(every)
+                self.tally.add(chunk)
+                running = population.snapshot()
+                self.tally.look(running.number, running.epochs, running.history)
+                if not population.running and not population.queued:
+                    # Its slots take memory; compiled it stays.
+                    del self._populations[static]
+            for number in list(self._open):
+                self._follow(number)
+            show(self.tally.progress())
+            self._ask(show)
+
+    def _ask(self, show: Callable[[Progress], None]) -> None:
+        """Asks for settings while slots are free."""
+        while len(self._settings) < self._trials:
+            waiting = sum(population.queued for population in self._populations.values())
+            free = [p.lanes - p.running for p in self._populations.values()]
+            if self._populations and waiting >= max(free):
+                return
+            token, setting = self._asker.ask()
+            number = len(self._settings)
+            setting = self._checked(setting)
+            self._settings.append(setting)
+            traced = traced_of({name: (value,) for name, value in setting.items()})
+            static = tuple((name, value) for name, value in setting.items() if name not in traced)
+            self._prepare(static, setting)
+            self._open[number] = _Trial(token, static)
+            values = {name: np.array([known[name] for known in self._settings]) for name in traced}
+            wanted = np.ones((1, *self.tally.shape[1:]), bool)
+            members = members_of(values, [[number]], wanted, self._seeds, self._options[0])
+            if static not in self._populations:
+                show(self.tally.progress(compiling=wanted.size))
+                self._populations[static] = self._population(static, members)
+            self._populations[static].add(members)
+
+    def _checked(self, setting: Any) -> Setting:
+        first = self._settings[0] if self._settings else setting
+        if not setting or set(setting) != set(first):
+            raise ValueError(
+                f"the asker gave the setting {dict(setting)}, but each must have the same hyperparameters, at least one: "
+                "give those that don't apply a fixed value"
+            )
+        return {name: values_of(f"hyperparameter {name!r}", (setting[name],))[0] for name in first}
+
+    def _prepare(self, static: Static, setting: Setting) -> None:
+        """Checks a setting, and makes the plan of its static part when it is the first with it."""
+        hp = Hyperparameters(setting)
+        plan, columns = plan_group(self._recipe, [hp], static, self._data, self._folds, *self._options)
+        if not self._columns:
+            self._columns = columns
+            self._score = ranked_by(self._score, columns)
+            self._asker.check(higher_is_better(self._score))
+            shape = (self._trials, self._folds.train.shape[0], len(self._seeds))
+            self.tally = Tally(shape, columns, self._options[0], self._score)
+            self.tally.begin(int(np.prod(shape)))
+        if columns != self._columns:
+            raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
+        self._plans.setdefault(static, plan)
+
+    def _population(self, static: Static, members: Member) -> Population:
+        plan, rows = self._plans[static], Rows(self._data.x, self._data.y)
+        layout = self._layout
+        if layout is None:
+            layout = tuning.by_rule(plan, members, rows, self._folds)
+            each = -(-int(np.prod(self.tally.shape[1:])) // len(layout.devices))
+            # All trainings of a trial at once, so that its mean is known after each epoch.
+            layout = layout.with_slots(-(-each // layout.batch) * layout.batch)
+        with training.named_tracers(plan, self._traced(), self._data, self._folds):
+            return Population(plan, layout, _first(members), rows, self._folds)
+
+    def _traced(self) -> Setting:
+        return {name: value for name, value in self._settings[-1].items() if isinstance(value, float)}
+
+    def _follow(self, number: int) -> None:
+        """Tells what is new about a trial, and gives it up or ends it."""
+        trial = self._open[number]
+        for epoch, mean in self.tally.news(number):
+            goes_on = self._asker.report(trial.token, epoch, mean)
+            dropped = [] if goes_on else self.tally.give_up(number).tolist()
+            # Nothing is left to give up where all trainings have ended.
+            if dropped:
+                if trial.static in self._populations:
+                    self._populations[trial.static].drop(dropped)
+                self._end(number, "pruned")
+                return
+        if (self.tally.status[number] != training.RUNNING).all():
+            mean = float(self.tally.scores[number].mean())
+            self._end(number, "complete" if np.isfinite(mean) else "failed", mean)
+
+    def _end(self, number: int, ending: Ending, score: float | None = None) -> None:
+        trial = self._open.pop(number)
+        self._asker.tell(trial.token, score if ending == "complete" else None, ending)
+
+    def study(self) -> Study | None:
+        """What has been found; None before there is a setting."""
+        if not self._columns:
+            return None
+        count = len(self._settings)
+        columns = {name: [setting[name] for setting in self._settings] for name in self._settings[0]}
+        traced = traced_of(columns)
+        listed = {name: tuple(dict.fromkeys(sorted(c) if name in traced else c)) for name, c in columns.items()}
+        space = Space(listed, tuple(self._settings), traced)
+        parts = (self._recipe, self._data, space, self._folds, self._seeds, *self._options)
+        return Study(*parts, self._score or "", self._columns, **self.tally.findings(count))
+
+
+def _first(members: Member) -> Member:
+    return jax.tree.map(lambda leaf: leaf[0], members)
