@@ -13,6 +13,7 @@ from jreg import (
     objective,
     penalties,
     projections,
+    racing,
     splits,
     statistics,
     stochastic,
@@ -22,6 +23,7 @@ from jreg import (
 from jreg.data import Dataset, load_dataset
 from jreg.devices import Layout, choose_layout, use_cpu_devices
 from jreg.objective import on_outputs, on_params
+from jreg.racing import Race, hyperband, paired_elimination, successive_halving
 from jreg.recipe import Recipe
 from jreg.space import Space, grid
 from jreg.stopping import EarlyStopping
@@ -36,6 +38,7 @@ __all__ = [
     "EarlyStopping",
     "Fit",
     "Layout",
+    "Race",
     "Recipe",
     "Refit",
     "SettingResult",
@@ -48,6 +51,7 @@ __all__ = [
     "evaluate",
     "fit",
     "grid",
+    "hyperband",
     "load_dataset",
     "losses",
     "member_key",
@@ -57,15 +61,18 @@ __all__ = [
     "objective",
     "on_outputs",
     "on_params",
+    "paired_elimination",
     "penalties",
     "predict",
     "project",
     "projections",
+    "racing",
     "refit",
     "splits",
     "statistics",
     "stochastic",
     "stopping",
+    "successive_halving",
     "transforms",
     "use_cpu_devices",
 ]

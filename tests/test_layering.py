@@ -15,7 +15,7 @@ ORDER = [
     "splits", "space", "recipe",
     "training.plan", "training.evaluation", "training.step", "training.fit", "training",
     "devices", "population",
-    "statistics", "tables", "plots", "store", "progress",
+    "statistics", "racing", "tables", "plots", "store", "progress",
     "study.result", "study.cross_validation", "study.refit", "study",
     "defaults", "report", "cli", "__main__",
 ]  # fmt: skip
