@@ -15,6 +15,7 @@ from jreg import (
     penalties,
     projections,
     prox,
+    racing,
     search,
     splits,
     statistics,
@@ -26,6 +27,7 @@ from jreg.asking import Optuna
 from jreg.data import Dataset, load_dataset
 from jreg.devices import Layout, choose_layout, use_cpu_devices
 from jreg.objective import on_outputs, on_params
+from jreg.racing import Race, hyperband, paired_elimination, successive_halving
 from jreg.recipe import Recipe
 from jreg.sampling import random_space
 from jreg.space import Space, grid
@@ -42,6 +44,7 @@ __all__ = [
     "Fit",
     "Layout",
     "Optuna",
+    "Race",
     "Recipe",
     "Refit",
     "SettingResult",
@@ -55,6 +58,7 @@ __all__ = [
     "evaluate",
     "fit",
     "grid",
+    "hyperband",
     "load_dataset",
     "losses",
     "member_key",
@@ -65,6 +69,7 @@ __all__ = [
     "on_outputs",
     "on_params",
     "optimize",
+    "paired_elimination",
     "penalties",
     "predict",
     "project",
@@ -72,12 +77,14 @@ __all__ = [
     "prox",
     "proximal",
     "random_space",
+    "racing",
     "refit",
     "search",
     "splits",
     "statistics",
     "stochastic",
     "stopping",
+    "successive_halving",
     "transforms",
     "use_cpu_devices",
 ]

@@ -92,7 +92,9 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
     assert re.search(
         r"^test: +accuracy [01]\.\d{4}, 95% interval .* on all 142 non-test rows for \d epochs$", text, re.M
     )
-    assert re.search(r"^time: +36 trainings in .* of compilation, on \d+ CPU x 1 slots one by one; occupancy", text, re.MULTILINE)
+    assert re.search(
+        r"^time: +36 trainings in .* of compilation, on \d+ CPU x 1 slots one by one; occupancy", text, re.MULTILINE
+    )
     assert lines[-1] == "results and pictures are in found"
 
 

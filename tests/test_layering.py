@@ -12,15 +12,16 @@ ORDER = [
     "penalties", "projections", "prox", "stochastic", "losses", "metrics",
     "objective", "transforms", "models", "nn", "stopping",
     "data.dataset", "data.files", "data.load", "data.preprocess", "data",
-    "splits", "space", "search", "sampling", "recipe",
+    "splits", "space", "search", "sampling", "asking", "recipe",
     "training.plan", "training.evaluation", "training.step", "training.fit", "training",
     "devices", "population", "scheduler",
     "statistics", "racing", "tables", "plots", "store", "tuning", "progress",
-    "study.result", "study.tally", "study.groups", "study.cross_validation", "study.refit", "study",
+    "study.result", "study.tally", "study.groups", "study.cross_validation",
+    "study.optimization", "study.refit", "study",
     "defaults", "report", "cli", "__main__",
 ]  # fmt: skip
 # Half a second each, which a run that doesn't need them shouldn't pay.
-LATE = {"sklearn", "matplotlib", "rich", "pooch", "scipy", "pandas"}
+LATE = {"optuna", "IPython", "sklearn", "matplotlib", "rich", "pooch", "scipy", "pandas"}
 
 
 def name_of(path: Path) -> str:

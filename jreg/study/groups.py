@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 from jreg import training, tuning
 from jreg.data import Dataset
 from jreg.devices import Layout
@@ -59,7 +58,8 @@ def train_group(
     show: Callable[[Progress], None],
 ) -> None:
     """Trains the members and notes their outcomes in `tally`."""
-    show(tally.progress(compiling=members.number.size))
+    if tally.is_first(plan):
+        show(tally.progress(compiling=members.number.size))
     with training.named_tracers(plan, {name: column[0, 0] for name, column in members.hp.items()}, data, folds):
         for chunk in tuning.train(plan, layout, members, Rows(data.x, data.y), folds):
             tally.add(chunk)

@@ -163,7 +163,8 @@ class _Search:
             wanted = np.ones((1, *self.tally.shape[1:]), bool)
             members = members_of(values, [[number]], wanted, self._seeds, self._options[0])
             if static not in self._populations:
-                show(self.tally.progress(compiling=wanted.size))
+                if self.tally.is_first(self._plans[static]):
+                    show(self.tally.progress(compiling=wanted.size))
                 self._populations[static] = self._population(static, members)
             self._populations[static].add(members)
 
@@ -171,8 +172,8 @@ class _Search:
         first = self._settings[0] if self._settings else setting
         if not setting or set(setting) != set(first):
             raise ValueError(
-                f"the asker gave the setting {dict(setting)}, but each must have the same hyperparameters, at least one: "
-                "give those that don't apply a fixed value"
+                f"the asker gave the setting {dict(setting)}, but all must have the same hyperparameters, at least "
+                "one: give those that don't apply a fixed value"
             )
         return {name: values_of(f"hyperparameter {name!r}", (setting[name],))[0] for name in first}
 

@@ -153,9 +153,11 @@ class Study:
 
     @property
     def ranking(self) -> list[SettingResult]:
-        """The settings from the best mean score to the worst, those with a training that diverged last."""
+        """The settings from the best mean score to the worst; those without one last, the longest trained first."""
         sign = -1 if self.maximize else 1
-        return sorted(self.results, key=lambda r: (not np.isfinite(r.mean), sign * np.nan_to_num(r.mean)))
+        return sorted(
+            self.results, key=lambda r: (not np.isfinite(r.mean), sign * np.nan_to_num(r.mean), -r.epochs.sum())
+        )
 
     def table(self, most: int | None = None) -> str:
         """The ranking as text, a line a setting; `most` shortens it."""
@@ -183,7 +185,9 @@ class Study:
         if (statuses == training.DIVERGED).any():
             return "diverged"
         if (statuses == training.PRUNED).any():
-            return f"dropped after {self.epochs_run[number].max()} epochs"
+            ended = int((statuses != training.PRUNED).sum())
+            count, unit = (ended, "training") if ended else (int(self.epochs_run[number].max()), "epoch")
+            return f"dropped after {count} {unit}{'' if count == 1 else 's'}"
         return "not finished" if (statuses == training.RUNNING).any() else ""
 
     def plot(self) -> Any:

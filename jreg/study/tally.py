@@ -13,6 +13,7 @@ from jreg.racing import History, Race
 from jreg.scheduler import Chunk
 from jreg.stopping import higher_is_better
 from jreg.study.result import scores_of
+from jreg.training import Plan
 
 
 class Tally:
@@ -36,6 +37,7 @@ class Tally:
         self.trained = np.zeros(shape, bool)
         self._told = np.zeros(shape[0], np.int64)
         self.layout: Layout | None = None
+        self._plans: set[Plan] = set()
         self._compile = self._run = 0.0
         self._useful = self._executed = 0
         self.begin(0)
@@ -45,6 +47,12 @@ class Tally:
         self._done, self._total, self._began = 0, total, self._run
         self._running, self._queued = 0, total
         self._round, self._rounds = number, rounds
+
+    def is_first(self, plan: Plan) -> bool:
+        """Whether this is the first time that the plan's program is needed."""
+        new = plan not in self._plans
+        self._plans.add(plan)
+        return new
 
     def add(self, chunk: Chunk) -> None:
         """Notes what ended in a chunk."""
@@ -105,8 +113,8 @@ class Tally:
         keep = np.asarray(race.pruner(history))
         if keep.shape != kept.shape or keep.dtype != bool:
             raise ValueError(
-                f"the race's pruner returned {keep.dtype} of shape {keep.shape}, but must return a flag for each of the "
-                f"{len(kept)} settings"
+                f"the race's pruner returned {keep.dtype} of shape {keep.shape}, but must return a flag for each of "
+                f"the {len(kept)} settings"
             )
         return keep
 
