@@ -1,8 +1,8 @@
 """The grid in plain JAX: one jitted program that maps over the trainings on two CPU devices, without a library.
 
 What makes it fast: a training is a scan of scans inside one XLA device a core; small networks are batched in blocks,
-larger ones are trained one after the other; both layers' masks are one draw; and random bits are the ones that JAX
-drew by default before they became partitionable, which cost half as much.
+larger ones are trained one after the other; convolutions are matrix products; both layers' masks are one draw; and
+random bits are the ones that JAX drew by default before they became partitionable, which cost half as much.
 """
 
 import functools
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from bench_peers.patches import max_pool, patches_of
 from bench_peers.task import Members, Outcome, Setting, Task, by_setting, members, padded_folds
 
 DEVICES = 2
@@ -61,9 +62,7 @@ def logits_of(task: Task, params: list, x: jax.Array, key: jax.Array | None, rat
     """The network; with a key, with dropout."""
     convolutions = len(task.convolutions)
     for kernel, bias in params[:convolutions]:
-        x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        x = jax.nn.relu(x + bias)
-        x = jax.lax.reduce_window(x, -np.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        x = max_pool(jax.nn.relu(patches_of(x) @ kernel.reshape(-1, kernel.shape[-1]) + bias))
     x = x.reshape(len(x), -1)
     *hidden, (w, b) = params[convolutions:]
     masks = None
