@@ -1,6 +1,6 @@
 """Memory: the peak resident memory of a jreg study with 50 and with 1,000 trainings.
 
-The digits grid of bench_digits.py with 3 epochs and dropout 0.5, 5 folds x 10 and x 200 strengths of L2. Every study
+The digits grid of bench_speed.py with 3 epochs and dropout 0.5, 5 folds x 10 and x 200 strengths of L2. Every study
 runs in a fresh process, the two sizes in turn, and reports its own high-water mark (`ru_maxrss`) after the imports and
 at the end. The goal: 20 times as many trainings take at most 1.5 times the memory.
 
@@ -47,7 +47,7 @@ def run_once(epochs: int, strengths: int) -> None:
     """Runs a study and prints its high-water marks."""
     from bench_peers import jreg_study, task
 
-    run = jreg_study.make(task.make_task(epochs, strengths))
+    run = jreg_study.make(task.make_task("digits", task.Sizes(epochs=epochs, settings=strengths)))
     before = peak()
     outcome = run()
     answer = {"imports_mib": before, "peak_mib": peak(), "trainings": FOLDS * strengths, "steps": outcome.steps}

@@ -1,11 +1,14 @@
 """The benchmarks run at a tiny size and write what they should; their times are nobody's business here."""
 
+import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -13,41 +16,116 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 pytestmark = pytest.mark.skipif(not EXPERIMENTS.is_dir(), reason="experiments/ is not part of this copy")
 
 
-def run(script: str, out: Path, *arguments: str) -> dict[str, Any]:
-    command = [sys.executable, EXPERIMENTS / script, "--rounds", "1", "--out", out, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+def run(script: str, *arguments: str | Path, data: Path | None = None) -> str:
+    command = [sys.executable, EXPERIMENTS / script, "--rounds", "1", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "JREG_DATA_DIR"}
+    if data:
+        environment["JREG_DATA_DIR"] = str(data)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
-    return json.loads(out.read_text())
+    return done.stdout
 
 
-def test_every_contestant_of_the_speed_benchmark_does_the_same_work(tmp_path: Path) -> None:
-    sizes = ["--epochs", "1", "--strengths", "2"]
-    found = run("bench_digits.py", tmp_path / "digits.json", *sizes, "--measure", "steady")
-    assert list(found["contestants"]) == ["jreg", "flax", "sklearn", "jax"]
+def speed(task: str, out: Path, *arguments: str, data: Path | None = None) -> dict[str, Any]:
+    sizes = ["--task", task, "--peak-size", "256", "--out", out]
+    run("bench_speed.py", *sizes, *arguments, data=data)
+    return json.loads((out / f"speed_{task}.json").read_text())
+
+
+def write_mnist(folder: Path, images: int) -> None:
+    """Files in MNIST's format with a bright block for each class."""
+    labels = np.arange(images, dtype=np.uint8) % 10
+    pixels = np.zeros((images, 28, 28), np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        image[2 * label : 2 * label + 8] = 200
+    (folder / "mnist").mkdir()
+    for name, header, values in (("images-idx3", 16, pixels), ("labels-idx1", 8, labels)):
+        content = bytes(header) + values.tobytes()
+        (folder / "mnist" / f"train-{name}-ubyte.gz").write_bytes(gzip.compress(content))
+
+
+def test_contestants_of_the_speed_benchmark_do_the_same_work(tmp_path: Path) -> None:
+    sizes = ["--epochs", "1", "--settings", "2", "--measure", "steady"]
+    found = speed("digits", tmp_path, *sizes, "--contestants", "jreg", "jax", "flax", "sklearn")
+    assert list(found["contestants"]) == ["jreg", "jax", "flax", "sklearn"]
     for contestant in found["contestants"].values():
         assert contestant["steps"] == 2 * 5 * 23
         assert len(contestant["scores"]) == 2
         assert 0.3 < contestant["best_accuracy"] <= 1
         assert len(contestant["steady_seconds"]) == 1
-    assert {name: one["goal"] for name, one in found["ratios"]["steady"].items()} == {
-        "flax": 2.5,
-        "sklearn": 2.0,
-        "jax": 1.0,
-    }
-    assert all(one["ratio"] > 0 for one in found["ratios"]["steady"].values())
+    goals = {name: one["goal"] for name, one in found["ratios"]["steady"].items()}
+    assert goals == {"jax": 1.3, "flax": None, "sklearn": None, "library": 2.5}
+    # The fastest library's ratio is the smallest.
+    peers = found["ratios"]["steady"]
+    assert peers["library"]["ratio"] == min(peers["flax"]["ratio"], peers["sklearn"]["ratio"]) > 0
+    # 64-128-128-10: 6 operations a weight and training example, 2 a validation example, once after the training.
+    weights, trainings, rows = 64 * 128 + 128 * 128 + 128 * 10, 10, 1797 / 5
+    operations = trainings * weights * rows * (6 * 4 + 2)
+    assert found["contestants"]["jax"]["operations"] == pytest.approx(operations)
     assert found["machine"]["cores"] >= 1
     assert {"python", "jax", "flax", "optax", "scikit-learn", "jreg"} <= set(found["versions"])
 
 
+def test_slices_of_tiny_are_extrapolated(tmp_path: Path) -> None:
+    sizes = ["--epochs", "1", "--settings", "4", "--seeds", "1", "--measure", "steady"]
+    found = speed("tiny", tmp_path, *sizes, "--contestants", "jreg", "jax", "flax")["contestants"]
+    assert {name: one["share"] for name, one in found.items()} == {"jreg": 1, "jax": 1, "flax": 0.5}
+    assert {name: one["steps"] for name, one in found.items()} == {"jreg": 640, "jax": 640, "flax": 320}
+    assert all(one["best_accuracy"] > 0.4 for one in found.values())
+
+
+def test_stopping_times_are_those_that_the_task_asks_for(tmp_path: Path) -> None:
+    found = speed("stopping", tmp_path, "--settings", "4", "--rows", "320")
+    stops = {name: found["contestants"][name]["stops"] for name in ("jreg", "jax", "naive")}
+    for one in stops.values():
+        # 3 of 4 settings are active for 3 to 7 epochs, one for 85 to 95, and all have a patience of 5.
+        assert one["early_share"] == 0.75
+        assert 7 <= one["smallest"] <= one["median"] <= 12
+        assert 90 <= one["largest"] <= 100
+    assert stops["jax"] == stops["naive"]
+    assert 0.5 < found["ideal"]["occupancy"] <= 1
+    assert found["ideal"]["of_ideal"]["ratio"] > 0
+    assert found["ideal"]["largest_to_mean_stop"] > 2
+
+
+@pytest.mark.parametrize(("task", "steps", "names"), [("mnist", 12, ["jax"]), ("cnn", 24, ["jreg", "jax"])])
+def test_the_tasks_on_images_read_the_files_of_mnist(task: str, steps: int, names: list[str], tmp_path: Path) -> None:
+    write_mnist(tmp_path, 300)
+    sizes = ["--epochs", "2", "--settings", "1", "--rows", "300", "--measure", "steady"]
+    found = speed(task, tmp_path, *sizes, "--contestants", *names, data=tmp_path)
+    assert [one["steps"] for one in found["contestants"].values()] == [steps] * len(names)
+    assert all(one["best_accuracy"] > 0.3 for one in found["contestants"].values())
+
+
+def test_the_speed_benchmark_says_that_mnist_is_missing(tmp_path: Path) -> None:
+    said = run("bench_speed.py", "--task", "mnist", "--out", tmp_path)
+    assert "mnist is left out: set JREG_DATA_DIR" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_speed_benchmark_times_fresh_processes(tmp_path: Path) -> None:
-    arguments = ["--epochs", "1", "--strengths", "1", "--measure", "end_to_end", "--contestants", "jreg"]
-    found = run("bench_digits.py", tmp_path / "digits.json", *arguments)
-    (ours,) = found["contestants"].values()
+    arguments = ["--epochs", "1", "--settings", "1", "--measure", "end_to_end", "--contestants", "jreg"]
+    (ours,) = speed("digits", tmp_path, *arguments)["contestants"].values()
     assert ours["end_to_end_seconds"][0] > ours["first_seconds"] > 0
 
 
+def test_the_scaling_benchmark_measures_sizes_and_devices(tmp_path: Path) -> None:
+    sizes = ["--trainings", "50", "100", "--size-epochs", "1", "--repeats", "1"]
+    more = ["--settings", "1", "--device-epochs", "1"]
+    parts = ["size", "devices"] if hasattr(os, "sched_setaffinity") else ["size"]
+    run("bench_scaling.py", *sizes, *more, "--part", *parts, "--out", tmp_path / "scaling.json")
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert found["size"]["trainings"] == [50, 100]
+    assert found["size"]["growth"]["run_seconds"] > 0
+    if "devices" in parts:
+        assert list(found["devices"]["studies"]) == ["2 devices", "1 device, 1 core", "1 device, all cores"]
+        assert found["devices"]["speedup"] > 0
+
+
 def test_the_memory_benchmark_measures_both_sizes(tmp_path: Path) -> None:
-    found = run("bench_memory.py", tmp_path / "memory.json", "--epochs", "1", "--strengths", "1", "2")
+    out = tmp_path / "memory.json"
+    run("bench_memory.py", "--epochs", "1", "--strengths", "1", "2", "--out", out)
+    found = json.loads(out.read_text())
     assert [study["trainings"] for study in found["studies"]] == [5, 10]
     assert [study["steps"] for study in found["studies"]] == [5 * 23, 10 * 23]
     assert all(0 < study["imports_mib"][0] <= study["peak_mib"][0] for study in found["studies"])

@@ -1,6 +1,7 @@
 """The grid in plain JAX: one jitted program that maps over the trainings on two CPU devices, without a library.
 
-What makes it fast: a training is a scan of scans inside one XLA device a core; both layers' masks are one draw; and
+What makes it fast: a training is a scan of scans inside one XLA device a core; small networks are batched in blocks,
+larger ones are trained one after the other; convolutions are matrix products; both layers' masks are one draw; and
 random bits are the ones that JAX drew by default before they became partitionable, which cost half as much.
 """
 
@@ -14,20 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from bench_peers.task import (
-    BATCH,
-    CLASSES,
-    DROPOUT,
-    HIDDEN,
-    LEARNING_RATE,
-    Outcome,
-    Task,
-    padded_folds,
-    steps_per_epoch,
-)
+from bench_peers.patches import max_pool, patches_of
+from bench_peers.task import Members, Outcome, Setting, Task, by_setting, members, padded_folds
 
 DEVICES = 2
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+# Trainings that a device runs as one batch, where more than one was measured to be faster.
+BLOCKS = {"tiny": 25}
 
 
 class Data(NamedTuple):
@@ -39,43 +33,74 @@ class Data(NamedTuple):
     validation: Any
 
 
-def init(key: jax.Array, sizes: tuple[int, ...]) -> list[tuple[jax.Array, jax.Array]]:
+class Progress(NamedTuple):
+    """A training with early stopping between two epochs."""
+
+    carry: Any
+    epoch: Any
+    best: Any
+    best_params: Any
+    wait: Any
+
+
+def init(key: jax.Array, task: Task) -> list[tuple[jax.Array, jax.Array]]:
     """He's uniform weights, and zeros as biases."""
-    pairs = list(itertools.pairwise(sizes))
+    channels = (1, *task.convolutions)
+    shapes: list[tuple[int, ...]] = [(3, 3, *pair) for pair in itertools.pairwise(channels)]
+    side = task.x.shape[1] // 2 ** len(shapes)
+    inputs = side * side * channels[-1] if shapes else task.x.shape[1]
+    shapes += itertools.pairwise((inputs, *task.hidden, task.outputs))
+    bounds = [np.sqrt(6 / np.prod(shape[:-1])) for shape in shapes]
+    keys = jax.random.split(key, len(shapes))
     return [
-        (jax.random.uniform(k, pair, minval=-1, maxval=1) * np.sqrt(6 / pair[0]), jnp.zeros(pair[1]))
-        for k, pair in zip(jax.random.split(key, len(pairs)), pairs, strict=True)
+        (jax.random.uniform(k, shape, minval=-bound, maxval=bound), jnp.zeros(shape[-1]))
+        for k, shape, bound in zip(keys, shapes, bounds, strict=True)
     ]
 
 
-def logits_of(params: list, x: jax.Array, key: jax.Array | None) -> jax.Array:
+def logits_of(task: Task, params: list, x: jax.Array, key: jax.Array | None, rate: Any) -> jax.Array:
     """The network; with a key, with dropout."""
-    *hidden, (w, b) = params
-    # The hidden layers are equally wide, so that their masks can be drawn together.
-    masks = None if key is None else jax.random.bernoulli(key, 1 - DROPOUT, (len(hidden), len(x), HIDDEN[0]))
+    convolutions = len(task.convolutions)
+    for kernel, bias in params[:convolutions]:
+        x = max_pool(jax.nn.relu(patches_of(x) @ kernel.reshape(-1, kernel.shape[-1]) + bias))
+    x = x.reshape(len(x), -1)
+    *hidden, (w, b) = params[convolutions:]
+    masks = None
+    if key is not None and not (isinstance(rate, float) and rate == 0):
+        # The hidden layers are equally wide, so that their masks can be drawn together.
+        masks = jax.random.bernoulli(key, 1 - rate, (len(hidden), len(x), task.hidden[0]))
     for number, (weights, bias) in enumerate(hidden):
         x = jax.nn.relu(x @ weights + bias)
         if masks is not None:
-            x = jnp.where(masks[number], x / (1 - DROPOUT), 0)
+            x = jnp.where(masks[number], x / (1 - rate), 0)
     return x @ w + b
 
 
-def adam(count: jax.Array, params: list, gradients: list, first: list, second: list) -> tuple[list, list, list]:
+def losses_of(logits: jax.Array, y: jax.Array) -> jax.Array:
+    """The cross-entropy of each example, of a softmax or of one sigmoid."""
+    if logits.shape[-1] == 1:
+        return jax.nn.softplus(logits[:, 0]) - y * logits[:, 0]
+    return jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, y[:, None], axis=-1)[:, 0]
+
+
+def adam(count: jax.Array, rate: Any, params: list, gradients: list, first: list, second: list) -> tuple:
     """One step of Adam; `count` starts at 0."""
     t = (count + 1).astype(jnp.float32)
     first = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, first, gradients)
     second = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, second, gradients)
-    rate, scale = LEARNING_RATE / (1 - BETA1**t), 1 / (1 - BETA2**t)
+    rate, scale = rate / (1 - BETA1**t), 1 / (1 - BETA2**t)
     params = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(scale * v) + EPSILON), params, first, second)
     return params, first, second
 
 
-def train(member: tuple[jax.Array, jax.Array], data: Data, epochs: int, steps: int) -> jax.Array:
-    """One training; returns its validation accuracy."""
-    fold, l2 = member
-    init_key, order_key, noise_key = jax.random.split(jax.random.key(fold), 3)
-    rows, validation = data.train[fold], data.validation[fold]
-    padding = jnp.full(steps * BATCH - rows.shape[0], -1, rows.dtype)
+def train(task: Task, member: Members, data: Data) -> tuple[jax.Array, Any]:
+    """One training; returns its validation accuracy and the epochs it ran."""
+    setting: Setting = task.fixed._replace(**member.swept)
+    key = jax.random.fold_in(jax.random.key(member.seed), member.fold)
+    init_key, order_key, noise_key = jax.random.split(key, 3)
+    rows, validation = data.train[member.fold], data.validation[member.fold]
+    padding = jnp.full(task.steps * task.batch - rows.shape[0], -1, rows.dtype)
+    there = validation >= 0
 
     def step(carry: tuple, inputs: tuple[jax.Array, jax.Array]) -> tuple[tuple, None]:
         params, first, second = carry
@@ -83,36 +108,69 @@ def train(member: tuple[jax.Array, jax.Array], data: Data, epochs: int, steps: i
         weight = (chosen >= 0).astype(jnp.float32)
 
         def objective(params: list) -> jax.Array:
-            logits = logits_of(params, data.x[chosen], jax.random.fold_in(noise_key, count))
-            target = jnp.take_along_axis(logits, data.y[chosen][:, None], axis=-1)[:, 0]
-            losses = jax.nn.logsumexp(logits, axis=-1) - target
-            norms = sum(jnp.sum(weights * weights) for weights, _ in params)
-            return jnp.sum(weight * losses) / jnp.sum(weight) + 0.5 * l2 * norms
+            noise = jax.random.fold_in(noise_key, count)
+            losses = losses_of(logits_of(task, params, data.x[chosen], noise, setting.dropout), data.y[chosen])
+            loss = jnp.sum(weight * losses) / jnp.maximum(jnp.sum(weight), 1)
+            if "l2" not in task.swept:
+                return loss
+            return loss + 0.5 * setting.l2 * sum(jnp.sum(weights * weights) for weights, _ in params)
 
-        return adam(count, params, jax.grad(objective)(params), first, second), None
+        rate = task.learning_rate
+        if setting.active is not None:
+            rate = jnp.where(count < setting.active * task.steps, rate, 0.0)
+        return adam(count, rate, params, jax.grad(objective)(params), first, second), None
 
     def epoch(carry: tuple, number: jax.Array) -> tuple[tuple, None]:
         order = jax.random.permutation(jax.random.fold_in(order_key, number), rows)
-        batches = jnp.concatenate([order, padding]).reshape(steps, BATCH)
-        return jax.lax.scan(step, carry, (number * steps + jnp.arange(steps), batches))
+        batches = jnp.concatenate([order, padding]).reshape(task.steps, task.batch)
+        return jax.lax.scan(step, carry, (number * task.steps + jnp.arange(task.steps), batches))
 
-    params = init(init_key, (data.x.shape[1], *HIDDEN, CLASSES))
+    def next_epoch(now: Progress) -> Progress:
+        carry, _ = epoch(now.carry, now.epoch)
+        losses = losses_of(logits_of(task, carry[0], data.x[validation], None, 0.0), data.y[validation])
+        loss = jnp.sum(there * losses) / jnp.sum(there)
+        better = loss < now.best
+        best_params = jax.tree.map(lambda new, old: jnp.where(better, new, old), carry[0], now.best_params)
+        wait = jnp.where(better, 0, now.wait + 1)
+        return Progress(carry, now.epoch + 1, jnp.minimum(loss, now.best), best_params, wait)
+
+    params = init(init_key, task)
     zeros = jax.tree.map(jnp.zeros_like, params)
-    (params, _, _), _ = jax.lax.scan(epoch, (params, zeros, zeros), jnp.arange(epochs))
-    right = jnp.argmax(logits_of(params, data.x[validation], None), axis=-1) == data.y[validation]
-    return jnp.sum(right & (validation >= 0)) / jnp.sum(validation >= 0)
+    carry = (params, zeros, zeros)
+    if task.patience is None:
+        (params, _, _), _ = jax.lax.scan(epoch, carry, jnp.arange(task.epochs))
+        ran = jnp.asarray(task.epochs)
+    else:
+        patience, zero = task.patience, jnp.zeros((), jnp.int32)
+        last = jax.lax.while_loop(
+            lambda now: (now.epoch < task.epochs) & (now.wait < patience),
+            next_epoch,
+            Progress(carry, zero, jnp.float32(np.inf), params, zero),
+        )
+        params, ran = last.best_params, last.epoch
+    logits = logits_of(task, params, data.x[validation], None, 0.0)
+    predicted = jnp.argmax(logits, axis=-1) if task.outputs > 1 else logits[:, 0] > 0
+    return jnp.sum(there & (predicted == data.y[validation])) / jnp.sum(there), ran
 
 
 def make(task: Task) -> Callable[[], Outcome]:
-    """The compiled program; each device trains its half of the members one after the other."""
+    """The compiled program; each device trains its half of the members one block after the other."""
+    return _make(task, BLOCKS.get(task.name))
+
+
+def make_vmapped(task: Task) -> Callable[[], Outcome]:
+    """All members of a device as one batch: with early stopping, all run until the last of them stops."""
+    return _make(task, task.trainings)
+
+
+def _make(task: Task, block: int | None) -> Callable[[], Outcome]:
     jax.config.update("jax_num_cpu_devices", DEVICES)
     jax.config.update("jax_threefry_partitionable", False)
-    steps, folds = steps_per_epoch(task), len(task.folds)
     data = Data(*map(jnp.asarray, (task.x, task.y, *padded_folds(task))))
-    members = (np.tile(np.arange(folds), len(task.strengths)), np.repeat(task.strengths, folds).astype(np.float32))
-    count = len(members[0])
+    count = task.trainings
     # Both devices get as many members; an odd one out is trained twice.
-    members = tuple(np.resize(column, -(-count // DEVICES) * DEVICES) for column in members)
+    padded = -(-count // DEVICES) * DEVICES
+    columns = jax.tree.map(lambda column: np.resize(column, padded), members(task))
     own, all_ = PartitionSpec("members"), PartitionSpec()
 
     @jax.jit
@@ -123,11 +181,14 @@ def make(task: Task) -> Callable[[], Outcome]:
         out_specs=own,
         check_vma=False,
     )
-    def program(members: tuple[jax.Array, jax.Array], data: Data) -> jax.Array:
-        return jax.lax.map(lambda member: train(member, data, task.epochs, steps), members)
+    def program(columns: Members, data: Data) -> tuple[jax.Array, jax.Array]:
+        size = None if block is None else min(block, padded // DEVICES)
+        return jax.lax.map(lambda member: train(task, member, data), columns, batch_size=size)
 
     def run() -> Outcome:
-        scores = np.asarray(program(members, data))[:count].reshape(-1, folds)
-        return Outcome(scores.mean(axis=1).tolist(), len(members[0]) * task.epochs * steps)
+        scores, epochs = (np.asarray(result)[:count] for result in program(columns, data))
+        more = {"stops": epochs.tolist()} if task.patience else {}
+        validations = int(epochs.sum()) + count if task.patience else count
+        return Outcome(by_setting(task, scores), int(epochs.sum()) * task.steps, validations, more)
 
     return run

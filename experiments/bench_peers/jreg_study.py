@@ -3,32 +3,85 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 import optax
 
 import jreg
-from bench_peers.task import BATCH, CLASSES, DROPOUT, HIDDEN, LEARNING_RATE, Outcome, Task, steps_per_epoch
+from bench_peers.task import Outcome, Setting, Task
 
 
-def recipe(hp: Any) -> jreg.Recipe:
-    """A multilayer perceptron with dropout, L2 on its kernels, and Adam."""
-    return jreg.Recipe(
-        model=jreg.nn.MLP((*HIDDEN, CLASSES), dropout=DROPOUT),
-        loss=jreg.losses.softmax_cross_entropy,
-        penalty=hp["l2"] * jreg.on_params(jreg.penalties.l2),
-        optimizer=optax.adam(LEARNING_RATE),
-    )
+def recipe_of(task: Task) -> Callable[[Any], jreg.Recipe]:
+    """The recipe of a task."""
+
+    def recipe(hp: Any) -> jreg.Recipe:
+        setting = task.fixed._replace(**hp)
+        return jreg.Recipe(
+            model=model_of(task, setting),
+            loss=jreg.losses.sigmoid_cross_entropy if task.outputs == 1 else jreg.losses.softmax_cross_entropy,
+            penalty=setting.l2 * jreg.on_params(jreg.penalties.l2) if "l2" in task.swept else None,
+            optimizer=optax.adam(learning_rate_of(task, setting)),
+        )
+
+    return recipe
+
+
+def model_of(task: Task, setting: Setting) -> Any:
+    """A multilayer perceptron of jreg's, or the benchmark's own convolutional network."""
+    if task.convolutions:
+        from bench_peers.network import Network
+
+        return Network(task.convolutions, task.hidden, task.outputs)
+    return jreg.nn.MLP((*task.hidden, task.outputs), dropout=setting.dropout)
+
+
+def learning_rate_of(task: Task, setting: Setting) -> Any:
+    """A number; or one that falls to 0 after the setting's epochs."""
+    if setting.active is None:
+        return task.learning_rate
+    return lambda count: jnp.where(count < setting.active * task.steps, task.learning_rate, 0.0)
 
 
 def make(task: Task) -> Callable[[], Outcome]:
     """The study; unlike its peers' it also measures losses and accuracies of every epoch."""
     jreg.use_cpu_devices()
-    data = jreg.Dataset(task.x, task.y, name="digits")
-    space = jreg.grid(l2=task.strengths)
+    return make_on_found_devices(task)
+
+
+def make_on_found_devices(task: Task) -> Callable[[], Outcome]:
+    """The study on the devices that JAX has been given."""
+    data = jreg.Dataset(task.x, task.y, name=task.name)
+    names = list(task.swept)
+    space = [{name: getattr(setting, name) for name in names} for setting in task.settings]
+    recipe = recipe_of(task)
+    stopping = jreg.EarlyStopping(patience=task.patience) if task.patience else None
 
     def run() -> Outcome:
         study = jreg.cross_validate(
-            recipe, data, space, cv=task.folds, epochs=task.epochs, batch_size=BATCH, progress=False
+            recipe,
+            data,
+            space,
+            cv=task.folds,
+            seeds=task.seeds,
+            epochs=task.epochs,
+            batch_size=task.batch,
+            stopping=stopping,
+            progress=False,
         )
-        return Outcome([result.mean for result in study.results], int(study.epochs_run.sum()) * steps_per_epoch(task))
+        epochs = int(study.epochs_run.sum())
+        more: dict[str, Any] = {
+            "occupancy": study.occupancy,
+            "compile_seconds": study.compile_seconds,
+            "run_seconds": study.run_seconds,
+        }
+        if stopping:
+            more["stops"] = study.epochs_run.reshape(-1).tolist()
+        return Outcome([result.mean for result in study.results], epochs * task.steps, epochs, more)
 
     return run
+
+
+def make_unstopped(task: Task) -> Callable[[], Outcome]:
+    """The study of a task with early stopping without it: each training runs for the mean of the epochs it would."""
+    mean = np.mean(task.swept["active"]) + (task.patience or 0)
+    return make(task._replace(patience=None, epochs=min(task.epochs, round(mean))))

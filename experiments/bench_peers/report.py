@@ -1,5 +1,6 @@
 """What the benchmarks write beside their numbers. Standard library only: the parent process stays small."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -11,9 +12,19 @@ from pathlib import Path
 from typing import Any
 
 RUNS = Path(__file__).parents[2] / "runs" / "bench"
-_PACKAGES = ("jreg", "jax", "jaxlib", "flax", "optax", "scikit-learn", "numpy")
+_PACKAGES = ("jreg", "jax", "jaxlib", "flax", "optax", "scikit-learn", "numpy", "torch", "keras")
 # Switches of the caller's shell that would change what is measured.
-_UNWANTED = ("JAX_", "XLA_", "OMP_", "OPENBLAS_", "MKL_", "PYTHONDONTWRITEBYTECODE", "PYTHONPROFILEIMPORTTIME")
+_UNWANTED = (
+    "JAX_",
+    "XLA_",
+    "OMP_",
+    "OPENBLAS_",
+    "MKL_",
+    "KERAS_",
+    "TORCH",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPROFILEIMPORTTIME",
+)
 
 
 def environment() -> dict[str, str]:
@@ -34,7 +45,12 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Python's and the packages' versions, without importing them."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+    installed = {}
+    for name in _PACKAGES:
+        # torch and keras are optional.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed[name] = importlib.metadata.version(name)
+    return {"python": platform.python_version(), **installed}
 
 
 def header() -> dict[str, Any]:
@@ -50,11 +66,16 @@ def describe(found: Mapping[str, Any]) -> str:
     return f"{place['cpu']}, {place['cores']} cores, load {place['load_before']} before the start\n{packages}"
 
 
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    """The median, and the smallest and largest value in brackets; a dash without values."""
+def spread(values: Sequence[float], digits: int = 2, sign: str = "") -> str:
+    """The median after a sign, and the smallest and largest value in brackets; a dash without values."""
     if not values:
         return "-"
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return f"{sign}{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def verdict(met: bool) -> str:
+    """Whether a goal is met, for people."""
+    return "met" if met else "MISSED"
 
 
 def write(path: Path, found: Mapping[str, Any]) -> None:

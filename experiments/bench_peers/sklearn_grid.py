@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 
-from bench_peers.task import BATCH, HIDDEN, LEARNING_RATE, Outcome, Task
+from bench_peers.task import LEARNING_RATE, Outcome, Task
 
 JOBS = 2
 
@@ -26,28 +26,36 @@ class Network(MLPClassifier):
 
 def scores(network: Network, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """The accuracy, and how many steps were taken (`t_` counts examples)."""
-    steps = network.n_iter_ * -(-(network.t_ // network.n_iter_) // BATCH)
+    steps = network.n_iter_ * -(-(network.t_ // network.n_iter_) // network.batch_size)
     return {"accuracy": network.score(x, y), "steps": steps}
 
 
 def make(task: Task) -> Callable[[], Outcome]:
-    """The search; scikit-learn divides alpha by the batch size, so it is multiplied by it here."""
+    """The search; a swept rate of dropout becomes as many seeds, and the same number of trainings."""
     network = Network(
-        hidden_layer_sizes=HIDDEN,
-        batch_size=BATCH,
+        hidden_layer_sizes=task.hidden,
+        batch_size=task.batch,
         learning_rate_init=LEARNING_RATE,
+        alpha=0,
         max_iter=task.epochs,
         # Never stops early: this many epochs without progress don't fit into max_iter.
         n_iter_no_change=task.epochs + 1,
         random_state=0,
     )
+    seeds = task.seeds
+    grid: dict[str, Any] = {}
+    if "l2" in task.swept:
+        # scikit-learn divides alpha by the batch size.
+        grid["alpha"] = task.swept["l2"] * task.batch
+    else:
+        seeds *= len(task.settings)
+    grid["random_state"] = list(range(seeds))
 
     def run() -> Outcome:
-        search: Any = GridSearchCV(
-            network, {"alpha": task.strengths * BATCH}, cv=task.folds, n_jobs=JOBS, refit=False, scoring=scores
-        )
+        search: Any = GridSearchCV(network, grid, cv=task.folds, n_jobs=JOBS, refit=False, scoring=scores)
         found = search.fit(task.x, task.y).cv_results_
         steps = sum(found[f"split{fold}_test_steps"].sum() for fold in range(len(task.folds)))
-        return Outcome(found["mean_test_accuracy"].tolist(), int(steps))
+        means = found["mean_test_accuracy"].reshape(len(task.settings), -1).mean(axis=1)
+        return Outcome(means.tolist(), int(steps), task.trainings)
 
     return run
