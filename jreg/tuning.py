@@ -21,8 +21,9 @@ from jreg.training import Plan, Rows
 # Slots of a batch to try, in turn, until one is no faster than the one before by more than this factor.
 _BATCHES = {"cpu": (1, 8, 32), "other": (16, 64, 256, 1024)}
 _FASTER = 1.05
-# A measurement compiles a program for each batch; it is made when the study is expected to take so many times longer.
-_WORTH = 20
+# A measurement compiles a program for each batch, which is worth it when the study takes at most so many times longer
+# than compiling one; early stopping makes it shorter.
+_WORTH = 100
 
 
 def train(plan: Plan, layout: Layout | None, members: Member, rows: Rows, folds: Folds) -> Iterator[Chunk]:

@@ -194,8 +194,7 @@ def _argsort(bits: Array) -> Array:
         return jnp.argsort(bits, stable=True)
     # A radix sort by two digits: XLA sorts plain numbers much faster than pairs, so each digit is sorted together
     # with the place that it came from.
-    place = jnp.arange(length, dtype=jnp.uint32)
-    low = jnp.uint32(0xFFFF)
+    place, low = jnp.arange(length, dtype=jnp.uint32), jnp.uint32(0xFFFF)
     first = jnp.sort((bits << jnp.uint32(16)) | place) & low
     second = jnp.sort((bits[first] & ~low) | place) & low
     return first[second]
