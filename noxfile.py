@@ -68,7 +68,7 @@ def tests_all(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure speed and memory beside the alternatives; JSON goes to runs/bench."""
     install(session, "bench")
-    for script in ("bench_speed.py", "bench_scaling.py", "bench_memory.py"):
+    for script in ("bench_speed.py", "bench_scaling.py", "bench_slots.py", "bench_memory.py"):
         session.run("python", f"experiments/{script}", *session.posargs)
 
 

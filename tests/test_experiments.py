@@ -131,3 +131,24 @@ def test_the_memory_benchmark_measures_both_sizes(tmp_path: Path) -> None:
     assert all(0 < study["imports_mib"][0] <= study["peak_mib"][0] for study in found["studies"])
     assert found["ratio"] > 0.5
     assert found["goal"] == 1.5
+
+
+def test_the_slots_benchmark_doubles_the_slots(tmp_path: Path) -> None:
+    sizes = [
+        "--task",
+        "tiny",
+        "cnn",
+        "--most",
+        "2",
+        "--epochs",
+        "1",
+        "--seconds",
+        "0",
+        "--out",
+        tmp_path / "slots.json",
+    ]
+    printed = run("bench_slots.py", *sizes)
+    assert "cnn is left out" in printed
+    found = json.loads((tmp_path / "slots.json").read_text())["tasks"]["tiny"]
+    assert [one["slots"] for one in found] == [1, 2]
+    assert all(one["per_second"][0] > 0 for one in found)
