@@ -147,7 +147,7 @@ def test_the_slots_benchmark_doubles_the_slots(tmp_path: Path) -> None:
         "--out",
         tmp_path / "slots.json",
     ]
-    printed = run("bench_slots.py", *sizes)
+    printed = run("bench_slots.py", "--task", "tiny", "cnn", *sizes, "--out", tmp_path / "slots.json")
     assert "cnn is left out" in printed
     found = json.loads((tmp_path / "slots.json").read_text())["tasks"]["tiny"]
     assert [one["slots"] for one in found] == [1, 2]
