@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 
 from jreg import training
 from jreg._types import Array
@@ -222,7 +222,7 @@ def _outcome(slots: Slot) -> Outcome:
 
 
 def empty_slots(plan: Plan, layout: Layout, member: Member, rows: Rows, folds: Folds) -> Slot:
-    """Free slots on the layout's devices, of the shapes that a training of `member` has."""
+    """Free slots for the layout's devices, NumPy arrays of the shapes that a training of `member` has."""
 
     def begin(member: Member, rows: Rows, folds: Folds) -> Slot:
         fold = jax.tree.map(lambda leaf: leaf[0], folds)
@@ -233,5 +233,4 @@ def empty_slots(plan: Plan, layout: Layout, member: Member, rows: Rows, folds: F
     shapes = jax.eval_shape(begin, member, rows, folds)
     count = layout.slots * len(layout.devices)
     empty = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape), leaf.dtype), shapes)
-    empty = empty._replace(stage=np.full(count, member.number.shape[-1], np.int32))
-    return jax.device_put(empty, NamedSharding(layout.mesh, PartitionSpec(AXIS)))
+    return empty._replace(stage=np.full(count, member.number.shape[-1], np.int32))

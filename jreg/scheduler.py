@@ -82,7 +82,8 @@ class Population:
         self._in_slots = 0
         self._idle_seconds = 0.0
         self._epoch_seconds: float | None = None
-        self.layout, self._slots = self._compile(layout)
+        slots = self._compile(layout, devices.memory(layout.devices[0], len(layout.devices)))
+        self._slots = self._put(slots)
 
     @property
     def lanes(self) -> int:
@@ -117,6 +118,7 @@ class Population:
         turn, self._waiting = self._waiting[: lanes * _QUEUE], self._waiting[lanes * _QUEUE :]
         given = [turn[device::lanes] for device in range(lanes)]
         work = self._work(given, budget)
+        self._dropped = set()
         began = time.perf_counter()
         program = population.program(self.layout)
         self._slots, outcomes, counts = program(
@@ -156,12 +158,9 @@ class Population:
         return Work(queue, lengths, self._to_drop(), np.bool_(bool(self._waiting)), np.int32(budget))
 
     def _to_drop(self) -> np.ndarray:
-        count = self.layout.slots * len(self.layout.devices)
         if not self._dropped:
-            return np.zeros(count, bool)
-        flags = np.isin(np.asarray(self._slots.member.number)[:, 0], list(self._dropped))
-        self._dropped = set()
-        return flags
+            return np.zeros(self.lanes, bool)
+        return np.isin(np.asarray(self._slots.member.number)[:, 0], list(self._dropped))
 
     def text(self) -> str:
         """The program before compilation, which says all that its speed depends on."""
@@ -178,36 +177,45 @@ class Population:
 
     def _shrink(self) -> None:
         """Moves the last trainings into fewer slots, once empty ones have cost as much as compiling does."""
-        slots = self.layout.slots // _SHRINK
-        needed = -(-self._in_slots // len(self.layout.devices))
-        # Slots that run one by one are left out when they are empty.
-        if self.layout.batch == 1 or self._waiting or needed > slots or self._idle_seconds < self._compiling:
-            return
-        busy = np.flatnonzero(np.asarray(self._slots.busy))
-        free = np.flatnonzero(~np.asarray(self._slots.busy))
+        smaller = self.layout.with_slots(max(1, self.layout.slots // _SHRINK))
         lanes = len(self.layout.devices)
-        order = np.concatenate([busy, free])[: slots * lanes].reshape(slots, lanes).T.reshape(-1)
+        fit = smaller.slots < self.layout.slots and self._in_slots <= smaller.slots * lanes
+        # Slots that run one by one are left out when they are empty.
+        if self.layout.batch == 1 or self._waiting or not fit or self._idle_seconds < self._compiling:
+            return
+        busy = np.asarray(self._slots.busy)
+        order = np.concatenate([np.flatnonzero(busy), np.flatnonzero(~busy)])
+        order = order[: smaller.slots * lanes].reshape(-1, lanes).T.reshape(-1)
         chosen = jax.tree.map(lambda leaf: np.asarray(leaf)[order], self._slots)
-        self.layout, _ = self._compile(self.layout.with_slots(slots))
-        self._slots = jax.device_put(chosen, NamedSharding(self.layout.mesh, PartitionSpec(AXIS)))
+        # Fewer slots need no more memory than those that are there, whose own is still taken.
+        self._compile(smaller, limit=None)
+        self._slots = self._put(chosen)
         self._idle_seconds = 0.0
 
-    def _compile(self, layout: Layout) -> tuple[Layout, Slot]:
-        """Compiles the program and makes its slots, fewer of them if so many don't fit into the device's memory."""
+    def _put(self, slots: Slot) -> Slot:
+        return jax.device_put(slots, NamedSharding(self.layout.mesh, PartitionSpec(AXIS)))
+
+    def _compile(self, layout: Layout, limit: int | None) -> Slot:
+        """Compiles the program, for fewer slots if so many don't fit into `limit` bytes; returns free slots."""
         began = time.perf_counter()
-        limit = devices.memory(layout.devices[0], len(layout.devices))
+        example = jax.tree.map(lambda leaf: leaf[0], self._members)
+        lanes = len(layout.devices)
         while True:
-            example = jax.tree.map(lambda leaf: leaf[0], self._members)
             slots = population.empty_slots(self.plan, layout, example, self._rows, self._folds)
-            lanes = len(layout.devices)
+            sharding = NamedSharding(layout.mesh, PartitionSpec(AXIS))
+            # Nothing is put on the device before it is known to fit.
+            shapes = jax.tree.map(
+                lambda leaf, sharding=sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), slots
+            )
             lines = np.zeros((lanes, _QUEUE), int)
             queue = jax.tree.map(lambda leaf, lines=lines: leaf[lines], self._members)
             work = Work(queue, np.zeros(lanes, np.int32), np.zeros(lanes * layout.slots, bool), np.False_, np.int32(0))
             # The calls in `advance` find what this compiles; apart, the two times can be told.
-            needed = _bytes(self._lower(layout, slots, work).compile())
+            needed = _bytes(self._lower(layout, shapes, work).compile())
             self._compile_seconds = self._compiling = time.perf_counter() - began
             if limit is None or needed is None or needed <= _SHARE * limit:
-                return layout, slots
+                self.layout = layout
+                return slots
             layout = layout.with_slots(self._fitting(layout, needed, limit))
 
     def _fitting(self, layout: Layout, needed: int, limit: int) -> int:
