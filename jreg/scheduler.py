@@ -20,6 +20,8 @@ from jreg.training import Plan, Rows
 # work is lost in it, short enough for progress and Ctrl-C.
 _QUEUE = 256
 _SECONDS = 0.5
+# Calls get shorter, down to so many seconds, as the lines do, so that what is left can be shared out evenly again.
+_LEAST_SECONDS = 0.02
 # The share of a device's memory that a program may fill, and to what part slots shrink at the end.
 _SHARE = 0.9
 _SHRINK = 4
@@ -33,7 +35,7 @@ class Chunk(NamedTuple):
       compile_seconds: tracing and compiling, where the program was new.
       run_seconds: everything else.
       useful: member-epochs that trained something.
-      executed: member-epochs that were paid for.
+      executed: member-epochs that were paid for: of the busiest device, times the devices, since the others wait.
       running: members that are in slots now.
       queued: members that wait for one.
       layout: where they train.
@@ -82,6 +84,7 @@ class Population:
         self._in_slots = 0
         self._idle_seconds = 0.0
         self._epoch_seconds: float | None = None
+        self._budget, self._ended, self._ended_epochs = 1, 0, 0
         slots = self._compile(layout, devices.memory(layout.devices[0], len(layout.devices)))
         self._slots = self._put(slots)
 
@@ -112,7 +115,7 @@ class Population:
         self._waiting = [place for place in self._waiting if self._members.number[place, 0] not in self._dropped]
 
     def advance(self, budget: int | None = None) -> Chunk:
-        """Trains on: for `budget` epochs a slot, or for about half a second."""
+        """Trains on: for `budget` epochs a slot, or for about half a second and less near the end."""
         self._shrink()
         lanes = len(self.layout.devices)
         turn, self._waiting = self._waiting[: lanes * _QUEUE], self._waiting[lanes * _QUEUE :]
@@ -131,9 +134,10 @@ class Population:
         self._waiting = sorted(sum((line[n:] for line, n in zip(given, counts.taken, strict=True)), self._waiting))
         busy = np.asarray(self._slots.busy)
         self._in_slots = int(busy.sum())
-        useful, executed = int(counts.useful.sum()), int(counts.executed.sum())
+        useful, executed = int(counts.useful.sum()), int(counts.executed.max()) * lanes
         self._idle_seconds = 0.0 if self._waiting else self._idle_seconds + took * (1 - useful / max(1, executed))
         finished = self._finished(outcomes, counts.ended)
+        self._ended, self._ended_epochs = self._ended + len(finished.epochs), self._ended_epochs + finished.epochs.sum()
         compile_seconds, self._compile_seconds = self._compile_seconds, 0.0
         left = (self._in_slots, len(self._waiting), self.layout)
         return Chunk(finished, compile_seconds, took, useful, executed, *left)
@@ -143,19 +147,28 @@ class Population:
         slots = self._slots
         busy = np.flatnonzero(np.asarray(slots.busy))
         stage = np.asarray(slots.stage)[busy]
-        return Running(
-            np.asarray(slots.member.number)[busy, stage],
-            np.asarray(slots.state.epoch)[busy],
-            np.asarray(slots.state.history)[busy],
-        )
+        epochs = np.asarray(slots.state.epoch)[busy]
+        history = _curves(np.asarray(slots.state.history)[busy], epochs)
+        return Running(np.asarray(slots.member.number)[busy, stage], epochs, history)
 
     def _work(self, given: list[list[int]], budget: int | None) -> Work:
         lines = np.array([line + [0] * (_QUEUE - len(line)) for line in given])
         queue = jax.tree.map(lambda leaf: leaf[lines], self._members)
         lengths = np.array([len(line) for line in given], np.int32)
-        if budget is None:
-            budget = 4 if self._epoch_seconds is None else int(np.clip(_SECONDS / self._epoch_seconds, 1, 100_000))
+        budget = self._epochs(lengths.sum()) if budget is None else budget
         return Work(queue, lengths, self._to_drop(), np.bool_(bool(self._waiting)), np.int32(budget))
+
+    def _epochs(self, given: int) -> int:
+        """For how many epochs a slot to train, when so many members are handed out."""
+        wanted = 4.0 * self._budget
+        if self._epoch_seconds is not None:
+            wanted = min(wanted, _SECONDS / self._epoch_seconds)
+            if given and self._ended and not self._waiting:
+                # Half of what the lines hold, going by the trainings so far: no device should wait for the others.
+                held = given * self._members.number.shape[1] * self._ended_epochs / self._ended / self.lanes
+                wanted = min(wanted, max(held / 2, _LEAST_SECONDS / self._epoch_seconds))
+        self._budget = int(np.clip(wanted, 1, 100_000))
+        return self._budget
 
     def _to_drop(self) -> np.ndarray:
         if not self._dropped:
@@ -173,7 +186,8 @@ class Population:
     def _finished(self, outcomes: Outcome, ended: np.ndarray) -> Outcome:
         capacity = outcomes.number.shape[0] // len(ended)
         place = np.concatenate([np.arange(count) + device * capacity for device, count in enumerate(ended)])
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[place], outcomes)
+        found = jax.tree.map(lambda leaf: np.asarray(leaf)[place], outcomes)
+        return found._replace(history=_curves(found.history, found.epochs))
 
     def _shrink(self) -> None:
         """Moves the last trainings into fewer slots, once empty ones have cost as much as compiling does."""
@@ -228,6 +242,11 @@ class Population:
                 f"{limit / 2**20:.0f} MiB for it: use a smaller network, smaller batches or another device"
             )
         return int(np.clip(fitting, 1, layout.slots - 1))
+
+
+def _curves(history: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Histories with NaN where not run."""
+    return np.where((np.arange(history.shape[1]) < epochs[:, None])[..., None], history, np.float32(np.nan))
 
 
 def _bytes(compiled: Any) -> int | None:
