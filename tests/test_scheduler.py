@@ -287,7 +287,7 @@ def test_a_number_that_was_dropped_may_come_again(plan):
     found, _ = run(watched)
     same(found, {n: full[n] for n in range(4)})
     watched.add(jax.tree.map(lambda leaf: leaf[4:6], those))
-    found, _ = run(watched)
+    found, _ = run(watched, itertools.repeat(1))
     same(found, {n: full[n] for n in (4, 5)})
 
 
@@ -668,8 +668,10 @@ def test_stopping_times_that_differ_tenfold_leave_few_slots_idle(clockless, slot
 
 
 def test_eight_devices_are_busy_too(others):
-    assert (others[8]["occupancy"] >= 0.9).all()
-    assert (others[8]["occupancy"] <= 1).all()
+    one_by_one, batches = others[8]["occupancy"]
+    # Were lines not shared out anew near the end, the devices would wait for each other, and it would be 0.94.
+    assert 0.97 <= one_by_one <= 1
+    assert 0.9 <= batches <= 1
 
 
 def test_a_device_that_waits_for_another_counts_as_idle(plan):
