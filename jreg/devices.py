@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Sequence
 
@@ -77,8 +76,9 @@ class Layout:
         return Mesh(np.array(self.devices), (AXIS,))
 
     def with_slots(self, slots: int) -> Layout:
-        """The same with so many slots a device, and a batch that they are a multiple of."""
-        return dataclasses.replace(self, slots=slots, batch=math.gcd(slots, self.batch))
+        """The same with at most so many slots a device: whole batches, or one batch that is smaller."""
+        batch = min(slots, self.batch)
+        return dataclasses.replace(self, slots=slots // max(1, batch) * batch, batch=batch)
 
     def __str__(self) -> str:
         how = "one by one" if self.batch == 1 else f"in batches of {self.batch}"

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import PartitionSpec
 
 from jreg import training
 from jreg._types import Array
@@ -66,7 +66,7 @@ class Outcome(NamedTuple):
 
     Attributes:
       number: its place in the study.
-      history: ``(epochs, columns)``, NaN where not run.
+      history: ``(epochs, columns)``; NaN where not run, on the device 0.
       epochs: how many were run.
       best_epoch: the one that counts, from 0; -1 when no value was ever finite.
       status: index into `jreg.training.STATUS`; running for one that was trained to its limit only.
@@ -98,7 +98,10 @@ class Work(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What a device did in one call: members taken, outcomes, epochs that trained something, epochs paid for."""
+    """What a device did in one call: members taken, outcomes, epochs that trained something, epochs paid for.
+
+    Every slot of a batch pays for an epoch in which one of them trains.
+    """
 
     taken: Any
     ended: Any
@@ -155,6 +158,8 @@ def _device(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, la
         stage = jnp.where(goes_on, old.stage, 0)
         warm = (goes_on & (old.state.status != training.DIVERGED), training.kept(old.state)) if stages > 1 else None
         state = training.start(plan, *context(member, stage), warm)
+        # The host writes NaN where not run, so that jax_debug_nans meets none but those that were computed.
+        state = state._replace(history=jnp.zeros_like(state.history))
         new = Slot(member, state, stage, jnp.ones((), bool))
         slots = jax.tree.map(lambda leaf, value: leaf.at[place].set(value), slots, new)
         return taken + jnp.where(goes_on, 0, 1), slots
@@ -163,7 +168,7 @@ def _device(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, la
         return slot._replace(state=training.epoch(plan, slot.state, *context(slot.member, slot.stage)))
 
     def body(carry):
-        taken, slots, outcomes, ended, useful, used = carry
+        taken, slots, outcomes, ended, useful, executed, used = carry
         taken, slots = jax.lax.while_loop(waiting, refill, (taken, slots))
         running = slots.busy & (slots.state.status == training.RUNNING)
         slots = _each(layout, train)(running, slots)
@@ -173,11 +178,13 @@ def _device(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, la
         given_up = slots.state.status == training.PRUNED
         stage = jnp.where(done, jnp.where(given_up, stages, slots.stage + 1), slots.stage)
         slots = slots._replace(busy=slots.busy & ~done, stage=stage)
-        counted = [jnp.sum(flags.astype(jnp.int32)) for flags in (done, running)]
-        return taken, slots, outcomes, ended + counted[0], useful + counted[1], used + 1
+        batches = jnp.any(running.reshape(-1, layout.batch), axis=1)
+        ends, trains, pays = (jnp.sum(flags.astype(jnp.int32)) for flags in (done, running, batches))
+        executed += pays * layout.batch
+        return taken, slots, outcomes, ended + ends, useful + trains, executed, used + 1
 
     def unfinished(carry):
-        taken, slots, _, _, _, used = carry
+        taken, slots, *_, used = carry
         free = ~slots.busy & (slots.stage >= stages)
         starved = jnp.any(free) & (taken >= length)
         return (used < work.budget) & (~jnp.all(free) | (taken < length)) & ~(starved & work.more)
@@ -186,10 +193,10 @@ def _device(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, la
     slots = slots._replace(state=slots.state._replace(status=status))
     empty = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype), _outcome(slots))
     zero = jnp.zeros((), jnp.int32)
-    taken, slots, outcomes, ended, useful, used = jax.lax.while_loop(
-        unfinished, body, (zero, slots, empty, zero, zero, zero)
+    taken, slots, outcomes, ended, useful, executed, _ = jax.lax.while_loop(
+        unfinished, body, (zero, slots, empty, zero, zero, zero, zero)
     )
-    counts = Counts(taken, ended, useful, used * layout.slots)
+    counts = Counts(taken, ended, useful, executed)
     return slots, outcomes, jax.tree.map(lambda leaf: leaf[None], counts)
 
 
@@ -222,7 +229,7 @@ def _outcome(slots: Slot) -> Outcome:
 
 
 def empty_slots(plan: Plan, layout: Layout, member: Member, rows: Rows, folds: Folds) -> Slot:
-    """Free slots on the layout's devices, of the shapes that a training of `member` has."""
+    """Free slots for the layout's devices, NumPy arrays of the shapes that a training of `member` has."""
 
     def begin(member: Member, rows: Rows, folds: Folds) -> Slot:
         fold = jax.tree.map(lambda leaf: leaf[0], folds)
@@ -233,5 +240,4 @@ def empty_slots(plan: Plan, layout: Layout, member: Member, rows: Rows, folds: F
     shapes = jax.eval_shape(begin, member, rows, folds)
     count = layout.slots * len(layout.devices)
     empty = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape), leaf.dtype), shapes)
-    empty = empty._replace(stage=np.full(count, member.number.shape[-1], np.int32))
-    return jax.device_put(empty, NamedSharding(layout.mesh, PartitionSpec(AXIS)))
+    return empty._replace(stage=np.full(count, member.number.shape[-1], np.int32))

@@ -20,6 +20,8 @@ from jreg.training import Plan, Rows
 # work is lost in it, short enough for progress and Ctrl-C.
 _QUEUE = 256
 _SECONDS = 0.5
+# Calls get shorter, down to so many seconds, as the lines do, so that what is left can be shared out evenly again.
+_LEAST_SECONDS = 0.02
 # The share of a device's memory that a program may fill, and to what part slots shrink at the end.
 _SHARE = 0.9
 _SHRINK = 4
@@ -33,7 +35,7 @@ class Chunk(NamedTuple):
       compile_seconds: tracing and compiling, where the program was new.
       run_seconds: everything else.
       useful: member-epochs that trained something.
-      executed: member-epochs that were paid for.
+      executed: member-epochs that were paid for: of the busiest device, times the devices, since the others wait.
       running: members that are in slots now.
       queued: members that wait for one.
       layout: where they train.
@@ -82,7 +84,9 @@ class Population:
         self._in_slots = 0
         self._idle_seconds = 0.0
         self._epoch_seconds: float | None = None
-        self.layout, self._slots = self._compile(layout)
+        self._budget, self._ended, self._ended_epochs = 1, 0, 0
+        slots = self._compile(layout, devices.memory(layout.devices[0], len(layout.devices)))
+        self._slots = self._put(slots)
 
     @property
     def lanes(self) -> int:
@@ -111,12 +115,13 @@ class Population:
         self._waiting = [place for place in self._waiting if self._members.number[place, 0] not in self._dropped]
 
     def advance(self, budget: int | None = None) -> Chunk:
-        """Trains on: for `budget` epochs a slot, or for about half a second."""
+        """Trains on: for `budget` epochs a slot, or for about half a second and less near the end."""
         self._shrink()
         lanes = len(self.layout.devices)
         turn, self._waiting = self._waiting[: lanes * _QUEUE], self._waiting[lanes * _QUEUE :]
         given = [turn[device::lanes] for device in range(lanes)]
         work = self._work(given, budget)
+        self._dropped = set()
         began = time.perf_counter()
         program = population.program(self.layout)
         self._slots, outcomes, counts = program(
@@ -129,9 +134,10 @@ class Population:
         self._waiting = sorted(sum((line[n:] for line, n in zip(given, counts.taken, strict=True)), self._waiting))
         busy = np.asarray(self._slots.busy)
         self._in_slots = int(busy.sum())
-        useful, executed = int(counts.useful.sum()), int(counts.executed.sum())
+        useful, executed = int(counts.useful.sum()), int(counts.executed.max()) * lanes
         self._idle_seconds = 0.0 if self._waiting else self._idle_seconds + took * (1 - useful / max(1, executed))
         finished = self._finished(outcomes, counts.ended)
+        self._ended, self._ended_epochs = self._ended + len(finished.epochs), self._ended_epochs + finished.epochs.sum()
         compile_seconds, self._compile_seconds = self._compile_seconds, 0.0
         left = (self._in_slots, len(self._waiting), self.layout)
         return Chunk(finished, compile_seconds, took, useful, executed, *left)
@@ -141,27 +147,33 @@ class Population:
         slots = self._slots
         busy = np.flatnonzero(np.asarray(slots.busy))
         stage = np.asarray(slots.stage)[busy]
-        return Running(
-            np.asarray(slots.member.number)[busy, stage],
-            np.asarray(slots.state.epoch)[busy],
-            np.asarray(slots.state.history)[busy],
-        )
+        epochs = np.asarray(slots.state.epoch)[busy]
+        history = _curves(np.asarray(slots.state.history)[busy], epochs)
+        return Running(np.asarray(slots.member.number)[busy, stage], epochs, history)
 
     def _work(self, given: list[list[int]], budget: int | None) -> Work:
         lines = np.array([line + [0] * (_QUEUE - len(line)) for line in given])
         queue = jax.tree.map(lambda leaf: leaf[lines], self._members)
         lengths = np.array([len(line) for line in given], np.int32)
-        if budget is None:
-            budget = 4 if self._epoch_seconds is None else int(np.clip(_SECONDS / self._epoch_seconds, 1, 100_000))
+        budget = self._epochs(lengths.sum()) if budget is None else budget
         return Work(queue, lengths, self._to_drop(), np.bool_(bool(self._waiting)), np.int32(budget))
 
+    def _epochs(self, given: int) -> int:
+        """For how many epochs a slot to train, when so many members are handed out."""
+        wanted = 4.0 * self._budget
+        if self._epoch_seconds is not None:
+            wanted = min(wanted, _SECONDS / self._epoch_seconds)
+            if given and self._ended and not self._waiting:
+                # Half of what the lines hold, going by the trainings so far: no device should wait for the others.
+                held = given * self._members.number.shape[1] * self._ended_epochs / self._ended / self.lanes
+                wanted = min(wanted, max(held / 2, _LEAST_SECONDS / self._epoch_seconds))
+        self._budget = int(np.clip(wanted, 1, 100_000))
+        return self._budget
+
     def _to_drop(self) -> np.ndarray:
-        count = self.layout.slots * len(self.layout.devices)
         if not self._dropped:
-            return np.zeros(count, bool)
-        flags = np.isin(np.asarray(self._slots.member.number)[:, 0], list(self._dropped))
-        self._dropped = set()
-        return flags
+            return np.zeros(self.lanes, bool)
+        return np.isin(np.asarray(self._slots.member.number)[:, 0], list(self._dropped))
 
     def text(self) -> str:
         """The program before compilation, which says all that its speed depends on."""
@@ -174,40 +186,50 @@ class Population:
     def _finished(self, outcomes: Outcome, ended: np.ndarray) -> Outcome:
         capacity = outcomes.number.shape[0] // len(ended)
         place = np.concatenate([np.arange(count) + device * capacity for device, count in enumerate(ended)])
-        return jax.tree.map(lambda leaf: np.asarray(leaf)[place], outcomes)
+        found = jax.tree.map(lambda leaf: np.asarray(leaf)[place], outcomes)
+        return found._replace(history=_curves(found.history, found.epochs))
 
     def _shrink(self) -> None:
         """Moves the last trainings into fewer slots, once empty ones have cost as much as compiling does."""
-        slots = self.layout.slots // _SHRINK
-        needed = -(-self._in_slots // len(self.layout.devices))
-        # Slots that run one by one are left out when they are empty.
-        if self.layout.batch == 1 or self._waiting or needed > slots or self._idle_seconds < self._compiling:
-            return
-        busy = np.flatnonzero(np.asarray(self._slots.busy))
-        free = np.flatnonzero(~np.asarray(self._slots.busy))
+        smaller = self.layout.with_slots(max(1, self.layout.slots // _SHRINK))
         lanes = len(self.layout.devices)
-        order = np.concatenate([busy, free])[: slots * lanes].reshape(slots, lanes).T.reshape(-1)
+        fit = smaller.slots < self.layout.slots and self._in_slots <= smaller.slots * lanes
+        # Slots that run one by one are left out when they are empty.
+        if self.layout.batch == 1 or self._waiting or not fit or self._idle_seconds < self._compiling:
+            return
+        busy = np.asarray(self._slots.busy)
+        order = np.concatenate([np.flatnonzero(busy), np.flatnonzero(~busy)])
+        order = order[: smaller.slots * lanes].reshape(-1, lanes).T.reshape(-1)
         chosen = jax.tree.map(lambda leaf: np.asarray(leaf)[order], self._slots)
-        self.layout, _ = self._compile(self.layout.with_slots(slots))
-        self._slots = jax.device_put(chosen, NamedSharding(self.layout.mesh, PartitionSpec(AXIS)))
+        # Fewer slots need no more memory than those that are there, whose own is still taken.
+        self._compile(smaller, limit=None)
+        self._slots = self._put(chosen)
         self._idle_seconds = 0.0
 
-    def _compile(self, layout: Layout) -> tuple[Layout, Slot]:
-        """Compiles the program and makes its slots, fewer of them if so many don't fit into the device's memory."""
+    def _put(self, slots: Slot) -> Slot:
+        return jax.device_put(slots, NamedSharding(self.layout.mesh, PartitionSpec(AXIS)))
+
+    def _compile(self, layout: Layout, limit: int | None) -> Slot:
+        """Compiles the program, for fewer slots if so many don't fit into `limit` bytes; returns free slots."""
         began = time.perf_counter()
-        limit = devices.memory(layout.devices[0], len(layout.devices))
+        example = jax.tree.map(lambda leaf: leaf[0], self._members)
+        lanes = len(layout.devices)
         while True:
-            example = jax.tree.map(lambda leaf: leaf[0], self._members)
             slots = population.empty_slots(self.plan, layout, example, self._rows, self._folds)
-            lanes = len(layout.devices)
+            sharding = NamedSharding(layout.mesh, PartitionSpec(AXIS))
+            # Nothing is put on the device before it is known to fit.
+            shapes = jax.tree.map(
+                lambda leaf, sharding=sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), slots
+            )
             lines = np.zeros((lanes, _QUEUE), int)
             queue = jax.tree.map(lambda leaf, lines=lines: leaf[lines], self._members)
             work = Work(queue, np.zeros(lanes, np.int32), np.zeros(lanes * layout.slots, bool), np.False_, np.int32(0))
             # The calls in `advance` find what this compiles; apart, the two times can be told.
-            needed = _bytes(self._lower(layout, slots, work).compile())
+            needed = _bytes(self._lower(layout, shapes, work).compile())
             self._compile_seconds = self._compiling = time.perf_counter() - began
             if limit is None or needed is None or needed <= _SHARE * limit:
-                return layout, slots
+                self.layout = layout
+                return slots
             layout = layout.with_slots(self._fitting(layout, needed, limit))
 
     def _fitting(self, layout: Layout, needed: int, limit: int) -> int:
@@ -220,6 +242,11 @@ class Population:
                 f"{limit / 2**20:.0f} MiB for it: use a smaller network, smaller batches or another device"
             )
         return int(np.clip(fitting, 1, layout.slots - 1))
+
+
+def _curves(history: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Histories with NaN where not run."""
+    return np.where((np.arange(history.shape[1]) < epochs[:, None])[..., None], history, np.float32(np.nan))
 
 
 def _bytes(compiled: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -123,11 +124,15 @@ class _Notes:
             found = json.loads(self._path.read_text(encoding="utf-8")) if self._path else {}
         except (OSError, ValueError):
             return {}
-        return {key: slots for key, slots in found.items() if isinstance(slots, int) and 0 < slots <= 65536}
+        if not isinstance(found, dict):
+            return {}
+        return {key: slots for key, slots in found.items() if type(slots) is int and 0 < slots <= 65536}
 
     def write(self, slots: int) -> None:
         """Remembers a measurement."""
         self.slots = slots
         if self._path:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(self._path, json.dumps({**self._read(), self._key: slots}))
+            # A cache that can't be written costs another measurement, and no study.
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(self._path, json.dumps({**self._read(), self._key: slots}))

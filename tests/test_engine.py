@@ -12,8 +12,13 @@ import pytest
 
 import jreg
 import jreg.defaults
-from jreg import losses, nn, on_params, penalties, project, projections, scheduler, training
+from jreg import losses, nn, on_params, penalties, population, project, projections, scheduler, training
 from jreg.data import standardize
+from jreg.recipe import Hyperparameters
+from jreg.scheduler import members_of
+from jreg.splits import as_folds
+from jreg.study.groups import plan_group
+from jreg.training import Rows
 
 FIELDS = ("history", "epochs_run", "best_epochs", "status")
 
@@ -335,7 +340,19 @@ def test_the_study_lowers_for_accelerators():
     data = jreg.load_dataset("wine")
     function, space = jreg.defaults.study_for(data)
     traced = {name: jnp.float32(value) for name, value in space.settings[0].items()}
+    layout, rows, folds = jreg.Layout(tuple(jax.devices()), 4, 4), Rows(data.x, data.y), as_folds(3, data)
+    settings = [Hyperparameters(setting) for setting in space.settings]
+    plan, _ = plan_group(function, settings, (), data, folds, 3, 32, STOPPING)
+    values = {name: np.array([setting[name] for setting in space.settings]) for name in traced}
+    members = members_of(values, [[0], [1]], np.ones((2, 1, 2), bool), [0, 1], 3)
+    slots = population.empty_slots(plan, layout, jax.tree.map(lambda leaf: leaf[0], members), rows, folds)
+    queue = jax.tree.map(lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:]), members)
+    work = population.Work(queue, np.full(2, 2, np.int32), np.zeros(8, bool), np.False_, np.int32(1))
     for platform in ("tpu", "cuda"):
+        whole = jax.export.export(population.program(layout), platforms=[platform])
+        lowered = whole(slots, work, rows, folds, plan=plan, layout=layout)
+        assert lowered.platforms == (platform,)
+        assert lowered.nr_devices == 2
         run = jax.jit(lambda key, hp: jreg.fit(key, function, data, hp, epochs=1, stopping=None))
         lowered = jax.export.export(run, platforms=[platform])(jax.random.key(0), traced)
         assert lowered.platforms == (platform,)
