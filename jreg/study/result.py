@@ -140,7 +140,12 @@ class Study:
 
     @property
     def best(self) -> SettingResult:
-        """The setting with the best mean score; ValueError when all diverged."""
+        """The setting with the best mean score; ValueError when none has all its scores."""
+        diverged = (self.status == training.DIVERGED).any(axis=(1, 2))
+        if not self.finished and not diverged.all():
+            counts = np.bincount(self.status.ravel(), minlength=len(training.STATUS))
+            found = ", ".join(f"{count} {name}" for name, count in zip(training.STATUS, counts, strict=True) if count)
+            raise ValueError(f"no setting has all its scores, so there is no best: its trainings are {found}")
         return self.results[statistics.best_of(self._means(), self.maximize)]
 
     @property
@@ -199,7 +204,7 @@ class Study:
     def plot_curves(self) -> Any:
         """A matplotlib figure of the learning curves of the best and the worst setting."""
         finite = [result for result in self.ranking if np.isfinite(result.mean)]
-        chosen = {"best": finite[0], "worst": finite[-1]}
+        chosen = {"best": self.best, "worst": finite[-1]}
         loss, score = ("train_loss", "val_loss"), ("train_" + self.score[4:], self.score)
         panels = [loss] if score == loss else [loss, score]
         curves = {
