@@ -1,6 +1,7 @@
 """Studies that don't train every setting to its end, ask for the next one, or start it from its neighbour's network."""
 
 import csv
+import dataclasses
 import functools
 import json
 
@@ -286,7 +287,7 @@ def test_a_pruner_that_keeps_nothing_leaves_a_study_without_a_best(wine, tmp_pat
     assert (study.status == training.PRUNED).all()
     assert (study.epochs_run == 1).all()
     assert [row["note"] for row in study.rows()] == ["dropped after 1 epoch"] * 2
-    sentence = "no setting has all its scores, so there is no best: its trainings are 12 pruned"
+    sentence = "no setting has all its scores, so there is no best: the trainings are 12 pruned"
     for wants in (lambda: study.best, lambda: study.one_standard_error, lambda: jreg.refit(study), study.plot_curves):
         with pytest.raises(ValueError, match=sentence):
             wants()
@@ -380,10 +381,12 @@ def test_free_slots_ask_and_trials_that_train_together_take_turns(wine, lanes, t
 
 
 def test_a_slot_that_falls_free_does_not_wait_for_the_others(wine):
-    asker = Listed(SETTINGS[:6], goes_on=lambda trial, epoch, score: (trial, epoch) != (0, 2))
+    asker = Listed(SETTINGS[:3], goes_on=lambda trial, epoch, score: (trial, epoch) != (0, 2))
     study = search(wine, asker, layout=jreg.Layout(LAYOUT.devices, 6))
-    assert asker.log.index(("ask", 2)) < asker.log.index(next(e for e in asker.log if e[:3] == ("report", 1, 3)))
-    assert study.epochs_run[0].tolist() == [[2, 2]] * 3
+    assert asker.log.index(("ask", 2)) == 2 + 2 * 2 + 1  # two trials asked for, two epochs of each, one told
+    assert (study.epochs_run[0] == 2).all()
+    order = [entry[1:3] for entry in asker.log if entry[0] == "report"]
+    assert order.index((2, 1)) < order.index((1, 5))
 
 
 def test_a_report_that_is_answered_with_false_gives_the_trial_up(wine, validate):
@@ -513,18 +516,15 @@ def test_ctrl_c_keeps_what_is_finished_and_ends_open_trials(wine, tmp_path):
     assert [ending for *_, ending in asker.told("tell")].count("complete") == 2
 
 
-def test_ctrl_c_in_a_race_and_on_a_path_keeps_what_is_finished(wine, tmp_path):
-    for name, options, done in (("race", {"race": successive_halving(1, 3)}, 3), ("path", {"warm": "l2"}, 12)):
-        folder = tmp_path / name
-        with pytest.raises(KeyboardInterrupt):
-            jreg.cross_validate(
-                recipe, wine, SETTINGS[:8], store=folder, **OPTIONS | options | {"progress": interrupt_after(done)}
-            )
-        with open(folder / "trainings.csv") as file:
-            rows = list(csv.DictReader(file))
-        assert len(rows) == 48
-        assert sum(row["epochs"] != "0" for row in rows) >= done
-        assert {row["status"] for row in rows} <= {"running", "completed"}
+def test_ctrl_c_in_a_race_keeps_what_is_finished(wine, tmp_path):
+    options = OPTIONS | {"race": successive_halving(1, 3), "progress": interrupt_after(3)}
+    with pytest.raises(KeyboardInterrupt):
+        jreg.cross_validate(recipe, wine, SETTINGS[:8], store=tmp_path, **options)
+    with open(tmp_path / "trainings.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 48
+    assert sum(row["epochs"] != "0" for row in rows) >= 3
+    assert {row["status"] for row in rows} == {"running"}
 
 
 def suggest(trial):
@@ -576,7 +576,9 @@ def test_optuna_chooses_and_prunes(wine, compiled, validate):
 
 def test_optunas_grid_is_covered_once(wine):
     axes = {"learning_rate": [0.01, 0.1], "l2": [1e-4, 1e-3, 1e-2]}
-    theirs = optuna.create_study(direction="maximize", sampler=optuna.samplers.GridSampler(axes, seed=0))
+    theirs = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.GridSampler(axes, seed=0), pruner=optuna.pruners.NopPruner()
+    )
     study = jreg.optimize(recipe, wine, jreg.Optuna(theirs, suggest), trials=6, **OPTIONS)
     key = functools.partial(sorted, key=lambda setting: tuple(setting.values()))
     assert key(study.space.settings) == key(jreg.grid(**axes).settings)
@@ -600,8 +602,17 @@ def test_what_optuna_raises_is_not_swallowed(wine):
 # Warm paths. The optimizers are run to rest with full batches: what is left is float32.
 
 
+# A path is a place in line: three folds leave most slots of a batch empty.
+ONE_BY_ONE = jreg.Layout(tuple(jax.devices()), 2)
+
+
 def on_paths(function, data, space, **options):
-    defaults = {"cv": KFold(3, shuffle=True, random_state=0), "batch_size": 1000, "progress": False}
+    defaults = {
+        "cv": KFold(3, shuffle=True, random_state=0),
+        "batch_size": 1000,
+        "progress": False,
+        "layout": ONE_BY_ONE,
+    }
     return jreg.cross_validate(function, data, space, **(defaults | options))
 
 
@@ -685,17 +696,24 @@ def test_the_lassos_coefficients_are_scikit_learns_and_its_zeros_exact(diabetes,
         assert 0 < (found == 0).sum() < 10
 
 
-def test_a_warm_path_is_nearer_after_few_epochs(lasso_study, references):
-    # The strongest one starts afresh in both.
-    errors = []
+def errors_of(study, loss):
+    """(settings, folds, epochs), how far the validation loss is from that of the solution."""
+    return np.abs(study.history[:, :, 0, :, study.columns.index("val_loss")] - loss[..., None])
+
+
+def test_a_warm_path_is_there_sooner(lasso_study, references):
+    needed, early = [], []
     for warm in ("l1", None):
-        study = lasso_study(epochs=40, warm=warm)
-        loss = study.history[:, :, 0, -1, study.columns.index("val_loss")]
-        errors.append(np.abs(loss - references[1]))
-    warm, cold = errors
+        near = errors_of(lasso_study(epochs=400, warm=warm), references[1]) < 1e-4
+        assert near[..., -1].all()
+        # From which epoch on it stays there.
+        needed.append(400 - np.argmin(np.concatenate([near, np.zeros((20, 3, 1), bool)], -1)[..., ::-1][..., 1:], -1))
+        early.append(errors_of(lasso_study(epochs=20, warm=warm), references[1])[:-1, :, -1].mean())
+    (warm, cold), (nearer, farther) = needed, early
+    # The strongest one starts afresh in both.
     np.testing.assert_array_equal(warm[-1], cold[-1])
-    assert warm[:-1].max() < cold[:-1].max() / 3
-    assert warm[:-1].mean() < cold[:-1].mean() / 3
+    assert warm.sum() < 0.8 * cold.sum()
+    assert nearer < farther / 3
 
 
 def logistic(hp):
@@ -707,6 +725,12 @@ def logistic(hp):
     )
 
 
+def from_zero(hp):
+    return dataclasses.replace(
+        logistic(hp), model=nn.MLP((3,), kernel_init=jax.nn.initializers.zeros), optimizer=optax.sgd(0.5)
+    )
+
+
 @pytest.fixture(scope="module")
 def standardized(wine):
     """141 rows, so that three folds train on equally many, and one C stands for one strength."""
@@ -714,7 +738,7 @@ def standardized(wine):
     return jreg.Dataset((x - x.mean(0)) / x.std(0), y, name="wine")
 
 
-L2 = np.geomspace(1e-3, 1.0, 8).tolist()
+L2 = np.geomspace(3e-3, 1.0, 8).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -730,27 +754,31 @@ def logistic_losses(standardized):
 
 @pytest.mark.parametrize("warm", ["l2", None])
 def test_logistic_regression_is_scikit_learns(standardized, logistic_losses, warm):
-    study = on_paths(logistic, standardized, jreg.grid(l2=L2), epochs=800, warm=warm, score="val_loss")
+    study = on_paths(logistic, standardized, jreg.grid(l2=L2), epochs=1000, warm=warm, score="val_loss")
     np.testing.assert_allclose(study.scores[..., 0], logistic_losses, atol=1e-4)
     theirs = LogisticRegressionCV(
         Cs=[1 / (94 * l2) for l2 in L2], cv=KFold(3, shuffle=True, random_state=0), scoring="neg_log_loss",
         tol=1e-10, max_iter=10_000, refit=False, l1_ratios=(0.0,), use_legacy_attributes=False,
     ).fit(standardized.x.astype(np.float64), standardized.y)  # fmt: skip
     np.testing.assert_allclose(study.scores[..., 0].T, -theirs.scores_.reshape(3, -1), atol=1e-4)
-    assert study.best.hyperparameters["l2"] == pytest.approx(1 / (94 * float(np.ravel(theirs.C_)[0])))
+    assert study.best.number == np.argmax(theirs.scores_.reshape(3, -1).mean(axis=0))
 
 
-def test_a_warm_path_stops_earlier_and_ends_in_the_same_place(standardized, logistic_losses):
-    # The data's part of the objective falls along the path, so that its rest is the path's.
-    stopping = jreg.EarlyStopping(patience=5, min_delta=1e-5, monitor="train_loss")
+def test_a_warm_path_stops_earlier_and_nearer_to_the_solution(standardized, logistic_losses):
+    # The history has no objective: train_loss leaves the penalty out. From zero weights, and along the path, the
+    # weights grow, so that the loss on the training rows falls all the way, but for the strongest penalty, which it
+    # passes on its way.
+    stopping = jreg.EarlyStopping(patience=5, min_delta=1e-6, monitor="train_loss")
     studies = [
-        on_paths(logistic, standardized, jreg.grid(l2=L2), epochs=800, stopping=stopping, warm=warm, score="val_loss")
+        on_paths(from_zero, standardized, jreg.grid(l2=L2), epochs=3000, stopping=stopping, warm=warm, score="val_loss")
         for warm in ("l2", None)
     ]
     assert all((study.status == training.STOPPED).all() for study in studies)
     warm, cold = (study.epochs_run[:-1].sum() for study in studies)
-    assert warm < cold / 1.5
-    np.testing.assert_allclose(studies[0].scores[..., 0], logistic_losses, atol=5e-3)
+    assert warm < 0.9 * cold
+    near, far = (np.abs(study.scores[:-1, :, 0] - logistic_losses[:-1]).max() for study in studies)
+    assert near < 1e-3
+    assert near < far / 2
 
 
 def test_a_path_is_each_training_continued_by_the_next(blobs):
@@ -787,10 +815,10 @@ def test_after_a_diverged_stage_the_next_begins_afresh(standardized):
 
 
 def test_paths_go_along_one_strength_for_each_combination_of_the_others(wine):
-    space = jreg.grid(width=[2, 3], learning_rate=[0.03, 0.1], l2=[1e-3, 1e-2, 0.1])
-    options = OPTIONS | {"seeds": 1}
-    study = jreg.cross_validate(recipe, wine, space, warm="l2", **options)
-    for others in ((2, 0.03), (3, 0.1)):
-        chosen = [n for n, s in enumerate(space.settings) if (s["width"], s["learning_rate"]) == others]
-        alone = jreg.cross_validate(recipe, wine, [space.settings[n] for n in chosen], warm="l2", **options)
-        np.testing.assert_array_equal(study.history[chosen], alone.history)
+    space = jreg.grid(width=[2, 5], learning_rate=[0.03, 0.1], l2=[1e-3, 1e-2, 0.1])
+    options = OPTIONS | {"seeds": 1, "warm": "l2"}
+    study = jreg.cross_validate(recipe, wine, space, **options)
+    chosen = [n for n, s in enumerate(space.settings) if (s["width"], s["learning_rate"]) == (5, 0.1)]
+    alone = jreg.cross_validate(recipe, wine, [space.settings[n] for n in chosen], **options)
+    np.testing.assert_array_equal(study.history[chosen], alone.history)
+    assert np.isfinite(study.scores).all()

@@ -120,6 +120,7 @@ class _Search:
         self._settings: list[Setting] = []
         self._open: dict[int, Any] = {}
         self._static: dict[int, Static] = {}
+        self._busy: dict[Static, int] = {}
         self._plans: dict[Static, Plan] = {}
         self._populations: dict[Static, Population] = {}
         self._columns: tuple[str, ...] = ()
@@ -129,20 +130,21 @@ class _Search:
         self._ask(show)
         # Trainings that were given up leave their slots when the program is called next.
         while self._open or self._populations:
-            under_way = []
+            under_way = {}
             for static, population in list(self._populations.items()):
                 with training.named_tracers(self._plans[static], _traced(self._settings[-1]), self._data, self._folds):
                     chunk = population.advance(every)
                 self.tally.add(chunk)
                 running = population.snapshot()
                 self.tally.look(running.number, running.epochs, running.history)
-                under_way.append(running.number)
+                under_way[static] = running.number
                 if not population.running and not population.queued:
                     # Its slots take memory; compiled it stays.
                     del self._populations[static]
             for number in list(self._open):
                 self._follow(number)
-            self.tally.running = self.tally.unended(np.concatenate(under_way))
+            self._busy = {static: self.tally.unended(trainings) for static, trainings in under_way.items()}
+            self.tally.running = sum(self._busy.values())
             show(self.tally.progress())
             self._ask(show)
 
@@ -150,7 +152,7 @@ class _Search:
         """Asks for settings while slots are free."""
         while len(self._settings) < self._trials:
             waiting = sum(population.queued for population in self._populations.values())
-            free = [p.lanes - p.running for p in self._populations.values()]
+            free = [p.lanes - self._busy.get(static, 0) for static, p in self._populations.items()]
             if self._populations and waiting >= max(free):
                 return
             number = len(self._settings)
