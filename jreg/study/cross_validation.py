@@ -97,6 +97,10 @@ def cross_validate(
     numbers = seeds_of(seeds)
     folds = as_folds(cv, data)
     shape = (len(space.settings), folds.train.shape[0], len(numbers))
+    if race is not None and not isinstance(race, Race):
+        raise TypeError(
+            f"race is a {type(race).__name__}, but must be a jreg.Race, such as jreg.successive_halving(least=3)"
+        )
     if race is not None and warm is not None:
         raise ValueError("a warm path trains every setting to its end, so it can't race: give race or warm, not both")
     lines = [[setting] for setting in range(shape[0])] if warm is None else space.paths(warm)

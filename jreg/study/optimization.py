@@ -76,6 +76,8 @@ def optimize(
     """
     if store is not None:
         check_folder(store)
+    if not all(callable(getattr(asker, name, None)) for name in ("ask", "report", "tell", "check")):
+        raise TypeError(f"the asker is a {type(asker).__name__}, but must have the methods ask, report, tell and check")
     _check.count(trials, "trials")
     _check.count(every, "every")
     numbers, folds = seeds_of(seeds), as_folds(cv, data)

@@ -149,7 +149,7 @@ class Tally:
             compiling=compiling,
             running=self.running,
             queued=self._total - self._done - self.running,
-            per_second=self._done / seconds if seconds else None,
+            per_second=self._done / seconds if self._done and seconds else None,
             round=self._round,
             rounds=self._rounds,
             layout=self.layout,
