@@ -71,14 +71,18 @@ class Optuna:
         """Ends the trial as complete, pruned or failed."""
         from optuna.trial import TrialState  # the extra optuna
 
-        if ending == "complete":
-            self._study.tell(trial, score)
-        else:
-            self._study.tell(trial, state=TrialState.PRUNED if ending == "pruned" else TrialState.FAIL)
+        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[ending]
+        try:
+            self._study.tell(trial, score, state=state)
+        except RuntimeError:
+            # GridSampler stops the loop of Study.optimize after its last point, and there is none here: the state
+            # has been written all the same. https://github.com/optuna/optuna/issues/4121
+            if self._study.trials[trial.number].state != state:
+                raise
 
     def check(self, maximize: bool) -> None:
         """Raises ValueError when Optuna's direction is not the score's."""
         direction = self._study.direction.name.lower()
-        if direction != ("maximize" if maximize else "minimize"):
-            wanted = "maximize" if maximize else "minimize"
-            raise ValueError(f"Optuna's study goes to {direction}, but the score needs direction={wanted!r}")
+        wanted = "maximize" if maximize else "minimize"
+        if direction != wanted:
+            raise ValueError(f"Optuna's study has direction={direction!r}, but the score needs {wanted!r}")

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, TextIO
 
 from jreg.devices import Layout
 
+# Seconds between two renewals of a notebook's line; each is a message to the browser.
+_RENEW = 0.2
+
 
 class Progress(NamedTuple):
     """Where a study stands; numbers on the host.
@@ -79,6 +82,10 @@ def _duration(seconds: float) -> str:
 class Display:
     r"""Shows progress: one line that renews itself in a terminal or notebook, else a line every few seconds.
 
+    Args:
+      stream: where to; None: standard error.
+      every: seconds between two lines.
+
     >>> import io
     >>> log = io.StringIO()
     >>> with Display(log) as show:
@@ -119,14 +126,19 @@ class Display:
         if self._bar is not None:
             total = None if progress.compiling else progress.total
             self._bar.update(self._task, description=describe(progress), completed=progress.done, total=total)
-        elif self._cell is not None:
-            self._cell.update({"text/plain": describe(progress)}, raw=True)
-        elif progress.compiling or progress.done == progress.total or time.monotonic() >= self._last + self._every:
+            return
+        pause = self._every if self._cell is None else min(self._every, _RENEW)
+        if progress.compiling or progress.done == progress.total or time.monotonic() >= self._last + pause:
             self._last = time.monotonic()
-            print(describe(progress), file=self._stream, flush=True)
+            if self._cell is None:
+                print(describe(progress), file=self._stream, flush=True)
+            else:
+                self._cell.update({"text/plain": describe(progress)}, raw=True)
 
 
 def _in_notebook() -> bool:
     """Whether a Jupyter kernel runs this, whose standard error is no terminal but a page that can be renewed."""
     shell = sys.modules.get("IPython")
-    return shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell"
+    kinds = type(shell.get_ipython()).__mro__ if shell is not None else ()
+    # Google Colab's is a subclass.
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in kinds)

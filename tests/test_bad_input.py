@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import optax
+import optuna
 import pytest
 
 import jreg
-from jreg import losses, nn
+from jreg import losses, nn, penalties
 from jreg.cli import main
 
 HEAD = """
@@ -479,3 +480,146 @@ def test_a_traced_value_that_is_refused_trains_once_it_is_static(blobs):
     space = jreg.grid(l2=[0.1, 0.2]).as_static("l2")
     study = jreg.cross_validate(branching, blobs, space, cv=2, epochs=1, progress=False)
     assert np.isfinite(study.scores).all()
+
+
+def drop(history):
+    return history.kept
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"race": jreg.Race.at([9], drop)}, ValueError, "a race has a rung of 9 epochs, but the study has only 3"),
+        ({"race": jreg.successive_halving(5)}, ValueError, "a race's least is 5 epochs, but the study has only 3"),
+        (
+            {"race": jreg.paired_elimination(0.05, least=4)},
+            ValueError,
+            "paired_elimination's least is 4, but must be below 3, the study's folds x seeds",
+        ),
+        ({"race": jreg.successive_halving(1), "epochs": "3"}, TypeError, "epochs is '3', but must be a whole number"),
+        ({"race": jreg.successive_halving}, TypeError, "race is a function, but must be a jreg.Race"),
+        ({"race": drop}, TypeError, "race is a function, but must be a jreg.Race, such as jreg.successive_halving"),
+        (
+            {"race": jreg.successive_halving(1), "warm": "l2"},
+            ValueError,
+            "a warm path trains every setting to its end, so it can't race: give race or warm, not both",
+        ),
+        ({"warm": "l3"}, KeyError, "the space has no hyperparameter 'l3': it has l2, width"),
+        ({"warm": "width"}, ValueError, "a warm path goes along a traced strength, but 'width' is static"),
+        ({"warm": 0.5}, KeyError, "the space has no hyperparameter 0.5: it has l2, width"),
+        (
+            {"warm": "l2", "space": [{"l2": 0.1, "width": 2}, {"l2": 0.2, "width": 2}, {"l2": 0.1, "width": 3}]},
+            ValueError,
+            "a warm path needs equally many values of 'l2' in each combination of the others",
+        ),
+    ],
+)
+def test_races_and_paths_check_what_they_are_told(blobs, options, error, sentence):
+    given = {"space": jreg.grid(l2=[0.1, 0.2], width=[2, 3]), "cv": 3, "epochs": 3, "progress": False} | options
+    with pytest.raises(error, match=sentence):
+        jreg.cross_validate(penalized, blobs, given.pop("space"), **given)
+
+
+def penalized(hp):
+    return jreg.Recipe(
+        nn.MLP((hp.get("width", 2), 3)),
+        losses.softmax_cross_entropy,
+        optax.sgd(0.1),
+        penalty=hp["l2"] * jreg.on_params(penalties.l2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (None, r"returned object of shape \(\)"),
+        (True, r"returned bool of shape \(\)"),
+        ([True], r"returned bool of shape \(1,\)"),
+        ([0, 1], r"returned int64 of shape \(2,\)"),
+        (np.ones((2, 1), bool), r"returned bool of shape \(2, 1\)"),
+    ],
+)
+def test_a_pruner_that_answers_wrongly_is_told_so(blobs, answer, found):
+    race = jreg.Race.at([1], lambda history: answer)
+    with pytest.raises(ValueError, match=f"the race's pruner {found}, but must return a flag for each of the 2 setti"):
+        jreg.cross_validate(penalized, blobs, jreg.grid(l2=[0.1, 0.2]), cv=2, epochs=2, race=race, progress=False)
+
+
+class Asker:
+    """An asker that gives these settings, or answers wrongly."""
+
+    def __init__(self, *settings, goes_on=True, fault=None):
+        self.settings, self.goes_on, self.fault, self.told = list(settings), goes_on, fault, []
+
+    def ask(self):
+        return len(self.settings), self.settings.pop(0)
+
+    def report(self, trial, epoch, score):
+        return self.goes_on
+
+    def tell(self, trial, score, ending):
+        self.told.append(ending)
+
+    def check(self, maximize):
+        if self.fault:
+            raise ValueError(self.fault)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "sentence"),
+    [
+        ([{}], ValueError, r"the asker gave the setting {}, but all must have the same hyperparameters, at least one"),
+        ([None], TypeError, "the asker gave the setting None, but must give a mapping of names to values"),
+        ([{"l2": 0.1}, {"l1": 0.1}], ValueError, "the asker gave the setting {'l1': 0.1}, but all must have the same"),
+        ([{"l2": 0.1}, {"l2": 0.1, "l1": 0.1}], ValueError, "but all must have the same hyperparameters"),
+        ([{"l2": 0.1}, {"l2": 0}], TypeError, "the asker gave l2=0 after 0.1, but a hyperparameter is a floating numb"),
+        ([{"l2": 0}, {"l2": 0.1}], TypeError, "the asker gave l2=0.1 after 0, but a hyperparameter is a floating numb"),
+        ([{"l2": float("nan")}], ValueError, "hyperparameter 'l2' has the value NaN"),
+        ([{"l2": [0.1]}], TypeError, "hyperparameter 'l2' has the value"),
+        ([{"l1": 0.1}], KeyError, "the recipe reads hyperparameter 'l2', which is not in the space: it has l1"),
+        ([{"l2": 0.1}, {"l2": -1.0}], ValueError, r"the strength of l2 is -1, but .*in the setting l2=-1\)"),
+    ],
+)
+def test_a_search_checks_the_settings_it_is_given(blobs, settings, error, sentence):
+    asker = Asker(*settings)
+    with pytest.raises(error, match=sentence):
+        jreg.optimize(penalized, blobs, asker, trials=2, cv=2, epochs=2, progress=False)
+    # Whoever asks learns that none of what was asked for came to an end.
+    assert set(asker.told) <= {"failed"}
+    assert len(asker.told) == len(settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"trials": 0}, ValueError, "trials is 0, but must be at least 1"),
+        ({"trials": 2.0}, TypeError, "trials is 2.0, but must be a whole number"),
+        ({"every": 0}, ValueError, "every is 0, but must be at least 1"),
+        ({"epochs": 2.5}, TypeError, "epochs is 2.5, but must be a whole number"),
+        ({"seeds": []}, ValueError, r"seeds are \(\), but must be one or more different numbers"),
+        ({"cv": None}, TypeError, "cv is None, but must be a number of folds"),
+        ({"score": "val_f1"}, ValueError, "score is 'val_f1', but a study can be ranked only by: val_loss, val_acc"),
+        ({"asker": Asker({"l2": 0.1}, fault="the wrong way")}, ValueError, "the wrong way"),
+        ({"asker": Asker({"l2": 0.1}, goes_on=None)}, TypeError, "the asker's report returned None, but must say whe"),
+        ({"asker": None}, TypeError, "the asker is a NoneType, but must have the methods ask, report, tell and check"),
+    ],
+)
+def test_a_search_checks_what_it_is_told(blobs, options, error, sentence):
+    given = {"asker": Asker({"l2": 0.1}), "trials": 1, "cv": 2, "epochs": 2, "progress": False} | options
+    with pytest.raises(error, match=sentence):
+        jreg.optimize(penalized, blobs, given.pop("asker"), **given)
+
+
+def test_optuna_that_goes_the_wrong_way_is_told_so(blobs):
+    study = optuna.create_study(direction="minimize")
+
+    def suggest(trial):
+        return {"l2": trial.suggest_float("l2", 0.0, 1.0)}
+
+    with pytest.raises(ValueError, match="Optuna's study has direction='minimize', but the score needs 'maximize'"):
+        jreg.optimize(penalized, blobs, jreg.Optuna(study, suggest), trials=1, cv=2, epochs=1, progress=False)
+    assert [trial.state.name for trial in study.trials] == ["FAIL"]
+    with pytest.raises(TypeError, match=r"Optuna's study is a dict, but must come from optuna.create_study"):
+        jreg.Optuna({}, suggest)
+    with pytest.raises(TypeError, match="suggest is a dict, but must be a function of an Optuna trial"):
+        jreg.Optuna(study, {})  # ty: ignore[invalid-argument-type]

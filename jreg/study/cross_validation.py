@@ -97,6 +97,10 @@ def cross_validate(
     numbers = seeds_of(seeds)
     folds = as_folds(cv, data)
     shape = (len(space.settings), folds.train.shape[0], len(numbers))
+    if race is not None and not isinstance(race, Race):
+        raise TypeError(
+            f"race is a {type(race).__name__}, but must be a jreg.Race, such as jreg.successive_halving(least=3)"
+        )
     if race is not None and warm is not None:
         raise ValueError("a warm path trains every setting to its end, so it can't race: give race or warm, not both")
     lines = [[setting] for setting in range(shape[0])] if warm is None else space.paths(warm)
@@ -115,6 +119,8 @@ def cross_validate(
     values = {name: np.array([setting[name] for setting in space.settings]) for name in space.traced}
     share = float(np.mean(folds.validation_count / folds.train_count))
     kept = np.zeros(shape[0], bool)
+    groups = {static: set(group) for static, group in space.groups().items()}
+    lines_of = {static: [line for line in lines if line[0] in group] for static, group in groups.items()}
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(Display()) if progress is True else progress or (lambda progress: None)
         try:
@@ -122,12 +128,11 @@ def cross_validate(
                 kept |= round_.joins
                 wanted = kept[:, None, None] & round_.trainings & tally.unfinished(round_.epochs)
                 tally.begin(int(wanted.sum()), number, len(rounds))
-                for static, group in space.groups().items():
-                    own = [line for line in lines if line[0] in set(group)]
+                for static, own in lines_of.items():
                     members = members_of(values, own, wanted[[line[0] for line in own]], numbers, round_.epochs)
                     if len(members.fold):
                         train_group(plans[static][0], layout, members, data, folds, tally, show)
-                if race and number + 1 < len(rounds):
+                if race and kept.any() and number + 1 < len(rounds):
                     dropped = kept & ~tally.keep(race, kept, number, round_.epochs, share)
                     kept &= ~dropped
                     tally.drop(dropped)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -31,11 +31,6 @@ from jreg.training import Plan, Rows
 Static = tuple[tuple[str, Any], ...]
 
 
-class _Trial(NamedTuple):
-    token: Any
-    static: Static
-
-
 def optimize(
     recipe: Callable[[Any], Recipe],
     data: Dataset,
@@ -55,16 +50,17 @@ def optimize(
 ) -> Study:
     """Trains settings that a search chooses: a free slot asks for the next, and results are told as they come.
 
-    All folds and seeds of a trial train at once. After every so many epochs the asker is told each trial's mean score
-    so far (a training that has stopped counts with its final score), and may give the trial up. Settings with the same
-    static part share a compiled program; programs take turns. With a given layout the order of asking and telling, and
-    so the result, doesn't depend on the clock.
+    All folds and seeds of a trial train at once. Every so many epochs the asker is told the mean score of each trial
+    after each of them (a training that has stopped counts with its final score), and may give the trial up. A trial
+    with a diverged training has failed, and its other trainings are given up. Settings with the same static part share
+    a compiled program; programs take turns. With a given layout that runs slots one by one the order of asking and
+    telling, and so the result, doesn't depend on the clock.
 
     Args:
       recipe, data, cv, seeds, epochs, batch_size, stopping, score, store, progress: as in `cross_validate`.
       asker: `jreg.Optuna`, or anything with the methods of `jreg.asking.Asker`.
-      trials: how many settings to ask for.
-      every: epochs between two reports.
+      trials: how many settings to ask for; those that are open when Ctrl-C ends the search are told as failed.
+      every: epochs that are trained before the asker is told of them.
       layout: devices and slots; None: at least a slot for each fold and seed.
 
     Returns:
@@ -73,13 +69,15 @@ def optimize(
     Raises:
       ValueError: a value is out of range, the asker's direction is not the score's, or a setting has other names than
         the first.
-      TypeError: an argument, or what the recipe returns, has the wrong type.
+      TypeError: an argument, or what the recipe or the asker returns, has the wrong type.
 
     Source: Akiba et al., Optuna (2019), for ask and tell; Li et al., A system for massively parallel hyperparameter
     tuning (2020), for trials that don't wait for each other.
     """
     if store is not None:
         check_folder(store)
+    if not all(callable(getattr(asker, name, None)) for name in ("ask", "report", "tell", "check")):
+        raise TypeError(f"the asker is a {type(asker).__name__}, but must have the methods ask, report, tell and check")
     _check.count(trials, "trials")
     _check.count(every, "every")
     numbers, folds = seeds_of(seeds), as_folds(cv, data)
@@ -93,6 +91,7 @@ def optimize(
             study = search.study()
             if study is not None and store is not None and search.tally.any_done:
                 study.save(store)
+            search.close()
     if study is None:
         raise ValueError("the asker gave no setting")
     return study
@@ -121,7 +120,9 @@ class _Search:
         self._options = (epochs, batch_size, stopping)
         self._score, self._layout, self._trials = score, layout, trials
         self._settings: list[Setting] = []
-        self._open: dict[int, _Trial] = {}
+        self._open: dict[int, Any] = {}
+        self._static: dict[int, Static] = {}
+        self._busy: dict[Static, int] = {}
         self._plans: dict[Static, Plan] = {}
         self._populations: dict[Static, Population] = {}
         self._columns: tuple[str, ...] = ()
@@ -129,18 +130,23 @@ class _Search:
     def run(self, every: int, show: Callable[[Progress], None]) -> None:
         """Asks, trains and tells until all trials have ended."""
         self._ask(show)
-        while self._open:
+        # Trainings that were given up leave their slots when the program is called next.
+        while self._open or self._populations:
+            under_way = {}
             for static, population in list(self._populations.items()):
-                with training.named_tracers(self._plans[static], self._traced(), self._data, self._folds):
+                with training.named_tracers(self._plans[static], _traced(self._settings[-1]), self._data, self._folds):
                     chunk = population.advance(every)
                 self.tally.add(chunk)
                 running = population.snapshot()
                 self.tally.look(running.number, running.epochs, running.history)
+                under_way[static] = running.number
                 if not population.running and not population.queued:
                     # Its slots take memory; compiled it stays.
                     del self._populations[static]
             for number in list(self._open):
                 self._follow(number)
+            self._busy = {static: self.tally.unended(trainings) for static, trainings in under_way.items()}
+            self.tally.running = sum(self._busy.values())
             show(self.tally.progress())
             self._ask(show)
 
@@ -148,17 +154,17 @@ class _Search:
         """Asks for settings while slots are free."""
         while len(self._settings) < self._trials:
             waiting = sum(population.queued for population in self._populations.values())
-            free = [p.lanes - p.running for p in self._populations.values()]
+            free = [p.lanes - self._busy.get(static, 0) for static, p in self._populations.items()]
             if self._populations and waiting >= max(free):
                 return
-            token, setting = self._asker.ask()
             number = len(self._settings)
+            self._open[number], setting = self._asker.ask()
             setting = self._checked(setting)
-            self._settings.append(setting)
-            traced = traced_of({name: (value,) for name, value in setting.items()})
+            traced = _traced(setting)
             static = tuple((name, value) for name, value in setting.items() if name not in traced)
             self._prepare(static, setting)
-            self._open[number] = _Trial(token, static)
+            self._settings.append(setting)
+            self._static[number] = static
             values = {name: np.array([known[name] for known in self._settings]) for name in traced}
             wanted = np.ones((1, *self.tally.shape[1:]), bool)
             members = members_of(values, [[number]], wanted, self._seeds, self._options[0])
@@ -169,13 +175,21 @@ class _Search:
             self._populations[static].add(members)
 
     def _checked(self, setting: Any) -> Setting:
+        if not isinstance(setting, Mapping):
+            raise TypeError(f"the asker gave the setting {setting!r}, but must give a mapping of names to values")
         first = self._settings[0] if self._settings else setting
         if not setting or set(setting) != set(first):
             raise ValueError(
                 f"the asker gave the setting {dict(setting)}, but all must have the same hyperparameters, at least "
                 "one: give those that don't apply a fixed value"
             )
-        return {name: values_of(f"hyperparameter {name!r}", (setting[name],))[0] for name in first}
+        found = {name: values_of(f"hyperparameter {name!r}", (setting[name],))[0] for name in first}
+        for name in [name for name in found if self._settings and (name in _traced(found)) != (name in _traced(first))]:
+            raise TypeError(
+                f"the asker gave {name}={found[name]!r} after {first[name]!r}, but a hyperparameter is a floating "
+                "number in all settings or in none"
+            )
+        return found
 
     def _prepare(self, static: Static, setting: Setting) -> None:
         """Checks a setting, and makes the plan of its static part when it is the first with it."""
@@ -200,35 +214,45 @@ class _Search:
             each = -(-int(np.prod(self.tally.shape[1:])) // len(layout.devices))
             # All trainings of a trial at once, so that its mean is known after each epoch.
             layout = layout.with_slots(-(-each // layout.batch) * layout.batch)
-        with training.named_tracers(plan, self._traced(), self._data, self._folds):
+        with training.named_tracers(plan, _traced(self._settings[-1]), self._data, self._folds):
             return Population(plan, layout, _first(members), rows, self._folds)
-
-    def _traced(self) -> Setting:
-        return {name: value for name, value in self._settings[-1].items() if isinstance(value, float)}
 
     def _follow(self, number: int) -> None:
         """Tells what is new about a trial, and gives it up or ends it."""
-        trial = self._open[number]
+        if (self.tally.status[number] == training.DIVERGED).any():
+            self._give_up(number)
+            self._end(number, "failed")
+            return
         for epoch, mean in self.tally.news(number):
-            goes_on = self._asker.report(trial.token, epoch, mean)
-            dropped = [] if goes_on else self.tally.give_up(number).tolist()
+            goes_on = self._asker.report(self._open[number], epoch, mean)
+            if not isinstance(goes_on, bool | np.bool_):
+                raise TypeError(f"the asker's report returned {goes_on!r}, but must say whether the trial goes on")
             # Nothing is left to give up where all trainings have ended.
-            if dropped:
-                if trial.static in self._populations:
-                    self._populations[trial.static].drop(dropped)
+            if not goes_on and self._give_up(number):
                 self._end(number, "pruned")
                 return
         if (self.tally.status[number] != training.RUNNING).all():
             mean = float(self.tally.scores[number].mean())
             self._end(number, "complete" if np.isfinite(mean) else "failed", mean)
 
+    def _give_up(self, number: int) -> list[int]:
+        """Gives up the trainings of a trial that have not ended; returns their numbers."""
+        dropped = self.tally.give_up(number).tolist()
+        if dropped:
+            self._populations[self._static[number]].drop(dropped)
+        return dropped
+
     def _end(self, number: int, ending: Ending, score: float | None = None) -> None:
-        trial = self._open.pop(number)
-        self._asker.tell(trial.token, score if ending == "complete" else None, ending)
+        self._asker.tell(self._open.pop(number), score if ending == "complete" else None, ending)
+
+    def close(self) -> None:
+        """Tells trials that have not ended as failed."""
+        for number in list(self._open):
+            self._end(number, "failed")
 
     def study(self) -> Study | None:
         """What has been found; None before there is a setting."""
-        if not self._columns:
+        if not self._settings:
             return None
         count = len(self._settings)
         columns = {name: [setting[name] for setting in self._settings] for name in self._settings[0]}
@@ -237,6 +261,10 @@ class _Search:
         space = Space(listed, tuple(self._settings), traced)
         parts = (self._recipe, self._data, space, self._folds, self._seeds, *self._options)
         return Study(*parts, self._score or "", self._columns, **self.tally.findings(count))
+
+
+def _traced(setting: Setting) -> Setting:
+    return {name: value for name, value in setting.items() if isinstance(value, float)}
 
 
 def _first(members: Member) -> Member:

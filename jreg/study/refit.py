@@ -54,11 +54,13 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
       A `Refit`.
 
     Raises:
-      ValueError: the study has no such setting, or the setting has no finished training.
+      ValueError: the study has no such setting, or some training of the setting was not trained to its end.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.8 and algorithm 7.2.
     """
     result = _result(study, setting)
+    if np.isin(study.status[result.number], (training.RUNNING, training.PRUNED)).any():
+        raise ValueError(f"the setting {result.hyperparameters} was not trained to its end, so it can't be judged")
     epochs = round(float(np.mean(result.best_epochs + 1))) if study.stopping else study.epochs
     if epochs < 1:
         raise ValueError(f"the setting {result.hyperparameters} never had a finite score, so there is nothing to refit")

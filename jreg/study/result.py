@@ -138,14 +138,23 @@ class Study:
         """Whether some setting has all its scores, so that there is a best."""
         return bool(np.isfinite(self._means()).any())
 
+    def _check_finished(self) -> None:
+        diverged = (self.status == training.DIVERGED).any(axis=(1, 2))
+        if not self.finished and not diverged.all():
+            counts = np.bincount(self.status.ravel(), minlength=len(training.STATUS))
+            found = ", ".join(f"{count} {name}" for name, count in zip(training.STATUS, counts, strict=True) if count)
+            raise ValueError(f"no setting has all its scores, so there is no best: the trainings are {found}")
+
     @property
     def best(self) -> SettingResult:
-        """The setting with the best mean score; ValueError when all diverged."""
+        """The setting with the best mean score; ValueError when none has all its scores."""
+        self._check_finished()
         return self.results[statistics.best_of(self._means(), self.maximize)]
 
     @property
     def one_standard_error(self) -> SettingResult:
         """The most regularized setting within one standard error of the best, see `statistics.one_standard_error`."""
+        self._check_finished()
         errors = np.array([result.standard_error for result in self.results])
         strengths = [statistics.regularization(self.space.axes, setting) for setting in self.space.settings]
         chosen = statistics.one_standard_error(self._means(), errors, np.array(strengths), self.maximize)
@@ -199,7 +208,7 @@ class Study:
     def plot_curves(self) -> Any:
         """A matplotlib figure of the learning curves of the best and the worst setting."""
         finite = [result for result in self.ranking if np.isfinite(result.mean)]
-        chosen = {"best": finite[0], "worst": finite[-1]}
+        chosen = {"best": self.best, "worst": finite[-1]}
         loss, score = ("train_loss", "val_loss"), ("train_" + self.score[4:], self.score)
         panels = [loss] if score == loss else [loss, score]
         curves = {

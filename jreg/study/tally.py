@@ -45,7 +45,7 @@ class Tally:
     def begin(self, total: int, number: int = 0, rounds: int = 1) -> None:
         """Begins round `number` of so many, with `total` trainings."""
         self._done, self._total, self._began = 0, total, self._run
-        self._running, self._queued = 0, total
+        self.running = 0
         self._round, self._rounds = number, rounds
 
     def is_first(self, plan: Plan) -> bool:
@@ -67,7 +67,7 @@ class Tally:
         self.scores[place] = scores_of(values, found.best_epoch, found.status)
         ended = np.where(found.status == training.RUNNING, training.COMPLETED, found.status)
         self.so_far[place] = scores_of(values, found.best_epoch, ended)
-        self._running, self._queued, self.layout = chunk.running, chunk.queued, chunk.layout
+        self.running, self.layout = chunk.running, chunk.layout
         self._compile, self._run = self._compile + chunk.compile_seconds, self._run + chunk.run_seconds
         self._useful, self._executed = self._useful + chunk.useful, self._executed + chunk.executed
 
@@ -89,6 +89,10 @@ class Tally:
         later = np.arange(curves.shape[-1]) >= self.epochs[setting][..., None]
         filled = np.where(later & ended[..., None], self.scores[setting][..., None], curves)
         return [(epoch + 1, float(filled[..., epoch].mean())) for epoch in range(begin, self._told[setting])]
+
+    def unended(self, number: np.ndarray) -> int:
+        """How many of these trainings have not ended."""
+        return int((self.status.reshape(-1)[number] == training.RUNNING).sum())
 
     @property
     def any_done(self) -> bool:
@@ -143,9 +147,9 @@ class Tally:
             seconds=self._run,
             seconds_left=left,
             compiling=compiling,
-            running=self._running,
-            queued=self._queued,
-            per_second=self._done / seconds if seconds else None,
+            running=self.running,
+            queued=self._total - self._done - self.running,
+            per_second=self._done / seconds if self._done and seconds else None,
             round=self._round,
             rounds=self._rounds,
             layout=self.layout,
