@@ -40,12 +40,12 @@ class Optuna:
     Raises:
       TypeError: `study` has no ask and tell, or `suggest` is no function.
 
-    ```py
-    def suggest(trial):
-        return {"l2": trial.suggest_float("l2", 1e-6, 1e-1, log=True), "width": trial.suggest_int("width", 16, 128, 16)}
+    .. code-block:: python
 
-    asker = jreg.Optuna(optuna.create_study(direction="maximize"), suggest)
-    ```
+       def suggest(trial):
+           return {"l2": trial.suggest_float("l2", 1e-6, 1e-1, log=True), "width": trial.suggest_int("width", 16, 64)}
+
+       asker = jreg.Optuna(optuna.create_study(direction="maximize"), suggest)
 
     Source: Akiba, Sano, Yanase, Ohta and Koyama, Optuna (2019).
     """

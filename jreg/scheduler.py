@@ -25,6 +25,8 @@ _LEAST_SECONDS = 0.02
 # The share of a device's memory that a program may fill, and to what part slots shrink at the end.
 _SHARE = 0.9
 _SHRINK = 4
+# Where slots never shrink: when they do depends on the clock, and on a CPU results are the same to the last bit.
+_EXACT = ("cpu",)
 
 
 class Chunk(NamedTuple):
@@ -116,7 +118,8 @@ class Population:
 
     def advance(self, budget: int | None = None) -> Chunk:
         """Trains on: for `budget` epochs a slot, or for about half a second and less near the end."""
-        self._shrink()
+        if budget is None:
+            self._shrink()
         lanes = len(self.layout.devices)
         turn, self._waiting = self._waiting[: lanes * _QUEUE], self._waiting[lanes * _QUEUE :]
         given = [turn[device::lanes] for device in range(lanes)]
@@ -132,8 +135,7 @@ class Population:
         took = time.perf_counter() - began
         self._epoch_seconds = took / max(1, counts.executed.max() // self.layout.slots)
         self._waiting = sorted(sum((line[n:] for line, n in zip(given, counts.taken, strict=True)), self._waiting))
-        busy = np.asarray(self._slots.busy)
-        self._in_slots = int(busy.sum())
+        self._in_slots = int(self._taken().sum())
         useful, executed = int(counts.useful.sum()), int(counts.executed.max()) * lanes
         self._idle_seconds = 0.0 if self._waiting else self._idle_seconds + took * (1 - useful / max(1, executed))
         finished = self._finished(outcomes, counts.ended)
@@ -141,6 +143,11 @@ class Population:
         compile_seconds, self._compile_seconds = self._compile_seconds, 0.0
         left = (self._in_slots, len(self._waiting), self.layout)
         return Chunk(finished, compile_seconds, took, useful, executed, *left)
+
+    def _taken(self) -> np.ndarray:
+        """Which slots have a member: it may be between two stages of its path when a call ends."""
+        slots = self._slots
+        return np.asarray(slots.busy) | (np.asarray(slots.stage) < slots.member.number.shape[-1])
 
     def snapshot(self) -> Running:
         """The trainings that are under way."""
@@ -195,10 +202,11 @@ class Population:
         lanes = len(self.layout.devices)
         fit = smaller.slots < self.layout.slots and self._in_slots <= smaller.slots * lanes
         # Slots that run one by one are left out when they are empty.
-        if self.layout.batch == 1 or self._waiting or not fit or self._idle_seconds < self._compiling:
+        worth = self.layout.batch > 1 and fit and not self._waiting and self._idle_seconds >= self._compiling
+        if not worth or self.layout.devices[0].platform in _EXACT:
             return
-        busy = np.asarray(self._slots.busy)
-        order = np.concatenate([np.flatnonzero(busy), np.flatnonzero(~busy)])
+        taken = self._taken()
+        order = np.concatenate([np.flatnonzero(taken), np.flatnonzero(~taken)])
         order = order[: smaller.slots * lanes].reshape(-1, lanes).T.reshape(-1)
         chosen = jax.tree.map(lambda leaf: np.asarray(leaf)[order], self._slots)
         # Fewer slots need no more memory than those that are there, whose own is still taken.

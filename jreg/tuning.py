@@ -27,7 +27,9 @@ _FASTER = 1.05
 _WORTH = 100
 
 
-def train(plan: Plan, layout: Layout | None, members: Member, rows: Rows, folds: Folds) -> Iterator[Chunk]:
+def train(
+    plan: Plan, layout: Layout | None, members: Member, rows: Rows, folds: Folds, trainings: int
+) -> Iterator[Chunk]:
     """Trains the members, a chunk of epochs at a time, in no particular order.
 
     Without a layout it begins with the one that `choose_layout` gives by rule. When the first chunk shows that the
@@ -40,9 +42,10 @@ def train(plan: Plan, layout: Layout | None, members: Member, rows: Rows, folds:
       members: NumPy arrays with a leading axis.
       rows: the data; copied to each device once.
       folds: of the study, NumPy arrays.
+      trainings: of the study, of which these may be a round's.
     """
     example = jax.tree.map(lambda leaf: leaf[0], members)
-    population = Population(plan, layout or by_rule(plan, members, rows, folds), example, rows, folds)
+    population = Population(plan, layout or by_rule(plan, members, rows, folds, trainings), example, rows, folds)
     population.add(members)
     while population.running or population.queued:
         chunk = population.advance()
@@ -59,8 +62,8 @@ def train(plan: Plan, layout: Layout | None, members: Member, rows: Rows, folds:
         yield chunk
 
 
-def by_rule(plan: Plan, members: Member, rows: Rows, folds: Folds) -> Layout:
-    """The layout that `choose_layout` gives for these members."""
+def by_rule(plan: Plan, members: Member, rows: Rows, folds: Folds, trainings: int) -> Layout:
+    """The layout that `choose_layout` gives for so many trainings like these."""
 
     def begin(member: Member, rows: Rows, folds: Folds) -> training.TrainState:
         fold = jax.tree.map(lambda leaf: leaf[0], folds)
@@ -68,7 +71,13 @@ def by_rule(plan: Plan, members: Member, rows: Rows, folds: Folds) -> Layout:
         return training.start(plan, training.member_key(0, 0), hp, rows, fold)
 
     state = jax.eval_shape(begin, members, rows, folds)
-    return choose_layout(len(members.fold), sum(leaf.size for leaf in jax.tree.leaves(state.params)))
+    layout = choose_layout(trainings, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
+    lines, stages = members.number.shape
+    if stages == 1:
+        return layout
+    # Paths are few and long: slots without one would cost as much as the others to the end.
+    fewer = 1 if layout.devices[0].platform == "cpu" else 2 ** (-(-lines // len(layout.devices)) - 1).bit_length()
+    return layout.with_slots(min(layout.slots, fewer))
 
 
 def fastest(population: Population, members: Member, rows: Rows, folds: Folds) -> Layout:

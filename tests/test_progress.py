@@ -101,7 +101,7 @@ def test_a_function_is_told_every_step(blobs):
     # One program for each width.
     assert [progress.done for progress in told if progress.compiling] == [0, 6]
     assert told[-1].best == pytest.approx(study.best.mean, abs=1e-6)
-    assert told[-1].seconds == pytest.approx(study.run_seconds)
+    assert 0 < told[-1].seconds <= study.run_seconds
 
 
 def test_the_best_so_far_is_of_finished_settings_alone(blobs):
@@ -231,10 +231,7 @@ def told_by(data, kind):
     return told
 
 
-LOST = pytest.mark.xfail(strict=True, reason="see test_a_path_does_not_depend_on_where_calls_end")
-
-
-@pytest.mark.parametrize("kind", ["study", "race", "search", pytest.param("path", marks=LOST)])
+@pytest.mark.parametrize("kind", ["study", "race", "search", "path"])
 def test_functions_are_told_host_numbers_that_add_up(blobs, kind):
     told = told_by(blobs, kind)
     assert all(plain(progress) for progress in told)

@@ -305,6 +305,10 @@ def eager(monkeypatch):
         return made
 
     monkeypatch.setattr(Population, "_compile", free)
+    monkeypatch.setattr(scheduler, "_EXACT", ())
+    # Calls of an epoch or a few.
+    monkeypatch.setattr(scheduler, "_SECONDS", 0.0)
+    monkeypatch.setattr(scheduler, "_LEAST_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -328,7 +332,7 @@ def test_the_last_trainings_move_into_fewer_slots(plan, outcomes, eager, counted
     layout = Layout(tuple(jax.devices()), 20, 5)
     before = counted[0]  # with the program of one slot a device, by which `outcomes` were made
     shrinking = made(plan, layout, members())
-    found, chunks = run(shrinking, itertools.repeat(1))
+    found, chunks = run(shrinking)
     same(found, outcomes, exact=False)
     sizes = [chunk.layout.slots for chunk in chunks]
     assert sorted(set(sizes), reverse=True) == [20, 5, 1]
@@ -339,7 +343,7 @@ def test_the_last_trainings_move_into_fewer_slots(plan, outcomes, eager, counted
 
 
 def test_slots_that_run_one_by_one_stay_and_change_nothing(plan, outcomes, eager):
-    found, chunks = run(made(plan, Layout(tuple(jax.devices()), 4), members()), itertools.repeat(1))
+    found, chunks = run(made(plan, Layout(tuple(jax.devices()), 4), members()))
     assert {chunk.layout.slots for chunk in chunks} == {4}
     same(found, outcomes)
 
@@ -727,6 +731,18 @@ def test_the_checker_for_nan_sees_those_of_a_training():
 def test_no_key_is_used_twice(plan, outcomes):
     with jax.debug_key_reuse(True):
         same(run(made(plan, Layout(tuple(jax.devices()), 5, 5), members()))[0], outcomes, exact=False)
+
+
+def test_no_key_of_a_study_is_used_twice():
+    x = np.random.default_rng(0).normal(size=(24, 3))
+    data = jreg.Dataset(x, np.arange(24) % 3, name="noise")
+
+    def drops(hp):
+        return jreg.Recipe(jreg.nn.MLP((4, 3), dropout=0.5), losses.softmax_cross_entropy, optax.sgd(hp["rate"]))
+
+    with jax.debug_key_reuse(True):
+        study = jreg.cross_validate(drops, data, jreg.grid(rate=[0.1, 0.2]), cv=2, epochs=2, progress=False)
+    assert study.finished
 
 
 def test_the_checker_for_keys_sees_those_of_a_training():

@@ -806,9 +806,6 @@ def test_a_path_is_each_training_continued_by_the_next(blobs):
                     weights, bias = weights - 0.3 * velocity[0], bias - 0.3 * velocity[1]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="scheduler.Population counts slots between two stages as free, and ends the study too early"
-)
 def test_a_path_does_not_depend_on_where_calls_end(wine, monkeypatch):
     # An epoch a call: each stage ends where a call does.
     monkeypatch.setattr(scheduler, "_SECONDS", 0.0)

@@ -139,7 +139,18 @@ def cross_validate(
         finally:
             # Also when Ctrl-C ends the study: what has been finished is kept.
             study = Study(
-                recipe, data, space, folds, numbers, epochs, batch_size, stopping, ranked, columns, **tally.findings()
+                recipe,
+                data,
+                space,
+                folds,
+                numbers,
+                epochs,
+                batch_size,
+                stopping,
+                ranked,
+                columns,
+                **tally.findings(),
+                warm=warm,
             )
             if store is not None and tally.any_done:
                 study.save(store)

@@ -61,6 +61,6 @@ def train_group(
     if tally.is_first(plan):
         show(tally.progress(compiling=members.number.size))
     with training.named_tracers(plan, {name: column[0, 0] for name, column in members.hp.items()}, data, folds):
-        for chunk in tuning.train(plan, layout, members, Rows(data.x, data.y), folds):
+        for chunk in tuning.train(plan, layout, members, Rows(data.x, data.y), folds, tally.status.size):
             tally.add(chunk)
             show(tally.progress())

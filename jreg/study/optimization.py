@@ -210,7 +210,7 @@ class _Search:
         plan, rows = self._plans[static], Rows(self._data.x, self._data.y)
         layout = self._layout
         if layout is None:
-            layout = tuning.by_rule(plan, members, rows, self._folds)
+            layout = tuning.by_rule(plan, members, rows, self._folds, self.tally.status.size)
             each = -(-int(np.prod(self.tally.shape[1:])) // len(layout.devices))
             # All trainings of a trial at once, so that its mean is known after each epoch.
             layout = layout.with_slots(-(-each // layout.batch) * layout.batch)

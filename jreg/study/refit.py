@@ -44,7 +44,8 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
     """Trains one network on all training and validation rows and tests it once.
 
     There are no validation rows left to stop on, so it trains for the mean of the best setting's best epochs over
-    folds and seeds, rounded; without early stopping for the study's epochs.
+    folds and seeds, rounded; without early stopping for the study's epochs. After a study along a warm path it
+    trains, from fresh weights, for as long as all trainings of the path up to that setting together.
 
     Args:
       study: a finished study.
@@ -61,7 +62,12 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
     result = _result(study, setting)
     if np.isin(study.status[result.number], (training.RUNNING, training.PRUNED)).any():
         raise ValueError(f"the setting {result.hyperparameters} was not trained to its end, so it can't be judged")
-    epochs = round(float(np.mean(result.best_epochs + 1))) if study.stopping else study.epochs
+    path = [result.number]
+    if study.warm is not None:
+        path = next(line for line in study.space.paths(study.warm) if result.number in line)
+        path = path[: path.index(result.number) + 1]
+    each = study.best_epochs[path] + 1 if study.stopping else np.full((len(path), 1, 1), study.epochs)
+    epochs = round(float(each.mean(axis=(1, 2)).sum()))
     if epochs < 1:
         raise ValueError(f"the setting {result.hyperparameters} never had a finite score, so there is nothing to refit")
     hp, data = result.hyperparameters, study.data

@@ -72,9 +72,11 @@ class Study:
       status: ``(settings, folds, seeds)``, as in `training.STATUS`; 0 for a training that had not ended when the
         study was interrupted.
       compile_seconds: tracing and compiling.
-      run_seconds: everything else.
+      run_seconds: everything else once the settings are checked.
+      device_seconds: of those, the ones in the compiled program; the rest is the host's work.
       occupancy: the share of the executed member-epochs that trained something.
-      layout: the devices and slots it ran on.
+      layout: the devices and slots it ran on; None when nothing had ended.
+      warm: the strength along which trainings began from each other's networks, or None.
     """
 
     recipe: Callable[[Any], Recipe]
@@ -93,8 +95,10 @@ class Study:
     status: np.ndarray
     compile_seconds: float
     run_seconds: float
+    device_seconds: float
     occupancy: float
     layout: Layout | None
+    warm: str | None = None
 
     @functools.cached_property
     def scores(self) -> np.ndarray:
@@ -251,6 +255,7 @@ class Study:
             "trainings": int(self.status.size),
             "compile_seconds": self.compile_seconds,
             "run_seconds": self.run_seconds,
+            "device_seconds": self.device_seconds,
             "occupancy": self.occupancy,
             "devices": len(self.layout.devices) if self.layout else 0,
             "layout": str(self.layout),

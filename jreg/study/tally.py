@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -38,15 +39,18 @@ class Tally:
         self._told = np.zeros(shape[0], np.int64)
         self.layout: Layout | None = None
         self._plans: set[Plan] = set()
-        self._compile = self._run = 0.0
+        self._clock, self._compile, self._device = time.perf_counter(), 0.0, 0.0
         self._useful = self._executed = 0
         self.begin(0)
 
     def begin(self, total: int, number: int = 0, rounds: int = 1) -> None:
         """Begins round `number` of so many, with `total` trainings."""
-        self._done, self._total, self._began = 0, total, self._run
+        self._done, self._total, self._began = 0, total, self._seconds()
         self.running = 0
         self._round, self._rounds = number, rounds
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._clock - self._compile
 
     def is_first(self, plan: Plan) -> bool:
         """Whether this is the first time that the plan's program is needed."""
@@ -67,8 +71,10 @@ class Tally:
         self.scores[place] = scores_of(values, found.best_epoch, found.status)
         ended = np.where(found.status == training.RUNNING, training.COMPLETED, found.status)
         self.so_far[place] = scores_of(values, found.best_epoch, ended)
-        self.running, self.layout = chunk.running, chunk.layout
-        self._compile, self._run = self._compile + chunk.compile_seconds, self._run + chunk.run_seconds
+        self.running = chunk.running
+        # The one it began with: the last trainings may have been moved into fewer slots.
+        self.layout = self.layout or chunk.layout
+        self._compile, self._device = self._compile + chunk.compile_seconds, self._device + chunk.run_seconds
         self._useful, self._executed = self._useful + chunk.useful, self._executed + chunk.executed
 
     def look(self, number: np.ndarray, epochs: np.ndarray, history: np.ndarray) -> None:
@@ -137,14 +143,14 @@ class Tally:
 
     def progress(self, compiling: int = 0) -> Progress:
         """Where the study stands."""
-        seconds = self._run - self._began
+        seconds = self._seconds() - self._began
         left = seconds / self._done * (self._total - self._done) if self._done else None
         return Progress(
             done=self._done,
             total=self._total,
             best=self._best_mean(),
             score=self._score,
-            seconds=self._run,
+            seconds=self._seconds(),
             seconds_left=left,
             compiling=compiling,
             running=self.running,
@@ -170,7 +176,8 @@ class Tally:
             "best_epochs": self.best[:settings],
             "status": self.status[:settings],
             "compile_seconds": self._compile,
-            "run_seconds": self._run,
+            "run_seconds": self._seconds(),
+            "device_seconds": self._device,
             "occupancy": self._useful / max(1, self._executed),
             "layout": self.layout,
         }

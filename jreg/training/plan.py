@@ -91,9 +91,9 @@ def _dry_run(recipe: Recipe, data: Dataset) -> None:
     """Runs a step on shapes: each plain number meets the check of the function that it is given to."""
 
     def step(x: Array, y: Array) -> Any:
-        model, key, mask = as_model(recipe.model), jax.random.key(0), jnp.ones(len(y), bool)
-        params, model_state = model.init(key, x)
-        outputs, _ = model.apply(params, model_state, x, train=True, key=key, mask=mask)
+        model, mask = as_model(recipe.model), jnp.ones(len(y), bool)
+        params, model_state = model.init(jax.random.key(0), x)
+        outputs, _ = model.apply(params, model_state, x, train=True, key=jax.random.key(1), mask=mask)
         weights = mask.astype(jnp.float32)
         loss = recipe.loss(outputs, y)
         scores = [metric(outputs, y, weights) for metric in recipe.scores(data.task).values()]
