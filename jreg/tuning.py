@@ -22,9 +22,9 @@ from jreg.training import Plan, Rows
 # Slots of a batch to try, in turn, until one is no faster than the one before by more than this factor.
 _BATCHES = {"cpu": (1, 8, 32), "other": (16, 64, 256, 1024)}
 _FASTER = 1.05
-# A measurement compiles a program for each batch, which is worth it when the study takes at most so many times longer
-# than compiling one; early stopping makes it shorter.
-_WORTH = 100
+# A measurement takes some ten seconds, most of them compilation. It is made when the study would take more than so many
+# seconds if all its trainings ran to the last epoch.
+_WORTH = 300.0
 
 
 def train(
@@ -52,7 +52,7 @@ def train(
         if layout is None:
             layout = population.layout
             epochs = float(members.limit.sum()) * members.number.shape[1]
-            if chunk.run_seconds / max(1, chunk.useful) * epochs > _WORTH * max(1.0, chunk.compile_seconds):
+            if chunk.run_seconds / max(1, chunk.useful) * epochs > _WORTH:
                 layout = fastest(population, members, rows, folds)
             if layout != population.layout:
                 # Trainings of one study all run alike, so the first ones begin anew.

@@ -121,6 +121,7 @@ def cross_validate(
     kept = np.zeros(shape[0], bool)
     groups = {static: set(group) for static, group in space.groups().items()}
     lines_of = {static: [line for line in lines if line[0] in group] for static, group in groups.items()}
+    layouts = dict.fromkeys(lines_of, layout)
     with contextlib.ExitStack() as stack:
         show = stack.enter_context(Display()) if progress is True else progress or (lambda progress: None)
         try:
@@ -131,7 +132,10 @@ def cross_validate(
                 for static, own in lines_of.items():
                     members = members_of(values, own, wanted[[line[0] for line in own]], numbers, round_.epochs)
                     if len(members.fold):
-                        train_group(plans[static][0], layout, members, data, folds, tally, show)
+                        # A race's later rounds train as its first one did.
+                        layouts[static] = train_group(
+                            plans[static][0], layouts[static], members, data, folds, tally, show
+                        )
                 if race and kept.any() and number + 1 < len(rounds):
                     dropped = kept & ~tally.keep(race, kept, number, round_.epochs, share)
                     kept &= ~dropped

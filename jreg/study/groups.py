@@ -56,11 +56,13 @@ def train_group(
     folds: Folds,
     tally: Tally,
     show: Callable[[Progress], None],
-) -> None:
-    """Trains the members and notes their outcomes in `tally`."""
+) -> Layout | None:
+    """Trains the members and notes their outcomes in `tally`; returns the layout that they began with."""
     if tally.is_first(plan):
         show(tally.progress(compiling=members.number.size))
     with training.named_tracers(plan, {name: column[0, 0] for name, column in members.hp.items()}, data, folds):
         for chunk in tuning.train(plan, layout, members, Rows(data.x, data.y), folds, tally.status.size):
             tally.add(chunk)
             show(tally.progress())
+            layout = layout or chunk.layout
+    return layout
