@@ -38,3 +38,15 @@ def blobs() -> jreg.Dataset:
     y = np.arange(90) % 3
     x = rng.normal(size=(90, 2)) + 2.0 * np.eye(3, 2)[y]
     return jreg.Dataset(x[:72], y[:72], x[72:], y[72:], name="blobs")
+
+
+@pytest.fixture(scope="session")
+def counted() -> list[int]:
+    """Counts XLA compilations: ``before = counted[0]; ...; counted[0] - before``."""
+    seen = [0]
+
+    def listen(event: str, duration: float, **_: object) -> None:
+        seen[0] += event == "/jax/core/compile/backend_compile_duration"
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    return seen

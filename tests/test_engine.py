@@ -60,18 +60,6 @@ def validate(data, space=SPACE, function=recipe, **options):
     return jreg.cross_validate(function, data, space, **(defaults | options))
 
 
-@pytest.fixture(scope="module")
-def counted():
-    """Counts XLA compilations: `with counted() as seen: ...; seen[0]`."""
-    seen = [0]
-
-    def listen(event, duration, **_):
-        seen[0] += event == "/jax/core/compile/backend_compile_duration"
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    return seen
-
-
 def same(one, other, exact=True):
     for field in FIELDS:
         a, b = getattr(one, field), getattr(other, field)

@@ -1,5 +1,4 @@
 import math
-import pickle
 import warnings
 
 import numpy as np
@@ -451,9 +450,7 @@ def test_what_is_out_of_range_is_refused(make, error, words):
 
 
 @pytest.mark.parametrize("race", [successive_halving(1), hyperband(1, seed=0), paired_elimination(0.1)])
-def test_a_race_can_be_sent_elsewhere_and_shows_its_numbers(race):
-    sent = pickle.loads(pickle.dumps(race))
-    assert [step.epochs for step in sent.rounds((9, 3, 1), 9)] == [step.epochs for step in race.rounds((9, 3, 1), 9)]
+def test_a_race_shows_its_numbers(race):
     assert "factor=3" in repr(race) or "alpha=0.1" in repr(race)
 
 

@@ -312,18 +312,6 @@ def eager(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def counted():
-    """Counts XLA compilations: `before = counted[0]; ...; counted[0] - before`."""
-    seen = [0]
-
-    def listen(event, duration, **_):
-        seen[0] += event == "/jax/core/compile/backend_compile_duration"
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    return seen
-
-
-@pytest.fixture(scope="module")
 def outcomes(plan):
     return run(made(plan, ONE_BY_ONE, members()))[0]
 
