@@ -116,6 +116,7 @@ def memory(device: jax.Device, sharing: int = 1) -> int | None:
     try:
         statistics = device.memory_stats()
     except (jax.errors.JaxRuntimeError, NotImplementedError):
+        # Backends that don't keep account raise one or the other, and a CPU returns None.
         statistics = None
     if statistics and "bytes_limit" in statistics:
         return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)

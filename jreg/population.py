@@ -228,8 +228,8 @@ def _outcome(slots: Slot) -> Outcome:
     return Outcome(number, state.history, state.epoch, training.best_epoch(state), state.status)
 
 
-def empty_slots(plan: Plan, layout: Layout, member: Member, rows: Rows, folds: Folds) -> Slot:
-    """Free slots for the layout's devices, NumPy arrays of the shapes that a training of `member` has."""
+def shapes_of(plan: Plan, member: Member, rows: Rows, folds: Folds) -> Slot:
+    """A slot with a training of `member` in it, as shapes."""
 
     def begin(member: Member, rows: Rows, folds: Folds) -> Slot:
         fold = jax.tree.map(lambda leaf: leaf[0], folds)
@@ -237,7 +237,12 @@ def empty_slots(plan: Plan, layout: Layout, member: Member, rows: Rows, folds: F
         state = training.start(plan, training.member_key(member.seed, member.fold), hp, rows, fold)
         return Slot(member, state, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
-    shapes = jax.eval_shape(begin, member, rows, folds)
+    return jax.eval_shape(begin, member, rows, folds)
+
+
+def empty_slots(plan: Plan, layout: Layout, member: Member, rows: Rows, folds: Folds) -> Slot:
+    """Free slots for the layout's devices, NumPy arrays of the shapes that a training of `member` has."""
     count = layout.slots * len(layout.devices)
+    shapes = shapes_of(plan, member, rows, folds)
     empty = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape), leaf.dtype), shapes)
     return empty._replace(stage=np.full(count, member.number.shape[-1], np.int32))

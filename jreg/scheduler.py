@@ -35,7 +35,7 @@ class Chunk(NamedTuple):
     Attributes:
       outcomes: of the trainings that ended, NumPy arrays with a leading axis.
       compile_seconds: tracing and compiling, where the program was new.
-      run_seconds: everything else.
+      run_seconds: of the call, until its outcomes are there.
       useful: member-epochs that trained something.
       executed: member-epochs that were paid for: of the busiest device, times the devices, since the others wait.
       running: members that are in slots now.

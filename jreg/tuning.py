@@ -11,9 +11,8 @@ from pathlib import Path
 
 import jax
 
-from jreg import training
 from jreg.devices import Layout, choose_layout
-from jreg.population import Member
+from jreg.population import Member, shapes_of
 from jreg.scheduler import Chunk, Population
 from jreg.splits import Folds
 from jreg.store import write_text
@@ -64,13 +63,8 @@ def train(
 
 def by_rule(plan: Plan, members: Member, rows: Rows, folds: Folds, trainings: int) -> Layout:
     """The layout that `choose_layout` gives for so many trainings like these."""
-
-    def begin(member: Member, rows: Rows, folds: Folds) -> training.TrainState:
-        fold = jax.tree.map(lambda leaf: leaf[0], folds)
-        hp = {name: values[0, 0] for name, values in member.hp.items()}
-        return training.start(plan, training.member_key(0, 0), hp, rows, fold)
-
-    state = jax.eval_shape(begin, members, rows, folds)
+    example = jax.tree.map(lambda leaf: leaf[0], members)
+    state = shapes_of(plan, example, rows, folds).state
     layout = choose_layout(trainings, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
     lines, stages = members.number.shape
     if stages == 1:

@@ -83,6 +83,7 @@ def scikit_learn(scores, least, factor):
         return_train_score=False,
     )
     with warnings.catch_warnings():
+        # A diverged setting is what some of the tables are about.
         warnings.filterwarnings("ignore", "One or more of the test scores are non-finite")
         search.fit(np.arange(folds)[:, None], np.zeros(folds))
     results = search.cv_results_
