@@ -36,6 +36,11 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!jreg\.).*")]
 # Packages whose names are documented as theirs and not as those of the files inside.
 PACKAGES = (
+    "jreg.engine",
+    "jreg.metrics",
+    "jreg.models",
+    "jreg.search",
+    "jreg.statistics",
     "jreg.augment",
     "jreg.data",
     "jreg.losses",
@@ -44,6 +49,7 @@ PACKAGES = (
     "jreg.objective",
     "jreg.penalties",
     "jreg.projections",
+    "jreg.report",
     "jreg.stochastic",
     "jreg.study",
     "jreg.training",
@@ -52,7 +58,7 @@ PACKAGES = (
 
 
 def home(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
-    """Leads `jreg.grid` to `jreg.space.grid`, where it is documented."""
+    """Leads `jreg.grid` to `jreg.search.grid`, where it is documented."""
     _, _, name = node.get("reftarget", "").rpartition("jreg.")
     if node.get("refdomain") != "py" or name not in jreg.__all__:
         return None

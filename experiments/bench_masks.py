@@ -52,8 +52,8 @@ def droppers() -> dict[str, tuple[Callable[..., Any] | None, Callable[[Any], Any
     import jax.numpy as jnp
 
     from jreg import stochastic
-    from jreg._random import unrolled as jreg_key
-    from jreg.stochastic._bits import uniform16
+    from jreg._base.bits import uniform16
+    from jreg._base.random import unrolled as jreg_key
 
     def bernoulli(key: Any, x: Any, rate: Any) -> Any:
         return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from jreg import (
     activations,
-    adapters,
-    asking,
     augment,
     data,
     initializers,
@@ -21,25 +19,23 @@ from jreg import (
     penalties,
     projections,
     prox,
-    racing,
     search,
     splits,
     statistics,
     stochastic,
-    stopping,
     transforms,
 )
-from jreg.asking import Optuna
 from jreg.data import Dataset, load_dataset
-from jreg.devices import Layout, choose_layout, use_cpu_devices
+from jreg.engine.layout import Layout, choose_layout, use_cpu_devices
 from jreg.objective import on_activations, on_inputs, on_loss, on_network, on_outputs, on_params, on_passes
-from jreg.racing import Race, hyperband, paired_elimination, successive_halving
 from jreg.recipe import Recipe
-from jreg.sampling import random_space
-from jreg.space import Space, grid
-from jreg.stopping import EarlyStopping
+from jreg.search.asking import Optuna
+from jreg.search.racing import Race, hyperband, paired_elimination, successive_halving
+from jreg.search.sampling import random_space
+from jreg.search.space import Space, grid
 from jreg.study import Refit, SettingResult, Study, cross_validate, optimize, refit
 from jreg.training import Fit, evaluate, fit, fit_stream, member_key, predict
+from jreg.training.stopping import EarlyStopping
 from jreg.transforms import decoupled_weight_decay, project, proximal
 
 if TYPE_CHECKING:
@@ -60,8 +56,6 @@ __all__ = [
     "Space",
     "Study",
     "activations",
-    "adapters",
-    "asking",
     "augment",
     "choose_layout",
     "cross_validate",
@@ -97,13 +91,11 @@ __all__ = [
     "prox",
     "proximal",
     "random_space",
-    "racing",
     "refit",
     "search",
     "splits",
     "statistics",
     "stochastic",
-    "stopping",
     "successive_halving",
     "transforms",
     "use_cpu_devices",

@@ -12,8 +12,8 @@ from jax.nn import selu as selu
 from jax.nn import sigmoid as sigmoid
 from jax.nn import tanh as tanh
 
-from jreg import _check
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 
 
 def prelu(x: Array, slope: Scalar) -> Array:
@@ -74,7 +74,7 @@ def maxout(x: Array, pieces: int) -> Array:
 
     Source: Goodfellow, Warde-Farley, Mirza, Courville and Bengio, Maxout networks, ICML (2013).
     """
-    _check.count(pieces, "maxout's pieces")
+    checks.count(pieces, "maxout's pieces")
     if x.ndim == 0 or x.shape[-1] % pieces:
         raise ValueError(f"maxout's pieces are {pieces}, but must divide the last axis of x, which has shape {x.shape}")
     return jnp.max(x.reshape(*x.shape[:-1], x.shape[-1] // pieces, pieces), axis=-1)

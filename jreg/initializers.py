@@ -21,8 +21,8 @@ from jax.nn.initializers import lecun_normal as lecun_normal
 from jax.nn.initializers import lecun_uniform as lecun_uniform
 from jax.nn.initializers import orthogonal as orthogonal
 
-from jreg import _check
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Key, Scalar
 
 
 def sparse(k: int, stddev: Scalar = 1.0) -> Initializer:
@@ -50,8 +50,8 @@ def sparse(k: int, stddev: Scalar = 1.0) -> Initializer:
 
     Source: Martens, Deep learning via Hessian-free optimization, ICML (2010), section 5 (k = 15).
     """
-    _check.count(k, "sparse's k")
-    _check.strength(stddev, "sparse's stddev")
+    checks.count(k, "sparse's k")
+    checks.strength(stddev, "sparse's stddev")
 
     def init(key: Key, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None) -> Array:
         # Flax hands over a dtype, and jax.nn.initializers' protocol has where the array goes, which jit decides here.

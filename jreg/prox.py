@@ -11,10 +11,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import matrix, product
-from jreg._tree import Axis, safe_norm
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.arrays import matrix, product
+from jreg._base.tree import Axis, safe_norm
+from jreg._base.types import Array, Scalar
 
 
 def l1(w: Array, t: Scalar, non_negative: bool = False) -> Array:
@@ -40,8 +40,8 @@ def l1(w: Array, t: Scalar, non_negative: bool = False) -> Array:
 
     Source: Parikh and Boyd, Proximal algorithms (2014), section 6.5.
     """
-    _check.floating(w, "prox.l1's array of weights")
-    _check.strength(t, "prox.l1's threshold t")
+    checks.floating(w, "prox.l1's array of weights")
+    checks.strength(t, "prox.l1's threshold t")
     limit = jnp.asarray(t, w.dtype)
     if non_negative:
         return jnp.maximum(w - limit, 0)
@@ -71,8 +71,8 @@ def l2(w: Array, t: Scalar) -> Array:
 
     Source: Parikh and Boyd, Proximal algorithms (2014), section 6.1.
     """
-    _check.floating(w, "prox.l2's array of weights")
-    _check.strength(t, "prox.l2's threshold t")
+    checks.floating(w, "prox.l2's array of weights")
+    checks.strength(t, "prox.l2's threshold t")
     return w / (1 + jnp.asarray(t, w.dtype))
 
 
@@ -102,9 +102,9 @@ def elastic_net(w: Array, t: Scalar, beta: Scalar) -> Array:
     Source: Parikh and Boyd, Proximal algorithms (2014), section 6.5; Friedman, Hastie and Tibshirani,
     Regularization paths for generalized linear models via coordinate descent, J. Stat. Softw. 33 (2010).
     """
-    _check.floating(w, "prox.elastic_net's array of weights")
-    _check.strength(t, "prox.elastic_net's threshold t")
-    _check.strength(beta, "prox.elastic_net's beta")
+    checks.floating(w, "prox.elastic_net's array of weights")
+    checks.strength(t, "prox.elastic_net's threshold t")
+    checks.strength(beta, "prox.elastic_net's beta")
     return l1(w, t) / (1 + 2 * jnp.asarray(t, w.dtype) * jnp.asarray(beta, w.dtype))
 
 
@@ -136,8 +136,8 @@ def group_lasso(w: Array, t: Scalar, axis: Axis = None) -> Array:
     Source: Yuan and Lin, Model selection and estimation in regression with grouped variables, JRSS B 68 (2006);
     Parikh and Boyd, Proximal algorithms (2014), section 6.5.
     """
-    _check.floating(w, "prox.group_lasso's array of weights")
-    _check.strength(t, "prox.group_lasso's threshold t")
+    checks.floating(w, "prox.group_lasso's array of weights")
+    checks.strength(t, "prox.group_lasso's threshold t")
     norm, limit = safe_norm(w, axis), jnp.asarray(t, w.dtype)
     # A quotient of exact differences; at norm 0 it is the identity's factor, which is chosen for t = 0 alone.
     left = jnp.where(norm > 0, (norm - limit) / jnp.where(norm > 0, norm, 1), 1)
@@ -172,9 +172,9 @@ def sparse_group_lasso(w: Array, t: Scalar, l1_ratio: Scalar, axis: Axis = None)
     Source: Simon et al., A sparse-group lasso, J. Comput. Graph. Stat. 22 (2013); Friedman, Hastie and Tibshirani,
     A note on the group lasso and a sparse group lasso (2010).
     """
-    _check.floating(w, "prox.sparse_group_lasso's array of weights")
-    _check.strength(t, "prox.sparse_group_lasso's threshold t")
-    _check.share(l1_ratio, "prox.sparse_group_lasso's l1_ratio")
+    checks.floating(w, "prox.sparse_group_lasso's array of weights")
+    checks.strength(t, "prox.sparse_group_lasso's threshold t")
+    checks.share(l1_ratio, "prox.sparse_group_lasso's l1_ratio")
     limit, ratio = jnp.asarray(t, w.dtype), jnp.asarray(l1_ratio, w.dtype)
     return group_lasso(l1(w, ratio * limit), (1 - ratio) * limit, axis)
 
@@ -204,7 +204,7 @@ def non_negative(w: Array, t: Scalar) -> Array:
     Source: Parikh and Boyd, Proximal algorithms (2014), section 1.2.
     """
     del t
-    _check.floating(w, "prox.non_negative's array of weights")
+    checks.floating(w, "prox.non_negative's array of weights")
     return jnp.maximum(w, 0)
 
 
@@ -237,7 +237,7 @@ def nuclear_norm(w: Array, t: Scalar) -> Array:
     Source: Cai, Candes and Shen, A singular value thresholding algorithm for matrix completion, SIAM J. Optim. 20
     (2010), theorem 2.1.
     """
-    _check.strength(t, "prox.nuclear_norm's threshold t")
+    checks.strength(t, "prox.nuclear_norm's threshold t")
     m = matrix(w, "prox.nuclear_norm")
     limit = jnp.asarray(t, m.dtype)
     # The derivative below wants at least as many rows as columns.

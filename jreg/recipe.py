@@ -10,11 +10,12 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
-from jreg import _check, metrics
-from jreg._types import Array, Key, PyTree
+from jreg import metrics
+from jreg._base import checks
+from jreg._base.types import Array, Key, PyTree
 from jreg.data import Preprocessor
 from jreg.objective import Penalty
-from jreg.space import Setting, Space
+from jreg.search.space import Setting, Space
 
 Metric = Callable[[Array, Array, Array], Array]
 
@@ -91,7 +92,7 @@ class Recipe:
         if self.reconstruct and (self.mixing or self.targets):
             raise ValueError("the recipe reconstructs the examples, so it can have neither mixing nor targets")
         if self.batch_size is not None:
-            _check.count(self.batch_size, "the recipe's batch_size")
+            checks.count(self.batch_size, "the recipe's batch_size")
 
     def update(
         self, gradients: PyTree, state: PyTree, params: PyTree, value: Array, grad_fn: Callable[..., PyTree]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jreg import _check
+from jreg._base import checks
 from jreg.data import Dataset
 from jreg.data.load import split
 
@@ -66,7 +66,7 @@ def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, n
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithm 5.1; scikit-learn's splitters.
     """
-    folds = _check.count(folds, "the number of folds", least=2)
+    folds = checks.count(folds, "the number of folds", least=2)
     if len(data.y) < folds:
         raise ValueError(f"{data.name} has {len(data.y)} rows, fewer than the {folds} folds asked for")
     from sklearn.model_selection import KFold, StratifiedKFold

@@ -54,7 +54,7 @@ def strict_dtypes(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_kept_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's cache is a setting of the whole process, so only its own processes use it."""
-    monkeypatch.setattr("jreg.cli._keep_programs", lambda: None)
+    monkeypatch.setattr("jreg.cli.commands._keep_programs", lambda: None)
 
 
 @pytest.fixture

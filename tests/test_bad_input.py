@@ -14,7 +14,7 @@ import pytest
 
 import jreg
 from jreg import losses, nn, penalties
-from jreg.cli import main
+from jreg.cli.commands import main
 
 HEAD = """
 import optax

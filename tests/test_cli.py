@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import jreg
-from jreg.cli import load_recipe, main
+from jreg.cli.commands import load_recipe, main
 
 FILES = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "curves.png"}
 COMMAND = [sys.executable, "-m", "jreg", "sweep"]

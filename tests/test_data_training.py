@@ -11,9 +11,9 @@ import pytest
 import jreg
 from jreg import Recipe, losses, nn
 from jreg.data import chain, impute, min_max, scale, standardize, standardize_samples, whiten
-from jreg.defaults import study_for
 from jreg.recipe import build
 from jreg.splits import hold_out, pack
+from jreg.study.default import study_for
 from jreg.training import Rows, epoch, make_plan, start
 
 PREPROCESSORS = {

@@ -11,11 +11,12 @@ import optax
 import pytest
 
 import jreg
-import jreg.defaults
-from jreg import losses, nn, on_params, penalties, population, project, projections, scheduler, training
+import jreg.study.default
+from jreg import losses, nn, on_params, penalties, project, projections, training
 from jreg.data import standardize
+from jreg.engine import pool, program
+from jreg.engine.pool import members_of
 from jreg.recipe import Hyperparameters
-from jreg.scheduler import members_of
 from jreg.splits import as_folds
 from jreg.study.groups import plan_group
 from jreg.training import Rows
@@ -234,8 +235,8 @@ def test_results_do_not_depend_on_devices_slots_or_batch(reference, one_by_one, 
 
 @pytest.mark.parametrize(("queue", "seconds"), [(1, 0.0), (3, 1e-4), (64, 10.0)])
 def test_results_do_not_depend_on_chunks_and_queues(reference, monkeypatch, queue, seconds):
-    monkeypatch.setattr(scheduler, "_QUEUE", queue)
-    monkeypatch.setattr(scheduler, "_SECONDS", seconds)
+    monkeypatch.setattr(pool, "_QUEUE", queue)
+    monkeypatch.setattr(pool, "_SECONDS", seconds)
     # _QUEUE is read while tracing too, and a trace of another length is another program.
     jax.clear_caches()
     data, expected = reference
@@ -341,11 +342,11 @@ def test_the_study_lowers_for_accelerators():
     plan, _ = plan_group(function, settings, (), data, folds, 3, 32, STOPPING)
     values = {name: np.array([setting[name] for setting in space.settings]) for name in traced}
     members = members_of(values, [[0], [1]], np.ones((2, 1, 2), bool), [0, 1], 3)
-    slots = population.empty_slots(plan, layout, jax.tree.map(lambda leaf: leaf[0], members), rows, folds)
+    slots = program.empty_slots(plan, layout, jax.tree.map(lambda leaf: leaf[0], members), rows, folds)
     queue = jax.tree.map(lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:]), members)
-    work = population.Work(queue, np.full(2, 2, np.int32), np.zeros(8, bool), np.False_, np.int32(1))
+    work = program.Work(queue, np.full(2, 2, np.int32), np.zeros(8, bool), np.False_, np.int32(1))
     for platform in ("tpu", "cuda"):
-        whole = jax.export.export(population.program(layout), platforms=[platform])
+        whole = jax.export.export(program.program(layout), platforms=[platform])
         lowered = whole(slots, work, rows, folds, plan=plan, layout=layout)
         assert lowered.platforms == (platform,)
         assert lowered.nr_devices == 2

@@ -1,46 +1,19 @@
 """The source as a whole: who imports whom, and what nobody may do."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1] / "jreg"
-# Each module may import only from those before it; a package's own name stands for its __init__.
-ORDER = [
-    "_types", "_check", "_tree", "_arrays", "_random",
-    "penalties._arrays", "penalties.norms", "penalties.sparsity", "penalties.orthogonality", "penalties.spectral",
-    "penalties.images", "penalties.activations", "penalties.functions", "penalties",
-    "prox",
-    "activations", "initializers",
-    "projections._units", "projections.norms", "projections.polytopes", "projections.matrices", "projections",
-    "stochastic._bits", "stochastic._arrays", "stochastic.masks", "stochastic.selu", "stochastic.blocks",
-    "stochastic.branches", "stochastic.noise", "stochastic.pooling", "stochastic.averages", "stochastic",
-    "augment._image", "augment.warping", "augment.flips", "augment.affine_maps", "augment.distortion",
-    "augment.blurring", "augment.intensity", "augment.erasing", "augment.selection", "augment",
-    "mixing._batch", "mixing.pairs", "mixing.classes", "mixing.chain", "mixing",
-    "metrics",
-    "losses._shapes", "losses.classification", "losses.regression", "losses.tasks", "losses",
-    "objective.terms", "objective.lifts", "objective",
-    "transforms._params", "transforms.constraints", "transforms.decay", "transforms.reference",
-    "transforms.averaging", "transforms.sharpness", "transforms.spectral", "transforms",
-    "models", "adapters",
-    "nn._noise", "nn.layers", "nn.noise", "nn.branches", "nn.pooling",
-    "nn.convolution", "nn.normalization", "nn.weights", "nn._parts",
-    "nn.mlp", "nn.cnn", "nn.residual", "nn.autoencoders", "nn.nnx", "nn",
-    "stopping",
-    "data.dataset", "data.files", "data._columns", "data.tables", "data.items", "data.mnist1d", "data.load",
-    "data.transform", "data.summary",
-    "data._blocks", "data.preprocess", "data.whitening", "data.missing", "data",
-    "splits", "space", "search", "sampling", "asking", "recipe",
-    "training.batch", "training.evaluation", "training.plan", "training.step", "training.fit",
-    "training._source", "training.stream", "training",
-    "devices", "population", "scheduler",
-    "statistics", "racing", "tables", "plots", "store", "tuning", "progress",
-    "study.result", "study.tally", "study.groups", "study.cross_validation",
-    "study.optimization", "study.refit", "study",
-    "defaults", "report", "cli", "__main__",
-]  # fmt: skip
+PAGE = Path(__file__).parents[1] / "docs" / "concepts.md"
+# A row of the page's table of levels, and a line of its list of exceptions.
+LEVEL = re.compile(r"^\| (\d+) \| ([^|]+) \|", re.MULTILINE)
+EXCEPTION = re.compile(r"^- `(\w+) -> (\w+)`:", re.MULTILINE)
+# The level of each room, and the arrows inside a level that the page names.
+LEVELS = {room: int(row[1]) for row in LEVEL.finditer(PAGE.read_text()) for room in re.findall(r"`(\w+)`", row[2])}
+EXCEPTIONS = {(found[1], found[2]) for found in EXCEPTION.finditer(PAGE.read_text())}
 # Half a second each, which a run that doesn't need them shouldn't pay.
 LATE = {"optuna", "IPython", "sklearn", "matplotlib", "rich", "pooch", "scipy", "pandas", "dm_pix", "grain"}
 
@@ -81,31 +54,89 @@ def own(tree: ast.AST) -> set[str]:
     return found
 
 
-def test_every_module_has_its_place_in_the_order():
-    assert sorted(ORDER) == sorted(set(TREES) - {""})
+def room(name: str) -> str:
+    return name.split(".")[0]
 
 
-@pytest.mark.parametrize("name", ORDER)
-def test_a_module_imports_only_from_those_before_it(name):
-    before = set(ORDER[: ORDER.index(name)]) | ({""} if name == "cli" else set())
-    assert own(TREES[name]) <= before
+def faults(name: str, targets: set[str]) -> list[str]:
+    """What is wrong with the imports of a module."""
+    found = []
+    for target in sorted(targets):
+        if target == "":
+            # The command line, on top, uses what a user does.
+            if room(name) != "cli":
+                found.append(f"{name} imports jreg itself")
+        elif room(target) != room(name):
+            upwards = LEVELS[room(target)] >= LEVELS[room(name)]
+            if upwards and (room(name), room(target)) not in EXCEPTIONS:
+                found.append(f"{name} (level {LEVELS[room(name)]}) imports {target} (level {LEVELS[room(target)]})")
+            if any(part.startswith("_") for part in target.split(".")[1:]):
+                found.append(f"{name} imports {target}, which is private to its folder")
+    return found
+
+
+def test_every_room_has_a_level_and_every_level_a_room():
+    assert {room(name) for name in TREES} - {"", "__main__"} == set(LEVELS)
+
+
+@pytest.mark.parametrize("name", sorted(set(TREES) - {"", "__main__"}))
+def test_a_module_imports_only_from_lower_levels_and_nothing_private(name):
+    assert not faults(name, own(TREES[name]))
+
+
+def test_the_exceptions_are_needed_and_inside_a_level():
+    arrows = {(room(name), room(target)) for name in set(TREES) - {"", "__main__"} for target in own(TREES[name])}
+    assert arrows >= EXCEPTIONS
+    assert all(LEVELS[one] == LEVELS[other] and (other, one) not in arrows for one, other in EXCEPTIONS)
+
+
+@pytest.mark.parametrize("name", sorted(LEVELS))
+def test_no_circle_inside_a_folder(name):
+    inside = {module: own(tree) & set(TREES) for module, tree in TREES.items() if room(module) == name}
+    # `from jreg.folder import names` goes through the folder's __init__, which must then come after all of them.
+    left = {module: {t for t in targets if room(t) == name and t != module} for module, targets in inside.items()}
+    while free := [module for module, targets in left.items() if not targets & set(left)]:
+        for module in free:
+            del left[module]
+    assert not left, f"these import each other: {left}"
 
 
 def test_the_check_sees_an_import_from_above():
     tree = ast.parse(
-        "def f():\n    from jreg.study import refit\n    from jreg import tables, grid\n    import jreg.cli"
+        "def f():\n    from jreg.study import refit\n    from jreg import recipe, grid\n    import jreg.cli"
     )
-    assert own(tree) == {"study", "study.refit", "tables", "", "cli"}
+    assert own(tree) == {"study", "study.refit", "recipe", "", "cli"}
+    assert faults("training.step", {"study.refit"}) == ["training.step (level 4) imports study.refit (level 8)"]
+    assert faults("training.step", {"nn._parts"}) == ["training.step imports nn._parts, which is private to its folder"]
+    assert faults("metrics", {"losses"}) == ["metrics (level 1) imports losses (level 1)"]
 
 
-@pytest.mark.parametrize("name", [n for n in ORDER if n not in ("report", "cli", "__main__")])
-def test_nobody_imports_the_top(name):
-    assert not own(TREES[name]) & {"report", "cli", "__main__"}
+def due(tree: ast.AST, version: tuple[int, ...]) -> list[str]:
+    """The deprecations in a module whose version of removal has come."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "deprecated"]
+    named = [(call, {word.arg: ast.literal_eval(word.value) for word in call.keywords}["removed_in"]) for call in calls]
+    return [ast.unparse(call) for call, when in named if tuple(map(int, when.split("."))) <= version]
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_no_deprecation_is_due(name):
+    version = re.match(r"(\d+)\.(\d+)", re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text())[1])
+    assert not due(TREES[name], tuple(map(int, version.groups())))
+
+
+def test_a_deprecation_that_is_due_is_found():
+    tree = ast.parse('def old():\n    deprecated("jreg.old", "jreg.new", removed_in="0.3")')
+    assert due(tree, (0, 2)) == []
+    assert len(due(tree, (0, 3))) == len(due(tree, (1, 0))) == 1
 
 
 @pytest.mark.parametrize("name", TREES)
 def test_flax_is_imported_by_nn_alone(name):
-    assert name.split(".")[0] == "nn" or not any(module.split(".")[0] == "flax" for module in imports(TREES[name]))
+    assert (
+        room(name) == "nn"
+        or name == "models.nnx"
+        or not any(module.split(".")[0] == "flax" for module in imports(TREES[name]))
+    )
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -120,7 +151,7 @@ def test_nothing_private_or_dangerous_is_used(name):
             assert not called.endswith(("pickle.load", "pickle.loads"))
             assert not any(keyword.arg == "allow_pickle" for keyword in node.keywords)
             # A recipe file is the user's own code; nothing else is run.
-            assert name == "cli" or not called.endswith(".exec_module")
+            assert room(name) == "cli" or not called.endswith(".exec_module")
 
 
 @pytest.mark.parametrize("name", TREES)

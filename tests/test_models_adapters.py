@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreg import adapters, stochastic
+from jreg import stochastic
+from jreg.models import adapters
 
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)

@@ -7,7 +7,7 @@ import pytest
 from flax import linen
 
 from jreg import nn
-from jreg._types import Model
+from jreg._base.types import Model
 from jreg.models import as_model
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(8, 4)), jnp.float32)

@@ -340,7 +340,7 @@ def test_a_chain_has_parts():
 )
 @pytest.mark.parametrize("rows", [256, 257, 1000])
 def test_many_rows_are_gone_through_in_blocks(preprocessor, oracle, rows, monkeypatch):
-    monkeypatch.setattr("jreg.data._blocks._NUMBERS", 512)
+    monkeypatch.setattr("jreg.data.blocks._NUMBERS", 512)
     rng = np.random.default_rng(12)
     x = (rng.normal(size=(rows, 2)) * [1, 3] + [5, 0]).astype(np.float32)
     if isinstance(oracle, SimpleImputer):

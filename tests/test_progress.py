@@ -12,7 +12,7 @@ import pytest
 
 import jreg
 from jreg import losses, nn
-from jreg.progress import Display, Progress, describe
+from jreg.report.progress import Display, Progress, describe
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,9 @@ def test_true_shows_it_on_standard_error_and_false_is_silent(blobs, capfd):
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch):
     clock = itertools.count()
-    monkeypatch.setattr("jreg.progress.time.monotonic", lambda: float(next(clock)) / 2)  # two looks make a second
+    monkeypatch.setattr(
+        "jreg.report.progress.time.monotonic", lambda: float(next(clock)) / 2
+    )  # two looks make a second
     log = io.StringIO()
     with Display(log, every=5.0) as show:
         for done in range(60):

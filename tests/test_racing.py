@@ -9,7 +9,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401  unlocks
 from sklearn.model_selection import HalvingGridSearchCV, KFold
 
 import jreg
-from jreg.racing import History, Race, hyperband, merits, paired_elimination, successive_halving
+from jreg.search.racing import History, Race, hyperband, merits, paired_elimination, successive_halving
 
 NAN, INF = math.nan, math.inf
 

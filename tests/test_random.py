@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.extend import random as extend
 
-from jreg import _random
+from jreg._base import random
 from jreg.training import step
 
 SHAPES = [(), (1,), (7,), (128, 10), (2, 3, 5)]
@@ -21,8 +21,8 @@ def data(key: jax.Array) -> np.ndarray:
 def test_bits_are_those_of_jax_random(shape, dtype):
     key = jax.random.key(11)
     expected = jax.random.bits(key, shape, dtype)
-    assert (jax.random.bits(_random.unrolled(key), shape, dtype) == expected).all()
-    assert (jax.jit(lambda key: jax.random.bits(_random.unrolled(key), shape, dtype))(key) == expected).all()
+    assert (jax.random.bits(random.unrolled(key), shape, dtype) == expected).all()
+    assert (jax.jit(lambda key: jax.random.bits(random.unrolled(key), shape, dtype))(key) == expected).all()
 
 
 def test_keys_are_those_of_jax_random():
@@ -34,20 +34,20 @@ def test_keys_are_those_of_jax_random():
         lambda key: jax.random.split(key, (2, 3)),
         lambda key: jax.random.fold_in(jax.random.split(key)[1], 9),
     ):
-        assert (data(make(_random.unrolled(key))) == data(make(key))).all()
+        assert (data(make(random.unrolled(key))) == data(make(key))).all()
 
 
 def test_a_batch_of_keys_draws_what_each_draws():
     keys = jax.random.split(jax.random.key(13), 4)
-    batched = jax.vmap(lambda key: jax.random.uniform(_random.unrolled(key), (6,)))(keys)
+    batched = jax.vmap(lambda key: jax.random.uniform(random.unrolled(key), (6,)))(keys)
     assert (batched == jnp.stack([jax.random.uniform(key, (6,)) for key in keys])).all()
 
 
 def test_other_kinds_of_keys_stay_as_they_are():
     key = jax.random.key(14, impl="rbg")
-    assert _random.unrolled(key) is key
-    assert _random.plain(key) is key
-    back = _random.plain(_random.unrolled(jax.random.key(14)))
+    assert random.unrolled(key) is key
+    assert random.plain(key) is key
+    back = random.plain(random.unrolled(jax.random.key(14)))
     assert jax.random.key_impl(back) == jax.random.key_impl(jax.random.key(14))
     assert (data(back) == data(jax.random.key(14))).all()
 
@@ -61,7 +61,7 @@ def test_the_key_of_a_training_is_one_of_jax_random():
 @pytest.mark.parametrize("blocks", [1, 5, 1000])
 def test_all_rounds_are_those_of_jax(blocks):
     key, count = jnp.array([123456789, 987654321], jnp.uint32), jnp.arange(2 * blocks, dtype=jnp.uint32)
-    words = _random.threefry(key, count[:blocks], count[blocks:])
+    words = random.threefry(key, count[:blocks], count[blocks:])
     assert (jnp.concatenate(words) == extend.threefry_2x32(key, count)).all()
 
 
@@ -74,7 +74,7 @@ def test_thirteen_rounds_are_the_published_ones():
     ]
     for key, count, expected in cases:
         high, low = jnp.uint32(count[0]), jnp.uint32(count[1])
-        words = _random.threefry(jnp.array(key, jnp.uint32), high, low, rounds=13)
+        words = random.threefry(jnp.array(key, jnp.uint32), high, low, rounds=13)
         assert tuple(map(int, words)) == expected
 
 

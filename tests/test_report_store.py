@@ -10,7 +10,10 @@ import optax
 import pytest
 
 import jreg
-from jreg import losses, nn, penalties, plots, report, search, store, tables, training
+from jreg import losses, nn, penalties, search, training
+from jreg.report import figures, text
+from jreg.store import files
+from jreg.study import summary
 
 
 def recipe(hp):
@@ -76,7 +79,7 @@ def final(study) -> jreg.Refit:
     ],
 )
 def test_plain_values(value, expected):
-    found = store.plain(value)
+    found = files.plain(value)
     assert found == expected
     assert type(found) is type(expected)
     json.dumps(found, allow_nan=False)
@@ -84,40 +87,40 @@ def test_plain_values(value, expected):
 
 def test_text_has_no_nan_and_every_digit():
     values = {"mean": float("nan"), "third": 1 / 3, "name": "Grüße"}
-    assert json.loads(store.to_text(values)) == {"mean": None, "third": 1 / 3, "name": "Grüße"}
-    assert "NaN" not in store.to_text(values)
+    assert json.loads(files.to_text(values)) == {"mean": None, "third": 1 / 3, "name": "Grüße"}
+    assert "NaN" not in files.to_text(values)
 
 
 @pytest.mark.parametrize("step", ["write", "replace"])
 def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch, step):
     path = tmp_path / "results.json"
-    store.write_text(path, "old")
+    files.write_text(path, "old")
 
     def fail(*arguments, **options):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(*((Path, "write_text") if step == "write" else (os, "replace")), fail)
     with pytest.raises(OSError, match="no space left"):
-        store.write_text(path, "new")
+        files.write_text(path, "new")
     assert path.read_text() == "old"
 
 
 def test_a_write_leaves_nothing_but_the_file(tmp_path):
-    store.write_text(tmp_path / "a.txt", "1")
-    store.write_text(tmp_path / "a.txt", "2")
+    files.write_text(tmp_path / "a.txt", "1")
+    files.write_text(tmp_path / "a.txt", "2")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "2")]
 
 
 def test_a_free_folder_is_numbered(tmp_path):
     path = tmp_path / "wine"
     for expected in ("wine", "wine-2", "wine-3"):
-        free = store.free_folder(path)
+        free = files.free_folder(path)
         assert free.name == expected
         free.mkdir()
 
 
 def test_writing_makes_folders_and_empty_tables(tmp_path):
-    store.write(tmp_path / "a" / "b", {"x": 1}, [], [], [])
+    files.write(tmp_path / "a" / "b", {"x": 1}, [], [], [])
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
         "curves.csv", "results.json", "settings.csv", "trainings.csv",
     ]  # fmt: skip
@@ -129,7 +132,7 @@ def test_writing_makes_folders_and_empty_tables(tmp_path):
 @pytest.fixture(scope="module")
 def saved(study, final, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
-    report.save(study, final, folder)
+    summary.save(study, final, folder)
     return folder
 
 
@@ -139,7 +142,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_report_lists_what_it_wrote(study, final, saved):
-    written = report.save(study, final, saved)
+    written = summary.save(study, final, saved)
     assert [path.name for path in written] == [
         "curves.csv", "curves.png", "results.json", "scores.png", "settings.csv", "trainings.csv",
     ]  # fmt: skip
@@ -175,7 +178,7 @@ def test_curves_csv_is_the_history(study, saved):
 
 def test_results_json_agrees_with_the_study(study, final, saved):
     found = json.loads((saved / "results.json").read_text())
-    assert found == json.loads(json.dumps(report.to_json(study, final), allow_nan=False))
+    assert found == json.loads(json.dumps(summary.to_json(study, final), allow_nan=False))
     for setting, result in zip(found["settings"], study.results, strict=True):
         scores = np.array(setting["scores"])
         assert scores.shape == (3, 2)
@@ -209,13 +212,13 @@ def test_the_table_ranks_the_settings(study):
 
 
 def test_values_in_tables():
-    assert [tables.text(value) for value in (1e-4, 1.0, float("inf"), 64, "relu", (8, 8), None)] == [
+    assert [text.text(value) for value in (1e-4, 1.0, float("inf"), 64, "relu", (8, 8), None)] == [
         "0.0001", "1", "inf", "64", "relu", "(8, 8)", "None",
     ]  # fmt: skip
 
 
 def test_the_summary_says_who_won_and_how_sure(study, final):
-    text = report.summary(study, final)
+    text = summary.summary(study, final)
     best = study.best
     assert f"best:      l2={best.hyperparameters['l2']:.4g} learning_rate" in text
     assert f"val_accuracy {best.mean:.4f} +- {best.standard_error:.4f}" in text
@@ -224,7 +227,7 @@ def test_the_summary_says_who_won_and_how_sure(study, final):
     assert f"test:      accuracy {final.test['accuracy']:.4f}, 95% interval {low:.4f} to {high:.4f}" in text
     assert "on all 72 non-test rows for 4 epochs" in text
     assert "diverged" not in text
-    shortened = report.summary(study, final, most=3)
+    shortened = summary.summary(study, final, most=3)
     assert "and 1 more settings, see settings.csv" in shortened
 
 
@@ -288,7 +291,7 @@ def test_a_space_without_numbers_is_drawn_by_setting(data):
 
 def pictured(space: jreg.Space):
     means = np.linspace(0.5, 0.9, len(space.settings))
-    return plots.scores(space, means, np.full(len(means), 0.01), "val_accuracy", len(means) - 1, 2, "points")
+    return figures.scores(space, means, np.full(len(means), 0.01), "val_accuracy", len(means) - 1, 2, "points")
 
 
 def drawn_points(axes) -> np.ndarray:
@@ -380,12 +383,12 @@ def test_a_setting_that_diverges_is_marked_and_ranks_last(partly):
     assert {result.number for result in partly.ranking[-2:]} == set(bad)
     assert all(row["note"] for row in partly.rows()[-2:])
     assert all("nan" in line for line in partly.table().splitlines()[-2:])
-    assert "12 of 36 trainings diverged; their settings rank last" in report.summary(partly, None)
+    assert "12 of 36 trainings diverged; their settings rank last" in summary.summary(partly, None)
     assert [row["status"] for row in partly.trainings()].count("diverged") == 12
 
 
 def test_a_setting_that_diverges_is_null_in_json(partly, tmp_path):
-    report.save(partly, None, tmp_path)
+    summary.save(partly, None, tmp_path)
     text = (tmp_path / "results.json").read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
@@ -408,12 +411,12 @@ def test_when_all_diverge_there_is_no_best_but_still_a_report(hopeless, tmp_path
     with pytest.raises(ValueError, match=sentence):
         jreg.refit(hopeless)
     assert len(hopeless.table().splitlines()) == 2 + 4
-    written = report.save(hopeless, None, tmp_path)
+    written = summary.save(hopeless, None, tmp_path)
     assert [path.suffix for path in written] == [".csv", ".json", ".csv", ".csv"]
     found = json.loads((tmp_path / "results.json").read_text())
     assert "best" not in found
     assert [setting["mean"] for setting in found["settings"]] == [None] * 4
-    assert "24 of 24 trainings diverged" in report.summary(hopeless, None)
+    assert "24 of 24 trainings diverged" in summary.summary(hopeless, None)
 
 
 def test_with_early_stopping_all_may_diverge_too(data):

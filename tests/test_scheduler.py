@@ -18,10 +18,13 @@ import optax
 import pytest
 
 import jreg
-from jreg import cli, devices, losses, population, scheduler, training, tuning
-from jreg.devices import Layout, choose_layout
-from jreg.scheduler import Population, members_of
-from jreg.space import as_space
+from jreg import losses, training
+from jreg.cli import main
+from jreg.engine import layout as layouts
+from jreg.engine import measure, pool, program
+from jreg.engine.layout import Layout, choose_layout
+from jreg.engine.pool import Population, members_of
+from jreg.search.space import as_space
 from jreg.splits import as_folds
 from jreg.study.groups import plan_group
 from jreg.training import Rows
@@ -94,9 +97,9 @@ def run(population, budgets=None):
     """The outcomes by number, as a dict, and the chunks."""
     found, chunks = {}, []
     for budget in budgets or itertools.repeat(None):
-        if not (population.running or population.queued):
+        if not (program.running or program.queued):
             break
-        chunks.append(population.advance(budget))
+        chunks.append(program.advance(budget))
         found |= by_number(chunks[-1].outcomes)
     return found, chunks
 
@@ -305,10 +308,10 @@ def eager(monkeypatch):
         return made
 
     monkeypatch.setattr(Population, "_compile", free)
-    monkeypatch.setattr(scheduler, "_EXACT", ())
+    monkeypatch.setattr(pool, "_EXACT", ())
     # Calls of an epoch or a few.
-    monkeypatch.setattr(scheduler, "_SECONDS", 0.0)
-    monkeypatch.setattr(scheduler, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "_LEAST_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -342,32 +345,32 @@ def test_slots_that_run_one_by_one_stay_and_change_nothing(plan, outcomes, eager
 
 def test_slots_are_as_many_as_the_memory_holds(plan, outcomes, monkeypatch):
     layout = Layout(tuple(jax.devices()), 20, 5)
-    needed, by_account = [], scheduler._bytes
-    monkeypatch.setattr(scheduler, "_bytes", lambda compiled: needed.append(by_account(compiled)) or needed[-1])
+    needed, by_account = [], pool._bytes
+    monkeypatch.setattr(pool, "_bytes", lambda compiled: needed.append(by_account(compiled)) or needed[-1])
     for other in (layout, layout.with_slots(5)):
         assert made(plan, other, members()).layout == other
     whole, small = needed
     assert 0 < small < whole
-    limit = (small + whole) / 2 / scheduler._SHARE
+    limit = (small + whole) / 2 / pool._SHARE
     asked = []
-    monkeypatch.setattr(devices, "memory", lambda device, sharing: asked.append(sharing) or int(limit))
+    monkeypatch.setattr(layouts, "memory", lambda device, sharing: asked.append(sharing) or int(limit))
     reduced = made(plan, layout, members())
     assert asked == [2]
     assert (reduced.layout.slots, reduced.layout.batch) in [(15, 5), (10, 5), (5, 5)]
     assert needed[2] == whole
-    assert needed[-1] <= scheduler._SHARE * limit
+    assert needed[-1] <= pool._SHARE * limit
     same(run(reduced)[0], outcomes, exact=False)
 
 
 def test_shrinking_does_not_ask_for_memory_that_is_taken(plan, outcomes, eager, monkeypatch):
     shrinking = made(plan, Layout(tuple(jax.devices()), 20, 5), members())
-    monkeypatch.setattr(devices, "memory", lambda device, sharing: 1000)
+    monkeypatch.setattr(layouts, "memory", lambda device, sharing: 1000)
     same(run(shrinking, itertools.repeat(1))[0], outcomes, exact=False)
 
 
 @pytest.mark.parametrize("layout", [ONE_BY_ONE, Layout(tuple(jax.devices()), 5, 5)])
 def test_one_training_that_does_not_fit_is_one_sentence(plan, monkeypatch, layout):
-    monkeypatch.setattr(devices, "memory", lambda device, sharing: 2**10)
+    monkeypatch.setattr(layouts, "memory", lambda device, sharing: 2**10)
     with pytest.raises(MemoryError) as raised:
         made(plan, layout, members())
     sentence = str(raised.value)
@@ -389,11 +392,11 @@ def recipe(hp):
 
 def test_the_command_line_ends_with_that_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(devices, "memory", lambda device, sharing: 2**10)
-    monkeypatch.setattr(devices, "_TINY", 0)
+    monkeypatch.setattr(layouts, "memory", lambda device, sharing: 2**10)
+    monkeypatch.setattr(layouts, "_TINY", 0)
     (tmp_path / "mine.py").write_text(SOURCE)
     with pytest.raises(SystemExit) as ended:
-        cli.main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
+        main.main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
     assert ended.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -402,8 +405,8 @@ def test_the_command_line_ends_with_that_sentence(tmp_path, monkeypatch, capsys)
 
 
 def test_devices_share_the_memory_of_a_cpu():
-    whole = devices.memory(jax.devices()[0])
-    assert devices.memory(jax.devices()[0], 4) == whole // 4 > 2**20
+    whole = layouts.memory(jax.devices()[0])
+    assert layouts.memory(jax.devices()[0], 4) == whole // 4 > 2**20
 
 
 # The measurement that chooses a layout.
@@ -416,8 +419,8 @@ def told():
 
 
 def test_a_long_study_measures_and_says_what_it_chose(told, monkeypatch):
-    monkeypatch.setattr(tuning, "_WORTH", 0)
-    monkeypatch.setattr(tuning, "_BATCHES", tuning._BATCHES | {"cpu": (1, 5)})
+    monkeypatch.setattr(measure, "_WORTH", 0)
+    monkeypatch.setattr(measure, "_BATCHES", measure._BATCHES | {"cpu": (1, 5)})
     said = []
     study = jreg.cross_validate(recipe, DATA, SPACE, **STUDY | {"progress": said.append})
     assert (study.layout.slots, study.layout.batch) in [(1, 1), (5, 5)]
@@ -428,7 +431,7 @@ def test_a_long_study_measures_and_says_what_it_chose(told, monkeypatch):
 
 
 def test_a_short_study_goes_by_the_rule(told, monkeypatch):
-    monkeypatch.setattr(tuning, "fastest", None)
+    monkeypatch.setattr(measure, "fastest", None)
     study = jreg.cross_validate(recipe, DATA, SPACE, **STUDY)
     assert (study.layout.slots, study.layout.batch) == (32, 32)
     same_study(study, told, exact=False)
@@ -444,8 +447,8 @@ def rates(monkeypatch):
         assert layout.batch == layout.slots
         return known[layout.slots]
 
-    monkeypatch.setattr(tuning, "_WORTH", 0)
-    monkeypatch.setattr(tuning, "_throughput", throughput)
+    monkeypatch.setattr(measure, "_WORTH", 0)
+    monkeypatch.setattr(measure, "_throughput", throughput)
     return known, asked
 
 
@@ -463,7 +466,7 @@ def test_batches_grow_while_they_are_faster(plan, rates, measured, asked, chosen
     rates[0].update(measured)
     layout = Layout(tuple(jax.devices()), 32, 32)
     population = made(plan, layout, members())
-    found = tuning.fastest(population, members(), ROWS, FOLDS)
+    found = measure.fastest(population, members(), ROWS, FOLDS)
     assert (found.slots, found.batch, found.devices) == (chosen, chosen, layout.devices)
     assert rates[1] == asked
 
@@ -471,7 +474,7 @@ def test_batches_grow_while_they_are_faster(plan, rates, measured, asked, chosen
 def test_no_batch_is_tried_that_the_study_would_not_fill(plan, rates):
     rates[0].update({1: 5.0, 8: 6.0})
     few = jax.tree.map(lambda leaf: leaf[:10], members())
-    assert tuning.fastest(made(plan, ONE_BY_ONE, few), few, ROWS, FOLDS).slots == 8
+    assert measure.fastest(made(plan, ONE_BY_ONE, few), few, ROWS, FOLDS).slots == 8
     assert rates[1] == [1, 8]
 
 
@@ -506,7 +509,7 @@ def test_notes_are_of_one_program(plan, rates, cache):
     rates[0].update({1: 5.0, 8: 5.0})
     for epochs, expected in [(EPOCHS, 2), (EPOCHS, 2), (EPOCHS + 1, 4), (EPOCHS, 4)]:
         chosen = plan if epochs == EPOCHS else plan_of(epochs=epochs)
-        tuning.fastest(made(chosen, ONE_BY_ONE, members()), members(), ROWS, FOLDS)
+        measure.fastest(made(chosen, ONE_BY_ONE, members()), members(), ROWS, FOLDS)
         assert len(rates[1]) == expected
     assert len(json.loads((cache / "jreg-layouts.json").read_text())) == 2
 
@@ -526,7 +529,7 @@ def test_the_lengths_of_calls_change_nothing(plan, outcomes, budgets):
 
 
 def test_the_length_of_lines_changes_nothing(plan, outcomes, monkeypatch):
-    monkeypatch.setattr(scheduler, "_QUEUE", 2)
+    monkeypatch.setattr(pool, "_QUEUE", 2)
     same(run(made(plan, ONE_BY_ONE, members()))[0], outcomes)
 
 
@@ -596,7 +599,7 @@ def test_the_number_of_devices_changes_nothing(plan, others, count, batch):
 
 def test_what_had_been_finished_at_an_interruption_is_what_the_full_study_finds(told, monkeypatch, tmp_path):
     told.save(tmp_path / "full")
-    monkeypatch.setattr(scheduler, "_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "_SECONDS", 0.0)
 
     def impatient(progress):
         if progress.done >= 17:
@@ -630,7 +633,7 @@ def counting(hp):
 
 def occupancy(layout):
     """Of a thousand trainings, of which about one in sixteen takes ten times as long; decided without a clock."""
-    scheduler._SECONDS, scheduler._LEAST_SECONDS = 1e9, 0.0
+    pool._SECONDS, pool._LEAST_SECONDS = 1e9, 0.0
     lengths = np.where(np.random.default_rng(0).random(500) < 1 / 16, 199.0, 19.0)
     data = jreg.Dataset(np.zeros((4, 1)), np.arange(4.0))
     study = jreg.cross_validate(
@@ -650,7 +653,7 @@ def occupancy(layout):
 @pytest.fixture
 def clockless(monkeypatch):
     for name in ("_SECONDS", "_LEAST_SECONDS"):
-        monkeypatch.setattr(scheduler, name, getattr(scheduler, name))
+        monkeypatch.setattr(pool, name, getattr(pool, name))
 
 
 # 1000 trainings with a mean of 31 epochs are 484 a lane on 32 lanes; the last ones take up to 200 of them, and empty
@@ -684,7 +687,7 @@ def test_the_whole_program_lowers_for_accelerators(plan, slots, batch, platform)
     layout = Layout(tuple(jax.devices()), slots, batch)
     waiting = made(plan, layout, members())
     work = waiting._work([[0], [1]], budget=1)
-    jitted = population.program(layout)
+    jitted = program.program(layout)
     exported = jax.export.export(jitted, platforms=[platform])(
         waiting._slots, work, waiting._rows, waiting._folds, plan=plan, layout=layout
     )
@@ -697,8 +700,8 @@ def test_the_whole_program_lowers_for_accelerators(plan, slots, batch, platform)
 
 
 def test_only_a_cpu_gets_the_options_of_a_cpu():
-    assert population.program(Layout((Accelerator(),), 1)) is population._advance_elsewhere
-    assert population.program(ONE_BY_ONE) is population._advance_on_cpu
+    assert program.program(Layout((Accelerator(),), 1)) is program._advance_elsewhere
+    assert program.program(ONE_BY_ONE) is program._advance_on_cpu
 
 
 # JAX's checkers.

@@ -18,7 +18,8 @@ from scipy import stats
 from scipy.stats import qmc
 
 import jreg
-from jreg import losses, nn, penalties, report, search
+from jreg import losses, nn, penalties, search
+from jreg.study import summary
 
 METHODS = ("random", "sobol", "halton", "latin_hypercube")
 ENGINES = {"sobol": qmc.Sobol, "halton": qmc.Halton, "latin_hypercube": qmc.LatinHypercube}
@@ -469,7 +470,7 @@ def test_the_one_standard_error_rule_goes_by_ranks_on_the_axes(study):
 
 def test_a_random_study_is_shown_and_written(study, tmp_path):
     assert len(study.table().splitlines()) == 2 + 7
-    report.save(study, None, tmp_path)
+    summary.save(study, None, tmp_path)
     found = json.loads((tmp_path / "results.json").read_text())
     assert [setting["hyperparameters"] for setting in found["settings"]] == list(study.space.settings)
     assert (tmp_path / "scores.png").stat().st_size > 10_000

@@ -17,9 +17,11 @@ from test_racing import run as slow_race
 from test_racing import scikit_learn
 
 import jreg
-from jreg import losses, nn, penalties, prox, report, scheduler, training
+from jreg import losses, nn, penalties, prox, training
 from jreg.data import standardize
-from jreg.racing import Race, hyperband, merits, paired_elimination, successive_halving
+from jreg.engine import pool
+from jreg.search.racing import Race, hyperband, merits, paired_elimination, successive_halving
+from jreg.study import summary
 
 EPOCHS = 9
 # Slots that run one by one: a batch of another size would differ in the last bits.
@@ -203,9 +205,9 @@ def test_a_raced_study_can_be_shown_saved_and_refitted(raced, tmp_path):
     final = jreg.refit(raced)
     assert final.hyperparameters == raced.best.hyperparameters
     assert final.epochs == EPOCHS
-    text = report.summary(raced, final)
+    text = summary.summary(raced, final)
     assert f"{given_up} of {count} trainings were given up early; their settings rank last" in text
-    files = {path.name for path in report.save(raced, final, tmp_path)}
+    files = {path.name for path in summary.save(raced, final, tmp_path)}
     names = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "curves.png"}
     assert files == names
     found = json.loads((tmp_path / "results.json").read_text())
@@ -292,7 +294,7 @@ def test_a_pruner_that_keeps_nothing_leaves_a_study_without_a_best(wine, tmp_pat
     for wants in (lambda: study.best, lambda: study.one_standard_error, lambda: jreg.refit(study), study.plot_curves):
         with pytest.raises(ValueError, match=sentence):
             wants()
-    assert "12 of 12 trainings were given up early" in report.summary(study, None)
+    assert "12 of 12 trainings were given up early" in summary.summary(study, None)
     assert json.loads((tmp_path / "results.json").read_text())["trainings"] == 12
 
 
@@ -811,7 +813,7 @@ def test_a_path_is_each_training_continued_by_the_next(blobs):
 
 def test_a_path_does_not_depend_on_where_calls_end(wine, monkeypatch):
     # An epoch a call: each stage ends where a call does.
-    monkeypatch.setattr(scheduler, "_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "_SECONDS", 0.0)
     space = jreg.grid(width=[5], learning_rate=[0.1], l2=[1e-3, 1e-2, 0.1])
     study = jreg.cross_validate(recipe, wine, space, **OPTIONS | {"seeds": 1, "warm": "l2"})
     assert (study.epochs_run == EPOCHS).all()

@@ -6,7 +6,7 @@ from sklearn.model_selection import ParameterGrid
 
 import jreg
 from jreg.recipe import extremes
-from jreg.space import as_space
+from jreg.search.space import as_space
 
 
 def test_a_grid_is_the_product_with_the_last_axis_fastest():

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreg.stopping import EarlyStopping, higher_is_better
+from jreg.training.stopping import EarlyStopping, higher_is_better
 
 NAN, INF = math.nan, math.inf
 # name: (curve, patience, min_delta, mode, epoch of the stop or None, best epoch)

@@ -81,7 +81,7 @@ def test_all_that_a_step_may_have_gives_what_fit_gives(blobs):
 
 @pytest.mark.slow
 def test_an_autoencoder_of_bytes_in_several_blocks_with_averaged_parameters_gives_what_fit_gives(monkeypatch):
-    monkeypatch.setattr("jreg.data._blocks._NUMBERS", 64 * 500)
+    monkeypatch.setattr("jreg.data.blocks._NUMBERS", 64 * 500)
     monkeypatch.setattr("jreg.training.stream.ROWS", 180)
     digits = jreg.load_dataset("digits")
     x = np.asarray(digits.x).astype(np.uint8).reshape(-1, 64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from jreg import _check
-from jreg._types import Array
+from jreg._base import checks
+from jreg._base.types import Array
 
 MODES = ("constant", "nearest", "reflect", "wrap")
 _MOST_CHANNELS = 4
@@ -25,7 +25,7 @@ def check(x: Array, name: str) -> None:
             f"{name} got an image of shape {shape}, but its last axis must be 1 to {_MOST_CHANNELS} channels: move "
             "channels to the end with jnp.moveaxis(x, 0, -1), and jax.vmap over a batch"
         )
-    _check.floating(x, f"{name}'s image", "preprocess first (x / 255)")
+    checks.floating(x, f"{name}'s image", "preprocess first (x / 255)")
 
 
 def check_colors(x: Array, name: str) -> None:

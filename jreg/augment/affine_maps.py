@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Key, Scalar
 from jreg.augment._image import check
 from jreg.augment.warping import affine_matrix, warp
 
@@ -210,7 +210,7 @@ def shear(key: Key, x: Array, degrees: Scalar, mode: str = "constant", fill: flo
 def check_amounts(function: str, **amounts: Scalar) -> dict[str, Scalar]:
     """The amounts, which are numbers of at least 0 as far as they are known."""
     for name, amount in amounts.items():
-        _check.strength(amount, f"augment.{function}'s {name}")
+        checks.strength(amount, f"augment.{function}'s {name}")
     return amounts
 
 

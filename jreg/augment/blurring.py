@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import wide
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide
+from jreg._base.types import Array, Key, Scalar
 from jreg.augment._image import as_planes, check, from_planes, smooth
 
 
@@ -37,7 +37,7 @@ def gaussian_blur(x: Array, sigma: Scalar) -> Array:
     Source: ``scipy.ndimage.gaussian_filter``, whose kernel ends at four standard deviations.
     """
     check(x, "augment.gaussian_blur")
-    _check.strength(sigma, "augment.gaussian_blur's sigma")
+    checks.strength(sigma, "augment.gaussian_blur's sigma")
     planes = wide(as_planes(x))
     return from_planes(smooth(planes, jnp.asarray(sigma, planes.dtype), mirrored=True), x)
 
@@ -66,5 +66,5 @@ def blur(key: Key, x: Array, sigma: Scalar) -> Array:
     Source: Chen et al., A simple framework for contrastive learning of visual representations (2020), appendix A.
     """
     check(x, "augment.blur")
-    _check.strength(sigma, "augment.blur's sigma")
+    checks.strength(sigma, "augment.blur's sigma")
     return gaussian_blur(x, jax.random.uniform(key, (), jnp.float32) * jnp.asarray(sigma, jnp.float32))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg._types import Array, Key, Scalar
+from jreg._base.bits import LEVELS, uniform16
+from jreg._base.types import Array, Key, Scalar
 from jreg.augment._image import check, smooth
 from jreg.augment.affine_maps import check_amounts, random_matrix
 from jreg.augment.warping import warp
-from jreg.stochastic._bits import LEVELS, uniform16
 
 
 def elastic(key: Key, x: Array, alpha: Scalar, sigma: Scalar, mode: str = "constant", fill: float = 0.0) -> Array:

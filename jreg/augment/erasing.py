@@ -8,10 +8,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.bits import LEVELS, uniform16
+from jreg._base.types import Array, Key, Scalar
 from jreg.augment._image import check, from_planes
-from jreg.stochastic._bits import LEVELS, uniform16
 
 # Zhong et al., section 4.2: from 0.3 times as tall as wide to 1 / 0.3 times.
 _FLATTEST = 0.3
@@ -43,7 +43,7 @@ def cutout(key: Key, x: Array, size: Scalar, fill: float = 0.0) -> Array:
     Source: DeVries and Taylor, Improved regularization of convolutional neural networks with cutout (2017).
     """
     check(x, "augment.cutout")
-    _check.strength(size, "augment.cutout's size")
+    checks.strength(size, "augment.cutout's size")
     side = jnp.asarray(size, jnp.float32)
     sizes = jnp.array(x.shape[:2], jnp.float32)
     middle = jnp.floor(jax.random.uniform(key, (2,), jnp.float32) * sizes)
@@ -80,7 +80,7 @@ def random_erasing(key: Key, x: Array, area: Scalar, fill: float = 0.0) -> Array
     Source: Zhong, Zheng, Kang, Li and Yang, Random erasing data augmentation (AAAI 2020).
     """
     check(x, "augment.random_erasing")
-    _check.share(area, "augment.random_erasing's area")
+    checks.share(area, "augment.random_erasing's area")
     draw = jax.random.uniform(key, (4,), jnp.float32)
     sizes = jnp.array(x.shape[:2], jnp.float32)
     erased = draw[0] * jnp.asarray(area, jnp.float32) * jnp.prod(sizes)
@@ -133,7 +133,7 @@ def change_pixels(key: Key, x: Array, rate: Scalar, low: float = 0.0, high: floa
     on inputs; random-valued impulse noise in Gonzalez and Woods, Digital image processing.
     """
     check(x, "augment.change_pixels")
-    _check.share(rate, "augment.change_pixels's rate")
+    checks.share(rate, "augment.change_pixels's rate")
     if not low < high:
         raise ValueError(f"augment.change_pixels's low is {low:g} and high is {high:g}, but low must be below high")
     channels = 1 if x.ndim == 2 else x.shape[2]

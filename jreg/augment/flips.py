@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Key, Scalar
 from jreg.augment._image import check, check_mode
 from jreg.augment.warping import resampled
 
@@ -66,7 +66,7 @@ def flip_up_down(key: Key, x: Array, p: Scalar) -> Array:
 
 def _flip(key: Key, x: Array, p: Scalar, axis: int, name: str) -> Array:
     check(x, f"augment.{name}")
-    _check.share(p, f"augment.{name}'s p")
+    checks.share(p, f"augment.{name}'s p")
     return jnp.where(jax.random.bernoulli(key, jnp.asarray(p, jnp.float32)), jnp.flip(x, axis), x)
 
 
@@ -99,7 +99,7 @@ def crop(key: Key, x: Array, padding: Scalar, mode: str = "constant", fill: floa
     """
     check(x, "augment.crop")
     check_mode(mode, "augment.crop")
-    _check.strength(padding, "augment.crop's padding")
+    checks.strength(padding, "augment.crop's padding")
     most = jnp.floor(jnp.asarray(padding, jnp.float32))
     moved = jnp.floor(jax.random.uniform(key, (2,), jnp.float32) * (2 * most + 1)) - most
     rows, columns = (jnp.arange(n, dtype=jnp.float32) + by for n, by in zip(x.shape[:2], moved, strict=True))

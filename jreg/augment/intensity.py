@@ -8,9 +8,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import wide
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide
+from jreg._base.types import Array, Key, Scalar
 from jreg.augment._image import check, check_colors
 
 
@@ -44,7 +44,7 @@ def brightness(key: Key, x: Array, delta: Scalar) -> Array:
     Source: Howard, Some improvements on deep convolutional neural network based image classification (2014), section 2.
     """
     check(x, "augment.brightness")
-    _check.strength(delta, "augment.brightness's delta")
+    checks.strength(delta, "augment.brightness's delta")
     return x + _draw(key, delta).astype(x.dtype)
 
 
@@ -73,7 +73,7 @@ def contrast(key: Key, x: Array, amount: Scalar) -> Array:
     Source: Howard, Some improvements on deep convolutional neural network based image classification (2014), section 2.
     """
     check(x, "augment.contrast")
-    _check.strength(amount, "augment.contrast's amount")
+    checks.strength(amount, "augment.contrast's amount")
     pixels = wide(x)
     around = pixels - jnp.mean(pixels, axis=(0, 1), keepdims=True)
     return (pixels + _draw(key, amount).astype(pixels.dtype) * around).astype(x.dtype)
@@ -106,7 +106,7 @@ def saturation(key: Key, x: Array, amount: Scalar) -> Array:
     classification (2014), section 2.
     """
     check_colors(x, "augment.saturation")
-    _check.strength(amount, "augment.saturation's amount")
+    checks.strength(amount, "augment.saturation's amount")
     return _colored("adjust_saturation", x, _draw(key, amount), offset=1.0)
 
 
@@ -137,7 +137,7 @@ def hue(key: Key, x: Array, amount: Scalar) -> Array:
     classification (2014), section 2.
     """
     check_colors(x, "augment.hue")
-    _check.strength(amount, "augment.hue's amount")
+    checks.strength(amount, "augment.hue's amount")
     return _colored("adjust_hue", x, _draw(key, amount), offset=0.0)
 
 
@@ -191,7 +191,7 @@ def color_jitter(
     parts = ((_SATURATION, saturation), (_HUE, hue), (_BRIGHTNESS, brightness), (_CONTRAST, contrast))
     for part_key, (part, amount) in zip(jax.random.split(key, len(parts)), parts, strict=True):
         # Grey images have no colours to change, and need no dm-pix for that.
-        if part in (_BRIGHTNESS, _CONTRAST) or _check.concrete(amount) != 0:
+        if part in (_BRIGHTNESS, _CONTRAST) or checks.concrete(amount) != 0:
             x = part(part_key, x, amount)
     return x
 

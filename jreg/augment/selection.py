@@ -9,8 +9,8 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Key, Scalar
 
 Augmentation: TypeAlias = Callable[[Key, Array], Array]
 
@@ -68,7 +68,7 @@ def with_probability(augmentation: Augmentation, p: Scalar) -> Augmentation:
 
     Source: torchvision's ``RandomApply``.
     """
-    _check.share(p, "augment.with_probability's p")
+    checks.share(p, "augment.with_probability's p")
 
     def sometimes(key: Key, x: Array) -> Array:
         decide, apply = jax.random.split(key)
@@ -111,8 +111,8 @@ def rand_augment(
     Source: Cubuk, Zoph, Shlens and Le, RandAugment: practical automated data augmentation with a reduced search space
     (2020).
     """
-    _check.count(n, "augment.rand_augment's n", least=0)
-    _check.strength(magnitude, "augment.rand_augment's magnitude")
+    checks.count(n, "augment.rand_augment's n", least=0)
+    checks.strength(magnitude, "augment.rand_augment's magnitude")
     if not choices:
         raise ValueError("augment.rand_augment got no choices, but needs a list of functions (key, x, magnitude) -> x")
     amount = jnp.asarray(magnitude, jnp.float32)
@@ -143,7 +143,7 @@ def as_image(augmentation: Augmentation, shape: Sequence[int]) -> Augmentation:
 
     Source: NumPy's ``reshape``.
     """
-    target = tuple(_check.count(size, "augment.as_image's shape") for size in shape)
+    target = tuple(checks.count(size, "augment.as_image's shape") for size in shape)
 
     def of_row(key: Key, x: Array) -> Array:
         if x.size != math.prod(target):

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
-from jreg._arrays import wide_dtype
-from jreg._types import Array, Scalar
+from jreg._base.arrays import wide_dtype
+from jreg._base.types import Array, Scalar
 from jreg.augment._image import as_planes, check, check_mode, from_planes
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jreg import _check
+from jreg._base import checks
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
 from jreg.data.mnist1d import mnist1d
@@ -126,7 +126,7 @@ def _from_scikit_learn(name: str) -> Dataset:
 
 def check_seed(seed: int) -> None:
     """Raises unless `seed` is one that scikit-learn and NumPy take."""
-    if _check.count(seed, "seed", least=0) >= 2**32:
+    if checks.count(seed, "seed", least=0) >= 2**32:
         raise ValueError(f"seed is {seed}, but must be below 2**32")
 
 

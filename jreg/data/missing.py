@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import lax
 
-from jreg import _check
-from jreg._types import Array, Scalar
-from jreg.data._blocks import over_rows
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
+from jreg.data.blocks import over_rows
 from jreg.data.preprocess import Preprocessor
 
 
@@ -38,7 +38,7 @@ def impute(strategy: str | Scalar = "mean") -> Preprocessor:
     Source: scikit-learn's ``SimpleImputer``; Little and Rubin, Statistical analysis with missing data (2002),
     section 4.2.1.
     """
-    number = _check.concrete(strategy)
+    number = checks.concrete(strategy)
     if isinstance(strategy, str) and strategy not in ("mean", "median"):
         raise ValueError(f"impute's strategy is {strategy!r}, but must be 'mean', 'median' or a number")
     if number is not None and not abs(number) < float("inf"):

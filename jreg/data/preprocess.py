@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._types import Array, PyTree, Scalar
-from jreg.data._blocks import mapped, over_rows
+from jreg._base import checks
+from jreg._base.types import Array, PyTree, Scalar
+from jreg.data.blocks import mapped, over_rows
 
 
 class Preprocessor(NamedTuple):
@@ -114,7 +114,7 @@ def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Prep
     Source: scikit-learn's ``MinMaxScaler``.
     """
     _check_per(per, "min_max")
-    known = [_check.concrete(value) for value in (low, high)]
+    known = [checks.concrete(value) for value in (low, high)]
     if any(value is not None and not math.isfinite(value) for value in known) or (
         known[0] is not None and known[1] is not None and not known[0] < known[1]
     ):

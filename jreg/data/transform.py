@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from jreg import _check
+from jreg._base import checks
 from jreg.data.dataset import Dataset
 from jreg.data.load import check_seed
 
@@ -36,7 +36,7 @@ def subset(data: Dataset, per_class: int, seed: int = 0) -> Dataset:
     """
     _check_classes(data, "subset")
     check_seed(seed)
-    per_class = _check.count(per_class, "subset's per_class")
+    per_class = checks.count(per_class, "subset's per_class")
     order = np.random.default_rng(seed).permutation(len(data.y))
     chosen = []
     for label in np.unique(data.y):

@@ -7,9 +7,9 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
-from jreg import _check
-from jreg._types import Array, Scalar
-from jreg.data._blocks import over_rows
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
+from jreg.data.blocks import over_rows
 from jreg.data.preprocess import Preprocessor
 
 
@@ -49,9 +49,9 @@ def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = N
     """
     if kind not in ("zca", "pca"):
         raise ValueError(f"whiten's kind is {kind!r}, but must be 'zca' or 'pca'")
-    _check.positive(epsilon, "whiten's epsilon")
+    checks.positive(epsilon, "whiten's epsilon")
     if components is not None:
-        _check.count(components, "whiten's components")
+        checks.count(components, "whiten's components")
         if kind == "zca":
             raise ValueError("whiten keeps all components with 'zca', so it takes no components: use 'pca'")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from jreg._types import Array
+from jreg._base.types import Array
 
 
 def squeeze(outputs: Array, targets: Array) -> Array:

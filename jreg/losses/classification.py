@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 from jreg.losses._shapes import squeeze
 
 
@@ -37,7 +37,7 @@ def softmax_cross_entropy(
 
     Source: optax; Szegedy et al., Rethinking the Inception architecture (2016), section 7, for the smoothing.
     """
-    _check.rate(label_smoothing, "label_smoothing")
+    checks.rate(label_smoothing, "label_smoothing")
     soft = jnp.issubdtype(labels.dtype, jnp.floating)
     if soft:
         labels = squeeze(labels, logits).astype(logits.dtype)
@@ -46,7 +46,7 @@ def softmax_cross_entropy(
     else:
         loss = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
         label = jnp.squeeze(jnp.take_along_axis(logits, labels[..., None], axis=-1), -1)
-    if _check.concrete(label_smoothing) != 0:
+    if checks.concrete(label_smoothing) != 0:
         # log p_k = z_k - logsumexp(z), so the mean of -log p_k over the classes differs from the loss on the label
         # by z_y minus the mean of z, which needs no second logsumexp.
         loss = loss + jnp.asarray(label_smoothing, logits.dtype) * (label - jnp.mean(logits, axis=-1))
@@ -171,7 +171,7 @@ def focal(logits: Array, labels: Array, gamma: Scalar, class_weights: Array | No
 
     Source: Lin et al., Focal loss for dense object detection, ICCV 2017; optax has it for sigmoid units alone.
     """
-    _check.strength(gamma, "focal's gamma")
+    checks.strength(gamma, "focal's gamma")
     loss = softmax_cross_entropy(logits, labels, class_weights=class_weights)
     others = jnp.sum(jax.nn.softmax(logits) * (1 - jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)), -1)
     # At 0 the power's derivatives are infinite, and the factor is 1 for gamma = 0 alone.
@@ -203,7 +203,7 @@ def sigmoid_focal(logits: Array, labels: Array, gamma: Scalar) -> Array:
 
     Source: optax (``sigmoid_focal_loss``); Lin et al., Focal loss for dense object detection, ICCV 2017.
     """
-    _check.strength(gamma, "sigmoid_focal's gamma")
+    checks.strength(gamma, "sigmoid_focal's gamma")
     logits = squeeze(logits, labels)
     power = jnp.asarray(gamma, logits.dtype)
     return optax.losses.sigmoid_focal_loss(logits, labels.astype(logits.dtype), gamma=power)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 from jreg.losses._shapes import squeeze
 
 
@@ -83,7 +83,7 @@ def huber(outputs: Array, targets: Array, delta: Scalar) -> Array:
 
     Source: optax (``huber_loss``); Huber, Robust estimation of a location parameter (1964).
     """
-    _check.radius(delta, "huber's delta")
+    checks.radius(delta, "huber's delta")
     outputs = squeeze(outputs, targets)
     return optax.losses.huber_loss(outputs, targets.astype(outputs.dtype), delta=jnp.asarray(delta, outputs.dtype))
 

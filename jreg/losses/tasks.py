@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 
 from jreg import metrics
-from jreg._types import Array
+from jreg._base.types import Array
 from jreg.losses.classification import sigmoid_cross_entropy, softmax_cross_entropy
 from jreg.losses.regression import squared_error
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import wide, wide_dtype
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide, wide_dtype
+from jreg._base.types import Array, Key, Scalar
 
 
 def fit(x: Array, y: Array, weights: Array, name: str) -> None:
@@ -18,7 +18,7 @@ def fit(x: Array, y: Array, weights: Array, name: str) -> None:
             "(batch, ...), (batch, classes) and (batch,): jax.nn.one_hot makes such labels"
         )
     for what, array in (("x", x), ("y", y)):
-        _check.floating(array, f"mixing.{name}'s {what}")
+        checks.floating(array, f"mixing.{name}'s {what}")
 
 
 def beta(key: Key, alpha: Scalar, count: int) -> Array:

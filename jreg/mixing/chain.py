@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import jax
 
-from jreg._types import Array, Key
+from jreg._base.types import Array, Key
 
 Mixing: TypeAlias = Callable[[Key, Array, Array, Array], tuple[Array, Array]]
 

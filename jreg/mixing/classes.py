@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Key, Scalar
 from jreg.mixing._batch import between, fit
 
 
@@ -44,7 +44,7 @@ def smote(key: Key, x: Array, y: Array, weights: Array, reach: Scalar) -> tuple[
     Res. 16 (2002).
     """
     fit(x, y, weights, "smote")
-    _check.share(reach, "mixing.smote's reach")
+    checks.share(reach, "mixing.smote's reach")
     for_share, for_partner = jax.random.split(key)
     drawn = jax.random.uniform(for_share, (len(y),), jnp.float32) * jnp.asarray(reach, jnp.float32)
     # Padding is a class of its own, and stays what it is.
@@ -90,5 +90,5 @@ def label_smoothing(key: Key, x: Array, y: Array, weights: Array, rate: Scalar) 
     """
     del key
     fit(x, y, weights, "label_smoothing")
-    _check.share(rate, "mixing.label_smoothing's rate")
+    checks.share(rate, "mixing.label_smoothing's rate")
     return x, optax.losses.smooth_labels(y, jnp.asarray(rate, y.dtype))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Key, Scalar
 from jreg.mixing._batch import beta, between, fit, partners
 
 
@@ -45,7 +45,7 @@ def mixup(key: Key, x: Array, y: Array, weights: Array, alpha: Scalar) -> tuple[
     Source: Zhang, Cisse, Dauphin and Lopez-Paz, mixup: beyond empirical risk minimization (2018).
     """
     fit(x, y, weights, "mixup")
-    _check.strength(alpha, "mixing.mixup's alpha")
+    checks.strength(alpha, "mixing.mixup's alpha")
     for_share, for_partner = jax.random.split(key)
     drawn = beta(for_share, alpha, len(y))
     share, partner = jnp.maximum(drawn, 1 - drawn), partners(for_partner, weights)
@@ -89,7 +89,7 @@ def cutmix(key: Key, x: Array, y: Array, weights: Array, alpha: Scalar) -> tuple
         raise ValueError(
             f"mixing.cutmix got x of shape {x.shape}, but needs images, (batch, height, width[, channels])"
         )
-    _check.strength(alpha, "mixing.cutmix's alpha")
+    checks.strength(alpha, "mixing.cutmix's alpha")
     for_share, for_partner, for_place = jax.random.split(key, 3)
     taken = 1 - beta(for_share, alpha, len(y))
     # A root's derivative at 0 is infinite.
@@ -132,7 +132,7 @@ def sample_pairing(key: Key, x: Array, y: Array, weights: Array, rate: Scalar) -
     Source: Inoue, Data augmentation by pairing samples for images classification (2018).
     """
     fit(x, y, weights, "sample_pairing")
-    _check.share(rate, "mixing.sample_pairing's rate")
+    checks.share(rate, "mixing.sample_pairing's rate")
     for_rate, for_partner = jax.random.split(key)
     paired = jax.random.bernoulli(for_rate, jnp.asarray(rate, jnp.float32), (len(y),))
     share = jnp.where(paired, jnp.float32(0.5), jnp.float32(1))

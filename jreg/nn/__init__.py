@@ -4,6 +4,7 @@ Flax is imported here and nowhere else. `flax.linen.Dropout` compares its rate i
 swept one; `Dropout` doesn't.
 """
 
+from jreg.models import from_nnx
 from jreg.nn.autoencoders import Autoencoder, TiedAutoencoder
 from jreg.nn.branches import DropPath, ShakeShake, Zoneout
 from jreg.nn.cnn import CNN
@@ -18,7 +19,6 @@ from jreg.nn.layers import (
     SpatialDropout,
 )
 from jreg.nn.mlp import MLP, Linear, Maxout
-from jreg.nn.nnx import from_nnx
 from jreg.nn.noise import GaussianDropout, GaussianNoise, SaltAndPepper, UniformNoise
 from jreg.nn.normalization import BatchRenorm, GhostBatchNorm, ResponseNorm
 from jreg.nn.pooling import FractionalMaxPool, StochasticPool

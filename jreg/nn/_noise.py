@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flax import linen
 
-from jreg import _check
-from jreg._types import Array, Key
+from jreg._base import checks
+from jreg._base.types import Array, Key
 
 
 class Noise(linen.Module):
@@ -18,7 +18,7 @@ class Noise(linen.Module):
     strength = "rate"
 
     def __post_init__(self) -> None:
-        check = _check.rate if self.strength == "rate" else _check.strength
+        check = checks.rate if self.strength == "rate" else checks.strength
         check(getattr(self, self.strength), f"{type(self).__name__}'s {self.strength}")
         super().__post_init__()
 
@@ -26,7 +26,7 @@ class Noise(linen.Module):
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Applies the noise to `x` in training, and the rule of evaluation otherwise."""
         # A strength written down as 0 costs nothing; a traced one is 0 only at run time.
-        if _check.concrete(getattr(self, self.strength)) == 0:
+        if checks.concrete(getattr(self, self.strength)) == 0:
             return x
         return self.noise(self.make_rng("dropout"), x) if train else self.evaluation(x)
 

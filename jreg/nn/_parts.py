@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from flax import linen
 
-from jreg._types import Array
+from jreg._base.types import Array
 from jreg.nn.convolution import Conv
 from jreg.nn.normalization import BatchRenorm, GhostBatchNorm, ResponseNorm
 from jreg.nn.weights import CosineConv, CosineDense, WeightStandardized

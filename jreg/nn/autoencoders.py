@@ -8,8 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen
 
-from jreg import _check, initializers
-from jreg._types import Array, Scalar
+from jreg import initializers
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 from jreg.nn._parts import Activation, activated, check
 from jreg.nn.layers import Dropout
 from jreg.nn.noise import GaussianNoise
@@ -130,8 +131,8 @@ class TiedAutoencoder(linen.Module):
 
 def _check_options(network: Autoencoder | TiedAutoencoder) -> None:
     name = type(network).__name__
-    _check.strength(network.input_noise, f"{name}'s input_noise")
-    _check.rate(network.input_dropout, f"{name}'s input_dropout")
+    checks.strength(network.input_noise, f"{name}'s input_noise")
+    checks.rate(network.input_dropout, f"{name}'s input_dropout")
     if not network.features:
         raise ValueError(f"{name}'s features are empty, but must be the units of the encoder's layers, the code last")
     for activation in (network.activation, network.output):

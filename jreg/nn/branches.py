@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flax import linen
 
-from jreg import _check, stochastic
-from jreg._types import Array, Key, Scalar
+from jreg import stochastic
+from jreg._base import checks
+from jreg._base.types import Array, Key, Scalar
 from jreg.nn._noise import Noise
 
 
@@ -77,12 +78,12 @@ class Zoneout(linen.Module):
     rate: Scalar = 0.0
 
     def __post_init__(self) -> None:
-        _check.rate(self.rate, "Zoneout's rate")
+        checks.rate(self.rate, "Zoneout's rate")
         super().__post_init__()
 
     @linen.compact
     def __call__(self, x: Array, previous: Array, train: bool = False) -> Array:
         """The state to go on with, from the new one `x` and the `previous` one."""
-        if train and _check.concrete(self.rate) != 0:
+        if train and checks.concrete(self.rate) != 0:
             return stochastic.zoneout(self.make_rng("dropout"), x, previous, self.rate)
         return stochastic.zoneout_average(x, previous, self.rate)

@@ -7,8 +7,9 @@ from typing import Any
 
 from flax import linen
 
-from jreg import _check, initializers
-from jreg._types import Array, Scalar
+from jreg import initializers
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_images, normalized
 from jreg.nn.convolution import pooled
 from jreg.nn.layers import Dropout, SpatialDropout
@@ -58,9 +59,9 @@ class CNN(linen.Module):
     position: str = "before"
 
     def __post_init__(self) -> None:
-        _check.rate(self.dropout, "CNN's dropout")
-        _check.rate(self.spatial_dropout, "CNN's spatial_dropout")
-        _check.count(self.kernel_size, "CNN's kernel_size")
+        checks.rate(self.dropout, "CNN's dropout")
+        checks.rate(self.spatial_dropout, "CNN's spatial_dropout")
+        checks.count(self.kernel_size, "CNN's kernel_size")
         if not self.features:
             raise ValueError("CNN's features are empty, but must be the units of each dense layer, the outputs last")
         check("CNN", self.activation, self.normalization, self.position, spatial=True)

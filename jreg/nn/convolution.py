@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
-from jreg._types import Array
+from jreg._base.types import Array
 
 
 class Conv(linen.Module):

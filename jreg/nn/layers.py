@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jreg import stochastic
-from jreg._types import Array, Key, Scalar
+from jreg._base.types import Array, Key, Scalar
 from jreg.nn._noise import Noise
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from flax import linen
 
-from jreg import _check, activations, initializers
-from jreg._types import Array, Scalar
+from jreg import activations, initializers
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 from jreg.nn._parts import Activation, Normalization, activated, affine, check, normalized
 from jreg.nn.layers import Dropout
 
@@ -43,7 +44,7 @@ class Linear(linen.Module):
     kernel_init: Callable[..., Any] = linen.initializers.zeros
 
     def __post_init__(self) -> None:
-        _check.count(self.features, "Linear's features")
+        checks.count(self.features, "Linear's features")
         super().__post_init__()
 
     @linen.compact
@@ -83,8 +84,8 @@ class Maxout(linen.Module):
     kernel_init: Callable[..., Any] = initializers.glorot_uniform()
 
     def __post_init__(self) -> None:
-        _check.count(self.features, "Maxout's features")
-        _check.count(self.pieces, "Maxout's pieces")
+        checks.count(self.features, "Maxout's features")
+        checks.count(self.pieces, "Maxout's pieces")
         super().__post_init__()
 
     @linen.compact
@@ -139,8 +140,8 @@ class MLP(linen.Module):
     noise: Callable[[], linen.Module] | None = None
 
     def __post_init__(self) -> None:
-        _check.rate(self.dropout, "MLP's dropout")
-        _check.rate(self.input_dropout, "MLP's input_dropout")
+        checks.rate(self.dropout, "MLP's dropout")
+        checks.rate(self.input_dropout, "MLP's input_dropout")
         if not self.features:
             raise ValueError("MLP's features are empty, but must be the units of each layer, the outputs last")
         check("MLP", self.activation, self.normalization, self.position, spatial=False)

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
-from jreg import _check
-from jreg._arrays import wide, wide_dtype
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide, wide_dtype
+from jreg._base.types import Array, Scalar
 
 
 class BatchRenorm(linen.Module):
@@ -56,10 +56,10 @@ class BatchRenorm(linen.Module):
     epsilon: float = 1e-3
 
     def __post_init__(self) -> None:
-        ratio = _check.concrete(self.r_max)
+        ratio = checks.concrete(self.r_max)
         if ratio is not None and not ratio >= 1:
             raise ValueError(f"BatchRenorm's r_max is {ratio:g}, but must be at least 1, which is batch normalization")
-        _check.strength(self.d_max, "BatchRenorm's d_max")
+        checks.strength(self.d_max, "BatchRenorm's d_max")
         super().__post_init__()
 
     @linen.compact
@@ -120,7 +120,7 @@ class GhostBatchNorm(linen.Module):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        _check.count(self.size, "GhostBatchNorm's size")
+        checks.count(self.size, "GhostBatchNorm's size")
         super().__post_init__()
 
     @linen.compact
@@ -183,7 +183,7 @@ class ResponseNorm(linen.Module):
     threshold: bool = True
 
     def __post_init__(self) -> None:
-        _check.radius(self.epsilon, "ResponseNorm's epsilon")
+        checks.radius(self.epsilon, "ResponseNorm's epsilon")
         super().__post_init__()
 
     @linen.compact

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flax import linen
 
 from jreg import stochastic
-from jreg._types import Array
+from jreg._base.types import Array
 
 
 class StochasticPool(linen.Module):

@@ -8,8 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen
 
-from jreg import _check, initializers, stochastic
-from jreg._types import Array, Scalar
+from jreg import initializers, stochastic
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_images, normalized
 from jreg.nn.branches import DropPath
 from jreg.nn.layers import Dropout
@@ -61,9 +62,9 @@ class ResidualMLP(linen.Module):
 
     def __post_init__(self) -> None:
         for name in ("units", "blocks", "outputs"):
-            _check.count(getattr(self, name), f"ResidualMLP's {name}")
-        _check.rate(self.drop_path, "ResidualMLP's drop_path")
-        _check.rate(self.dropout, "ResidualMLP's dropout")
+            checks.count(getattr(self, name), f"ResidualMLP's {name}")
+        checks.rate(self.drop_path, "ResidualMLP's drop_path")
+        checks.rate(self.dropout, "ResidualMLP's dropout")
         check("ResidualMLP", self.activation, self.normalization, "before", spatial=False)
         super().__post_init__()
 
@@ -126,10 +127,10 @@ class ResidualCNN(linen.Module):
 
     def __post_init__(self) -> None:
         for name in ("blocks", "outputs"):
-            _check.count(getattr(self, name), f"ResidualCNN's {name}")
+            checks.count(getattr(self, name), f"ResidualCNN's {name}")
         if not self.channels:
             raise ValueError("ResidualCNN's channels are empty, but must be those of each stage")
-        _check.rate(self.drop_path, "ResidualCNN's drop_path")
+        checks.rate(self.drop_path, "ResidualCNN's drop_path")
         check("ResidualCNN", self.activation, self.normalization, "before", spatial=True)
         super().__post_init__()
 
@@ -164,4 +165,4 @@ def _before(network: ResidualMLP | ResidualCNN, x: Array, train: bool, mask: Arr
 
 def _rate(rate: Scalar, number: int, depth: int) -> Scalar:
     # A rate written down as 0 stays a number, so that its layers cost nothing.
-    return rate if _check.concrete(rate) == 0 else stochastic.linear_depth_rates(rate, depth)[number]
+    return rate if checks.concrete(rate) == 0 else stochastic.linear_depth_rates(rate, depth)[number]

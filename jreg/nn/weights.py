@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
-from jreg import _check
-from jreg._tree import axes, safe_norm
-from jreg._types import Array
+from jreg._base import checks
+from jreg._base.tree import axes, safe_norm
+from jreg._base.types import Array
 from jreg.nn.convolution import convolved, window
 
 
@@ -47,7 +47,7 @@ class WeightStandardized(linen.Module):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        _check.radius(self.epsilon, "WeightStandardized's epsilon")
+        checks.radius(self.epsilon, "WeightStandardized's epsilon")
         super().__post_init__()
 
     @linen.compact

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jreg._tree import kernels, matching, selected
-from jreg._types import Array, Key, PyTree, Where
+from jreg._base.tree import kernels, matching, selected
+from jreg._base.types import Array, Key, PyTree, Where
 from jreg.objective.terms import Forward, Penalty, Term
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._types import Array, Key, PyTree, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Key, PyTree, Scalar
 
 Schedule = Callable[[Array], Scalar]
 
@@ -91,7 +91,7 @@ class Penalty:
             if not (jnp.isscalar(strength) or jnp.ndim(strength) == 0):
                 return NotImplemented
             for term in self.terms:
-                _check.strength(strength, f"the strength of {term.name}")
+                checks.strength(strength, f"the strength of {term.name}")
         return Penalty(tuple(term._replace(strength=_product(strength, term.strength)) for term in self.terms))
 
     __rmul__ = __mul__

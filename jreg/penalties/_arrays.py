@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import wide
-from jreg._tree import Axis, safe_norm
-from jreg._types import Array
+from jreg._base import checks
+from jreg._base.arrays import wide
+from jreg._base.tree import Axis, safe_norm
+from jreg._base.types import Array
 
 
 def unit(x: Array, axis: Axis = None) -> Array:
@@ -22,7 +22,7 @@ def rows(h: Array, weights: Array, name: str) -> tuple[Array, Array]:
     Rows of weight 0 become zeros, so that nothing in them counts, NaN included; without any other row all shares
     are 0.
     """
-    _check.floating(h, name)
+    checks.floating(h, name)
     if h.ndim < 1 or h.shape[0] == 0:
         raise ValueError(f"{name} has shape {h.shape}, but must be a batch of at least one row")
     if jnp.shape(weights) != h.shape[:1]:
@@ -39,7 +39,7 @@ def rows(h: Array, weights: Array, name: str) -> tuple[Array, Array]:
 
 def classes(logits: Array, name: str) -> Array:
     """Logits in float32 at least, with two classes or more along the last axis."""
-    _check.floating(logits, f"{name}'s logits")
+    checks.floating(logits, f"{name}'s logits")
     if logits.ndim < 1 or logits.shape[-1] < 2:
         raise ValueError(
             f"{name} got logits of shape {logits.shape}, but needs two classes or more along the last axis: the "

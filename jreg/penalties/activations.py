@@ -10,9 +10,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import product
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.arrays import product
+from jreg._base.types import Array, Scalar
 from jreg.penalties._arrays import classes, rows
 
 
@@ -44,7 +44,7 @@ def kl_sparsity(h: Array, weights: Array, rho: Scalar) -> Array:
 
     Source: Ng, Sparse autoencoder, CS294A lecture notes (2011), section 3.
     """
-    target = _check.concrete(rho)
+    target = checks.concrete(rho)
     if target is not None and not 0 < target < 1:
         raise ValueError(f"kl_sparsity's rho is {target:g}, but must lie between 0 and 1, both left out")
     values, shares = rows(h, weights, "kl_sparsity's h")
@@ -150,7 +150,7 @@ def laplacian(h: Array, weights: Array, inputs: Array, bandwidth: Scalar) -> Arr
     Source: Belkin, Niyogi and Sindhwani, Manifold regularization: a geometric framework for learning from labeled
     and unlabeled examples, JMLR 7 (2006).
     """
-    _check.positive(bandwidth, "laplacian's bandwidth")
+    checks.positive(bandwidth, "laplacian's bandwidth")
     outputs, shares = _centered(h, weights, "laplacian's h")
     points, _ = _centered(inputs, weights, "laplacian's inputs")
     points = points.astype(outputs.dtype) / jnp.asarray(bandwidth, outputs.dtype)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import wide
-from jreg._types import Array, Key, PyTree, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide
+from jreg._base.types import Array, Key, PyTree, Scalar
 from jreg.penalties._arrays import unit
 
 
@@ -38,7 +38,7 @@ def jacobian(function: Callable[[Array], Array], x: Array) -> Array:
     Source: Hoffman, Roberts and Yaida, Robust learning with Jacobian regularization (2019);
     Sokolic et al., Robust large margin deep neural networks, IEEE Trans. Signal Process. 65 (2017).
     """
-    _check.floating(x, "jacobian's x")
+    checks.floating(x, "jacobian's x")
     outputs = jax.eval_shape(function, x)
     derivative = jax.jacrev if outputs.size <= x.size else jax.jacfwd
     return (jnp.sum(jnp.square(wide(derivative(function)(x)))) / 2).astype(x.dtype)
@@ -70,7 +70,7 @@ def jacobian_projection(key: Key, function: Callable[[Array], Array], x: Array) 
     Source: Hoffman, Roberts and Yaida, Robust learning with Jacobian regularization (2019),
     algorithm 1.
     """
-    _check.floating(x, "jacobian_projection's x")
+    checks.floating(x, "jacobian_projection's x")
     outputs, pull = jax.vjp(function, x)
     direction = unit(jax.random.normal(key, (outputs.size,)))
     (gradient,) = pull(direction.reshape(outputs.shape).astype(outputs.dtype))
@@ -100,7 +100,7 @@ def input_gradient(function: Callable[[Array], Array], x: Array) -> Array:
     Source: Drucker and LeCun, Improving generalization performance using double backpropagation, IEEE Trans. Neural
     Netw. 3 (1992).
     """
-    _check.floating(x, "input_gradient's x")
+    checks.floating(x, "input_gradient's x")
     shape = jax.eval_shape(function, x).shape
     if shape:
         raise ValueError(
@@ -140,7 +140,7 @@ def path_norm(function: Callable[[PyTree, Array], Array], params: PyTree, x: Arr
     Source: Neyshabur, Salakhutdinov and Srebro, Path-SGD: path-normalized optimization in deep neural networks
     (NeurIPS 2015).
     """
-    _check.floating(x, "path_norm's x")
+    checks.floating(x, "path_norm's x")
     if x.ndim == 0:
         raise ValueError("path_norm's x is a scalar, but must be a batch of inputs (batch, ...)")
     return jnp.sum(function(jax.tree.map(jnp.square, params), jnp.ones((1, *x.shape[1:]), x.dtype)))
@@ -168,8 +168,8 @@ def flooding(loss: Array, b: Scalar) -> Array:
 
     Source: Ishida et al., Do we need zero training loss after achieving zero training error? (ICML 2020).
     """
-    _check.strength(b, "flooding's b")
-    _check.floating(loss, "flooding's loss")
+    checks.strength(b, "flooding's b")
+    checks.floating(loss, "flooding's loss")
     level = jnp.asarray(b, loss.dtype)
     above = loss - level
     # As in penalties.l1: JAX gives abs the derivative 1 at 0.

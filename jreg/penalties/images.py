@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._tree import Axis, axes
-from jreg._types import Array
+from jreg._base import checks
+from jreg._base.tree import Axis, axes
+from jreg._base.types import Array
 from jreg.penalties.norms import l1
 
 
@@ -34,5 +34,5 @@ def total_variation(x: Array, axis: Axis = (-3, -2)) -> Array:
     Source: Rudin, Osher and Fatemi, Nonlinear total variation based noise removal algorithms, Physica D 60 (1992);
     the anisotropic form, Esedoglu and Osher, Comm. Pure Appl. Math. 57 (2004).
     """
-    _check.floating(x, "total_variation's x")
+    checks.floating(x, "total_variation's x")
     return sum((l1(jnp.diff(x, axis=a)) for a in axes(x, axis)), start=jnp.zeros((), x.dtype))

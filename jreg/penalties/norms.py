@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 
 
 def l2(w: Array) -> Array:
@@ -34,7 +34,7 @@ def l2(w: Array) -> Array:
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.1.1.
     """
-    _check.floating(w, "l2's w")
+    checks.floating(w, "l2's w")
     return jnp.sum(jnp.square(w)) / 2
 
 
@@ -59,7 +59,7 @@ def l1(w: Array) -> Array:
 
     Source: Tibshirani, Regression shrinkage and selection via the lasso, JRSS B 58 (1996).
     """
-    _check.floating(w, "l1's w")
+    checks.floating(w, "l1's w")
     # JAX gives abs the derivative 1 at 0, which would push zero weights away at every step.
     return jnp.sum(w * jax.lax.stop_gradient(jnp.sign(w)))
 
@@ -87,7 +87,7 @@ def elastic_net(w: Array, beta: Scalar) -> Array:
 
     Source: Zou and Hastie, Regularization and variable selection via the elastic net, JRSS B 67 (2005).
     """
-    _check.strength(beta, "elastic_net's beta")
+    checks.strength(beta, "elastic_net's beta")
     return l1(w) + jnp.asarray(beta, w.dtype) * jnp.sum(jnp.square(w))
 
 
@@ -116,8 +116,8 @@ def elastic_net_ratio(w: Array, l1_ratio: Scalar) -> Array:
     Source: Friedman, Hastie and Tibshirani, Regularization paths for generalized linear models via coordinate
     descent, J. Stat. Softw. 33 (2010); `sklearn.linear_model.ElasticNet`.
     """
-    _check.share(l1_ratio, "elastic_net_ratio's l1_ratio")
-    _check.floating(w, "elastic_net_ratio's w")
+    checks.share(l1_ratio, "elastic_net_ratio's l1_ratio")
+    checks.floating(w, "elastic_net_ratio's w")
     ratio = jnp.asarray(l1_ratio, w.dtype)
     return ratio * l1(w) + (1 - ratio) * l2(w)
 
@@ -147,7 +147,7 @@ def l2_sp(w: Array, reference: Array) -> Array:
     Source: Li, Grandvalet and Davoine, Explicit inductive bias for transfer learning with convolutional networks
     (ICML 2018).
     """
-    _check.floating(w, "l2_sp's w")
+    checks.floating(w, "l2_sp's w")
     if jnp.shape(reference) != w.shape:
         raise ValueError(f"l2_sp's reference has shape {jnp.shape(reference)}, but w has shape {w.shape}")
     return l2(w - jnp.asarray(reference, w.dtype))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import matrix, product, wide
-from jreg._tree import Axis, safe_norm
-from jreg._types import Array
+from jreg._base import checks
+from jreg._base.arrays import matrix, product, wide
+from jreg._base.tree import Axis, safe_norm
+from jreg._base.types import Array
 from jreg.penalties._arrays import unit
 from jreg.penalties.norms import l1
 
@@ -109,7 +109,7 @@ def srip(w: Array, axis: Axis = None, iterations: int = 2) -> Array:
     Source: Bansal, Chen and Wang, Can we gain more from orthogonality regularizations in training deep networks?
     (NeurIPS 2018).
     """
-    iterations = _check.count(iterations, "srip's iterations")
+    iterations = checks.count(iterations, "srip's iterations")
     excess = _excess(matrix(w, "srip", axis))
     # Ones would be orthogonal to the leading eigenvector of many matrices that people write down.
     v = jax.random.normal(jax.random.key(0), (excess.shape[0], 1), excess.dtype)
@@ -146,7 +146,7 @@ def weight_correlation(w: Array) -> Array:
     Source: Jin et al., How does weight correlation affect the generalisation ability of deep neural networks?
     (NeurIPS 2020).
     """
-    _check.matrix(w, "weight_correlation")
+    checks.matrix(w, "weight_correlation")
     units = w.shape[-1]
     # One matrix an input: (inputs, height * width, units); a dense layer is one matrix.
     filters = wide(w[None] if w.ndim == 2 else jnp.moveaxis(w, -2, 0).reshape(w.shape[-2], -1, units))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import wide
-from jreg._tree import Axis, safe_norm
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide
+from jreg._base.tree import Axis, safe_norm
+from jreg._base.types import Array, Scalar
 from jreg.penalties.norms import l1
 
 
@@ -42,7 +42,7 @@ def group_lasso(w: Array, axis: Axis = None) -> Array:
     Source: Yuan and Lin, Model selection and estimation in regression with grouped variables, JRSS B 68 (2006);
     Scardapane et al., Group sparse regularization for deep neural networks, Neurocomputing 241 (2017).
     """
-    _check.floating(w, "group_lasso's w")
+    checks.floating(w, "group_lasso's w")
     return jnp.sum(safe_norm(w, axis))
 
 
@@ -69,8 +69,8 @@ def sparse_group_lasso(w: Array, l1_ratio: Scalar, axis: Axis = None) -> Array:
 
     Source: Simon et al., A sparse-group lasso, J. Comput. Graph. Stat. 22 (2013).
     """
-    _check.share(l1_ratio, "sparse_group_lasso's l1_ratio")
-    _check.floating(w, "sparse_group_lasso's w")
+    checks.share(l1_ratio, "sparse_group_lasso's l1_ratio")
+    checks.floating(w, "sparse_group_lasso's w")
     ratio = jnp.asarray(l1_ratio, w.dtype)
     return ratio * l1(w) + (1 - ratio) * group_lasso(w, axis)
 
@@ -99,7 +99,7 @@ def hoyer_square(w: Array) -> Array:
     Source: Yang, Wen and Li, DeepHoyer: learning sparser neural network with differentiable scale-invariant
     sparsity measures (ICLR 2020).
     """
-    _check.floating(w, "hoyer_square's w")
+    checks.floating(w, "hoyer_square's w")
     weights = wide(w)
     # A ratio that no scale changes can be computed at the one where squares neither overflow nor vanish.
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(weights), initial=0))
@@ -135,8 +135,8 @@ def log_sum(w: Array, epsilon: Scalar) -> Array:
     Source: Candes, Wakin and Boyd, Enhancing sparsity by reweighted l1 minimization, J. Fourier Anal. Appl. 14
     (2008).
     """
-    _check.positive(epsilon, "log_sum's epsilon")
-    _check.floating(w, "log_sum's w")
+    checks.positive(epsilon, "log_sum's epsilon")
+    checks.floating(w, "log_sum's w")
     weights = wide(w)
     # As in l1: the derivative of abs at 0 would push zero weights away.
     sizes = weights * jax.lax.stop_gradient(jnp.sign(weights))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg._arrays import matrix, product
-from jreg._tree import safe_norm
-from jreg._types import Array, Key
+from jreg._base.arrays import matrix, product
+from jreg._base.tree import safe_norm
+from jreg._base.types import Array, Key
 from jreg.penalties._arrays import unit
 
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreg._tree import Axis, axes
-from jreg._types import Array
+from jreg._base.tree import Axis, axes
+from jreg._base.types import Array
 
 
 def by_unit(f: Callable[[Array], Array], w: Array, axis: Axis) -> Array:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check, prox
-from jreg._arrays import matrix, product
-from jreg._types import Array, Scalar
+from jreg import prox
+from jreg._base import checks
+from jreg._base.arrays import matrix, product
+from jreg._base.types import Array, Scalar
 
 
 def spectral_ball(w: Array, c: Scalar) -> Array:
@@ -40,7 +41,7 @@ def spectral_ball(w: Array, c: Scalar) -> Array:
     Source: Sedghi, Gupta and Long, The singular values of convolutional layers, ICLR 2019, for the
     projection; Yoshida and Miyato, Spectral norm regularization (2017), for the matrix of a kernel.
     """
-    _check.radius(c, "spectral_ball's radius c")
+    checks.radius(c, "spectral_ball's radius c")
     m = matrix(w, "spectral_ball")
     return _clip_singular_values(m, jnp.asarray(c, m.dtype)).reshape(w.shape).astype(w.dtype)
 
@@ -82,7 +83,7 @@ def symmetric(w: Array) -> Array:
     Source: Higham, Computing a nearest symmetric positive semidefinite matrix, Linear Algebra Appl. 103 (1988),
     which gives the nearest symmetric matrix on the way.
     """
-    _check.floating(w, "symmetric's array of weights")
+    checks.floating(w, "symmetric's array of weights")
     if w.ndim < 2 or w.shape[-1] != w.shape[-2]:
         raise ValueError(f"symmetric got an array of shape {w.shape}, but its last two axes must be equally long")
     # A sum could overflow in half precision.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._tree import Axis, safe_norm
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.tree import Axis, safe_norm
+from jreg._base.types import Array, Scalar
 
 
 def max_norm(w: Array, c: Scalar, axis: Axis = None) -> Array:
@@ -33,8 +33,8 @@ def max_norm(w: Array, c: Scalar, axis: Axis = None) -> Array:
 
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 5.1; Srebro and Shraibman (2005).
     """
-    _check.radius(c, "max_norm's radius c")
-    _check.floating(w, "max_norm's array of weights")
+    checks.radius(c, "max_norm's radius c")
+    checks.floating(w, "max_norm's array of weights")
     norm = safe_norm(w, axis)
     limit = jnp.asarray(c, w.dtype)
     longer = norm > limit
@@ -65,7 +65,7 @@ def unit_norm(w: Array, axis: Axis = None) -> Array:
 
     Source: Keras' ``UnitNorm`` constraint; Salimans and Kingma, Weight normalization (2016), gives the motive.
     """
-    _check.floating(w, "unit_norm's array of weights")
+    checks.floating(w, "unit_norm's array of weights")
     norm = safe_norm(w, axis)
     return w / jnp.where(norm > 0, norm, 1)
 
@@ -99,10 +99,10 @@ def min_max_norm(w: Array, low: Scalar, high: Scalar, rate: Scalar = 1.0, axis: 
 
     Source: Keras' ``MinMaxNorm`` constraint; for its upper half Srivastava et al., Dropout, JMLR 15 (2014).
     """
-    _check.floating(w, "min_max_norm's array of weights")
-    _check.strength(low, "min_max_norm's low")
-    _check.share(rate, "min_max_norm's rate")
-    least, greatest = _check.concrete(low), _check.concrete(high)
+    checks.floating(w, "min_max_norm's array of weights")
+    checks.strength(low, "min_max_norm's low")
+    checks.share(rate, "min_max_norm's rate")
+    least, greatest = checks.concrete(low), checks.concrete(high)
     if greatest is not None and not greatest >= (least or 0):
         raise ValueError(f"min_max_norm's high is {greatest:g}, but a greatest norm is at least low, {least or 0:g}")
     norm, part = safe_norm(w, axis), jnp.asarray(rate, w.dtype)
@@ -133,5 +133,5 @@ def non_negative(w: Array) -> Array:
 
     Source: Lee and Seung, Learning the parts of objects, Nature 401 (1999); Keras' ``NonNeg``.
     """
-    _check.floating(w, "non_negative's array of weights")
+    checks.floating(w, "non_negative's array of weights")
     return jnp.maximum(w, 0)

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._tree import Axis
-from jreg._types import Array, Scalar
+from jreg._base import checks
+from jreg._base.tree import Axis
+from jreg._base.types import Array, Scalar
 from jreg.projections._units import by_unit
 
 
@@ -54,8 +54,8 @@ def simplex(w: Array, total: Scalar, axis: Axis = None) -> Array:
     Source: Duchi, Shalev-Shwartz, Singer and Chandra, Efficient projections onto the l1-ball for learning in high
     dimensions, ICML 2008.
     """
-    _check.positive(total, "simplex's total")
-    _check.floating(w, "simplex's array of weights")
+    checks.positive(total, "simplex's total")
+    checks.floating(w, "simplex's array of weights")
     if w.size == 0:
         raise ValueError(
             f"simplex got an array of shape {w.shape}, but no weights have no sum: give units at least one"
@@ -93,8 +93,8 @@ def l1_ball(w: Array, c: Scalar, axis: Axis = None) -> Array:
     Source: Duchi, Shalev-Shwartz, Singer and Chandra, Efficient projections onto the l1-ball for learning in high
     dimensions, ICML 2008.
     """
-    _check.radius(c, "l1_ball's radius c")
-    _check.floating(w, "l1_ball's array of weights")
+    checks.radius(c, "l1_ball's radius c")
+    checks.floating(w, "l1_ball's array of weights")
     if w.size == 0:
         return w
     # An infinite radius would put 0 * inf into the derivative of the branch that isn't taken.
@@ -126,8 +126,8 @@ def box(w: Array, lower: Scalar, upper: Scalar) -> Array:
     Source: Arjovsky, Chintala and Bottou, Wasserstein GAN, ICML 2017, algorithm 1, for clipped weights;
     `optax.projections.projection_box`, which this is.
     """
-    low, high = _check.concrete(lower), _check.concrete(upper)
+    low, high = checks.concrete(lower), checks.concrete(upper)
     if low != low or high != high or (low is not None and high is not None and not low <= high):
         raise ValueError(f"box's bounds are {lower} and {upper}, but must be numbers with the lower one first")
-    _check.floating(w, "box's array of weights")
+    checks.floating(w, "box's array of weights")
     return optax.projections.projection_box(w, jnp.asarray(lower, w.dtype), jnp.asarray(upper, w.dtype))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import jax
 
-from jreg import _check, _random
-from jreg._arrays import wide_dtype
-from jreg._tree import Axis, axes
-from jreg._types import Array, Key
+from jreg._base import checks, random
+from jreg._base.arrays import wide_dtype
+from jreg._base.tree import Axis, axes
+from jreg._base.types import Array, Key
 
 
 def batch_of(x: Array, least: int, name: str) -> None:
     """Raises TypeError or ValueError unless `x` is floating and has `least` axes, the examples' first."""
-    _check.floating(x, name)
+    checks.floating(x, name)
     if x.ndim < least:
         raise ValueError(f"{name} has shape {x.shape}, but needs {least} axes or more, the first one the examples'")
 
@@ -34,4 +34,4 @@ def shape_along(x: Array, *along: int) -> tuple[int, ...]:
 
 def normal(key: Key, x: Array) -> Array:
     """Standard normal numbers for each element of `x`."""
-    return jax.random.normal(_random.unrolled(key), x.shape, wide_dtype(x))
+    return jax.random.normal(random.unrolled(key), x.shape, wide_dtype(x))

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreg import _check
-from jreg._arrays import wide_dtype
-from jreg._types import Array, Key, PyTree, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide_dtype
+from jreg._base.types import Array, Key, PyTree, Scalar
 
 _MOST = 20
 
@@ -48,13 +48,13 @@ def exact_average(function: Callable[[Array], Array], size: int, rate: Scalar, g
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.12; Baldi and
     Sadowski, The dropout learning algorithm, Artificial Intelligence 210 (2014).
     """
-    _check.rate(rate, "exact_average's rate")
-    n = _check.count(size, "exact_average's size")
+    checks.rate(rate, "exact_average's rate")
+    n = checks.count(size, "exact_average's size")
     if n > _MOST:
         raise ValueError(f"exact_average's size is {n}, but must be at most {_MOST}: use monte_carlo")
     masks = (np.arange(2**n)[:, None] >> np.arange(n)[None, :]) % 2 == 1
     outputs = jax.vmap(function)(jnp.asarray(masks))
-    _check.floating(outputs, "what exact_average's function returns")
+    checks.floating(outputs, "what exact_average's function returns")
     drop = jnp.asarray(rate, wide_dtype(outputs))
     weights = jnp.prod(jnp.where(masks, 1 - drop, drop), axis=1).reshape(-1, *(1,) * (outputs.ndim - 1))
     values = outputs.astype(drop.dtype)
@@ -95,14 +95,14 @@ def monte_carlo(key: Key, function: Callable[[Key], PyTree], k: int, batch: int 
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 7.5; Gal and Ghahramani, Dropout as a Bayesian
     approximation, ICML (2016).
     """
-    keys = jax.random.split(key, _check.count(k, "monte_carlo's k"))
+    keys = jax.random.split(key, checks.count(k, "monte_carlo's k"))
     if batch is None:
         outputs = jax.vmap(function)(keys)
     else:
-        outputs = jax.lax.map(function, keys, batch_size=_check.count(batch, "monte_carlo's batch"))
+        outputs = jax.lax.map(function, keys, batch_size=checks.count(batch, "monte_carlo's batch"))
     return jax.tree.map(_mean, outputs)
 
 
 def _mean(leaf: Array) -> Array:
-    _check.floating(leaf, "what monte_carlo's function returns")
+    checks.floating(leaf, "what monte_carlo's function returns")
     return jnp.mean(leaf, axis=0, dtype=wide_dtype(leaf)).astype(leaf.dtype)

@@ -7,10 +7,10 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jreg import _check, _random
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks, random
+from jreg._base.bits import kept
+from jreg._base.types import Array, Key, Scalar
 from jreg.stochastic._arrays import batch_of, inner_axes
-from jreg.stochastic._bits import kept
 
 
 def drop_block(key: Key, x: Array, rate: Scalar, block_size: int) -> Array:
@@ -48,9 +48,9 @@ def drop_block(key: Key, x: Array, rate: Scalar, block_size: int) -> Array:
 
     Source: Ghiasi, Lin and Le, DropBlock: a regularization method for convolutional networks, NeurIPS (2018).
     """
-    _check.rate(rate, "drop_block's rate")
+    checks.rate(rate, "drop_block's rate")
     batch_of(x, 3, "drop_block's x")
-    block = _check.count(block_size, "drop_block's block_size")
+    block = checks.count(block_size, "drop_block's block_size")
     batch, *spatial, channels = x.shape
     if block > min(spatial):
         raise ValueError(f"drop_block's block_size is {block}, but must be at most {min(spatial)}, as the maps of x")
@@ -99,11 +99,11 @@ def feature_cutout(key: Key, x: Array, rate: Scalar, axis: int | tuple[int, ...]
     Source: DeVries and Taylor, Improved regularization of convolutional neural networks with cutout (2017); Park et
     al., SpecAugment, Interspeech (2019), for runs of features.
     """
-    _check.rate(rate, "feature_cutout's rate")
+    checks.rate(rate, "feature_cutout's rate")
     batch_of(x, 2, "feature_cutout's x")
     along = inner_axes(x, axis, "feature_cutout")
     inside = jnp.ones((1,) * x.ndim, bool)
-    drawn = jax.random.uniform(_random.unrolled(key), (len(along), len(x), *(1,) * (x.ndim - 1)), jnp.float32)
+    drawn = jax.random.uniform(random.unrolled(key), (len(along), len(x), *(1,) * (x.ndim - 1)), jnp.float32)
     for a, place in zip(along, drawn, strict=True):
         size = x.shape[a]
         length = jnp.round(jnp.asarray(rate, jnp.float32) * size)

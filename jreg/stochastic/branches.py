@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check, _random
-from jreg._arrays import wide_dtype
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks, random
+from jreg._base.arrays import wide_dtype
+from jreg._base.bits import kept
+from jreg._base.types import Array, Key, Scalar
 from jreg.stochastic._arrays import batch_of, shape_along
-from jreg.stochastic._bits import kept
 
 
 def drop_path(key: Key, x: Array, rate: Scalar) -> Array:
@@ -39,7 +39,7 @@ def drop_path(key: Key, x: Array, rate: Scalar) -> Array:
 
     Source: Huang, Sun, Liu, Sedra and Weinberger, Deep networks with stochastic depth, ECCV (2016).
     """
-    _check.rate(rate, "drop_path's rate")
+    checks.rate(rate, "drop_path's rate")
     batch_of(x, 1, "drop_path's x")
     mask, probability = kept(key, shape_along(x, 0), rate)
     return jnp.where(mask, x * (1 / probability).astype(x.dtype), 0)
@@ -66,8 +66,8 @@ def linear_depth_rates(rate: Scalar, depth: int) -> Array:
 
     Source: Huang et al., Deep networks with stochastic depth, ECCV (2016), equation 4.
     """
-    _check.rate(rate, "linear_depth_rates' rate")
-    depth = _check.count(depth, "linear_depth_rates' depth")
+    checks.rate(rate, "linear_depth_rates' rate")
+    depth = checks.count(depth, "linear_depth_rates' depth")
     return jnp.asarray(rate, jnp.float32) * (jnp.arange(1, depth + 1, dtype=jnp.float32) / depth)
 
 
@@ -101,9 +101,9 @@ def shake_shake(key: Key, first: Array, second: Array) -> Array:
     Source: Gastaldi, Shake-Shake regularization (2017), section 1.
     """
     batch_of(first, 1, "shake_shake's first branch")
-    _check.floating(second, "shake_shake's second branch")
+    checks.floating(second, "shake_shake's second branch")
     _same_shape(first, second, "shake_shake's branches")
-    drawn = jax.random.uniform(_random.unrolled(key), (2, *shape_along(first, 0)), wide_dtype(first))
+    drawn = jax.random.uniform(random.unrolled(key), (2, *shape_along(first, 0)), wide_dtype(first))
     forward, backward = drawn.astype(first.dtype)
     return _shaken(forward, backward, first, second)
 
@@ -149,8 +149,8 @@ def zoneout(key: Key, x: Array, previous: Array, rate: Scalar) -> Array:
 
     Source: Krueger et al., Zoneout: regularizing RNNs by randomly preserving hidden activations, ICLR (2017).
     """
-    _check.rate(rate, "zoneout's rate")
-    _check.floating(x, "zoneout's x")
+    checks.rate(rate, "zoneout's rate")
+    checks.floating(x, "zoneout's x")
     _same_shape(x, previous, "zoneout's states")
     return jnp.where(kept(key, jnp.shape(x), rate)[0], x, previous)
 
@@ -178,8 +178,8 @@ def zoneout_average(x: Array, previous: Array, rate: Scalar) -> Array:
 
     Source: Krueger et al., Zoneout, ICLR (2017), section 3.
     """
-    _check.rate(rate, "zoneout_average's rate")
-    _check.floating(x, "zoneout_average's x")
+    checks.rate(rate, "zoneout_average's rate")
+    checks.floating(x, "zoneout_average's x")
     _same_shape(x, previous, "zoneout_average's states")
     share = jnp.asarray(rate, wide_dtype(x))
     mixed = share * previous.astype(share.dtype) + (1 - share) * x.astype(share.dtype)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import wide_dtype
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide_dtype
+from jreg._base.bits import kept
+from jreg._base.types import Array, Key, Scalar
 from jreg.stochastic._arrays import batch_of, inner_axes, shape_along
-from jreg.stochastic._bits import kept
 
 
 def dropout(key: Key, x: Array, rate: Scalar) -> Array:
@@ -38,8 +38,8 @@ def dropout(key: Key, x: Array, rate: Scalar) -> Array:
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov, Dropout, JMLR 15 (2014), section 10.
     """
-    _check.rate(rate, "dropout's rate")
-    _check.floating(x, "dropout's x")
+    checks.rate(rate, "dropout's rate")
+    checks.floating(x, "dropout's x")
     return _masked(key, x, rate, jnp.shape(x))
 
 
@@ -76,8 +76,8 @@ def classic_dropout(key: Key, x: Array, rate: Scalar) -> Array:
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 4; Vincent et al., Stacked denoising autoencoders,
     JMLR 11 (2010), section 3.3, for masking noise.
     """
-    _check.rate(rate, "classic_dropout's rate")
-    _check.floating(x, "classic_dropout's x")
+    checks.rate(rate, "classic_dropout's rate")
+    checks.floating(x, "classic_dropout's x")
     return jnp.where(kept(key, jnp.shape(x), rate)[0], x, 0)
 
 
@@ -107,8 +107,8 @@ def weight_scaled(x: Array, rate: Scalar) -> Array:
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 1; Goodfellow, Bengio and Courville, Deep Learning
     (2016), section 7.12.
     """
-    _check.rate(rate, "weight_scaled's rate")
-    _check.floating(x, "weight_scaled's x")
+    checks.rate(rate, "weight_scaled's rate")
+    checks.floating(x, "weight_scaled's x")
     keep = 1 - jnp.asarray(rate, wide_dtype(x))
     return x * keep.astype(x.dtype)
 
@@ -142,7 +142,7 @@ def spatial_dropout(key: Key, x: Array, rate: Scalar, axis: int = -1) -> Array:
     Source: Tompson, Goroshin, Jain, LeCun and Bregler, Efficient object localization using convolutional networks,
     CVPR (2015), section 3.2.
     """
-    _check.rate(rate, "spatial_dropout's rate")
+    checks.rate(rate, "spatial_dropout's rate")
     batch_of(x, 2, "spatial_dropout's x")
     return _masked(key, x, rate, shape_along(x, 0, *inner_axes(x, axis, "spatial_dropout")))
 
@@ -175,6 +175,6 @@ def drop_connect(key: Key, w: Array, rate: Scalar) -> Array:
 
     Source: Wan, Zeiler, Zhang, LeCun and Fergus, Regularization of neural networks using DropConnect, ICML (2013).
     """
-    _check.rate(rate, "drop_connect's rate")
-    _check.floating(w, "drop_connect's w")
+    checks.rate(rate, "drop_connect's rate")
+    checks.floating(w, "drop_connect's w")
     return _masked(key, w, rate, jnp.shape(w))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg import _check, _random
-from jreg._arrays import wide_dtype
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks, random
+from jreg._base.arrays import wide_dtype
+from jreg._base.bits import LEVELS, uniform16
+from jreg._base.types import Array, Key, Scalar
 from jreg.stochastic._arrays import normal
-from jreg.stochastic._bits import LEVELS, uniform16
 
 
 def gaussian_noise(key: Key, x: Array, stddev: Scalar) -> Array:
@@ -40,8 +40,8 @@ def gaussian_noise(key: Key, x: Array, stddev: Scalar) -> Array:
     Source: Bishop, Training with noise is equivalent to Tikhonov regularization, Neural Computation 7 (1995);
     Graves, Practical variational inference for neural networks, NIPS (2011), for weights.
     """
-    _check.strength(stddev, "gaussian_noise's stddev")
-    _check.floating(x, "gaussian_noise's x")
+    checks.strength(stddev, "gaussian_noise's stddev")
+    checks.floating(x, "gaussian_noise's x")
     return _plus(x, normal(key, x), stddev)
 
 
@@ -71,9 +71,9 @@ def uniform_noise(key: Key, x: Array, half_width: Scalar) -> Array:
 
     Source: Sietsma and Dow, Creating artificial neural networks that generalize, Neural Networks 4 (1991).
     """
-    _check.strength(half_width, "uniform_noise's half_width")
-    _check.floating(x, "uniform_noise's x")
-    return _plus(x, jax.random.uniform(_random.unrolled(key), x.shape, wide_dtype(x), -1, 1), half_width)
+    checks.strength(half_width, "uniform_noise's half_width")
+    checks.floating(x, "uniform_noise's x")
+    return _plus(x, jax.random.uniform(random.unrolled(key), x.shape, wide_dtype(x), -1, 1), half_width)
 
 
 def _plus(x: Array, noise: Array, scale: Scalar) -> Array:
@@ -110,8 +110,8 @@ def gaussian_dropout(key: Key, x: Array, rate: Scalar) -> Array:
 
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 10.
     """
-    _check.rate(rate, "gaussian_dropout's rate")
-    _check.floating(x, "gaussian_dropout's x")
+    checks.rate(rate, "gaussian_dropout's rate")
+    checks.floating(x, "gaussian_dropout's x")
     noise = normal(key, x)
     r = jnp.asarray(rate, noise.dtype)
     # The root's derivative at 0 is infinite; there it is taken as 0.
@@ -147,8 +147,8 @@ def salt_and_pepper(key: Key, x: Array, rate: Scalar, low: Scalar = 0.0, high: S
     Source: Vincent, Larochelle, Lajoie, Bengio and Manzagol, Stacked denoising autoencoders, JMLR 11 (2010),
     section 3.3.
     """
-    _check.rate(rate, "salt_and_pepper's rate")
-    _check.floating(x, "salt_and_pepper's x")
+    checks.rate(rate, "salt_and_pepper's rate")
+    checks.floating(x, "salt_and_pepper's x")
     half = jnp.round(jnp.asarray(rate, jnp.float32) * (LEVELS // 2)).astype(jnp.uint32)
     drawn = uniform16(key, jnp.shape(x))
     replaced = jnp.where(drawn < half, jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype))

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreg import _check, _random
-from jreg._arrays import wide
-from jreg._types import Array, Key
+from jreg._base import checks, random
+from jreg._base.arrays import wide
+from jreg._base.types import Array, Key
 from jreg.stochastic._arrays import batch_of
 
 
@@ -46,7 +46,7 @@ def stochastic_pooling(key: Key, x: Array, window: Sequence[int], strides: Seque
     """
     regions, weights = _regions(x, window, strides, "stochastic_pooling")
     cumulative = jnp.cumsum(weights, axis=0)
-    drawn = jax.random.uniform(_random.unrolled(key), regions.shape[1:], weights.dtype) * cumulative[-1]
+    drawn = jax.random.uniform(random.unrolled(key), regions.shape[1:], weights.dtype) * cumulative[-1]
     # The first place where the sum exceeds the number drawn; a region of zeros has none.
     above = cumulative > drawn[None]
     chosen = above & ~jnp.concatenate([jnp.zeros_like(above[:1]), above[:-1]])
@@ -86,8 +86,8 @@ def probability_weighted_pooling(x: Array, window: Sequence[int], strides: Seque
 def _regions(x: Array, window: Sequence[int], strides: Sequence[int] | None, name: str) -> tuple[Array, Array]:
     """The elements of all regions ``(elements of a region, batch, m_1, ..., m_d, channels)`` and their weights."""
     batch_of(x, 3, f"{name}'s x")
-    sides = [_check.count(side, f"a side of {name}'s window") for side in window]
-    steps = [_check.count(step, f"one of {name}'s strides") for step in (sides if strides is None else strides)]
+    sides = [checks.count(side, f"a side of {name}'s window") for side in window]
+    steps = [checks.count(step, f"one of {name}'s strides") for step in (sides if strides is None else strides)]
     spatial = x.shape[1:-1]
     if not len(sides) == len(steps) == len(spatial):
         raise ValueError(
@@ -150,7 +150,7 @@ def fractional_max_pooling(
     sizes = [int(n / ratio) for n in spatial]
     drawn = None
     if key is not None:
-        drawn = jax.random.bits(_random.unrolled(key), (len(spatial), max(sizes)), jnp.uint32)
+        drawn = jax.random.bits(random.unrolled(key), (len(spatial), max(sizes)), jnp.uint32)
     shared = int(overlapping)
     for axis, (n, m) in enumerate(zip(spatial, sizes, strict=True), start=1):
         edges = _edges(None if drawn is None else drawn[axis - 1, :m], n, m, pseudo_random)

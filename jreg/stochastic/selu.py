@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from jreg import _check
-from jreg._arrays import wide_dtype
-from jreg._types import Array, Key, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide_dtype
+from jreg._base.bits import kept
+from jreg._base.types import Array, Key, Scalar
 from jreg.stochastic._arrays import batch_of, inner_axes, shape_along
-from jreg.stochastic._bits import kept
 
 # -lambda alpha, SELU's limit at minus infinity, with the two constants of Klambauer et al. (as in jax.nn.selu).
 _SATURATED = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
@@ -43,8 +43,8 @@ def alpha_dropout(key: Key, x: Array, rate: Scalar) -> Array:
 
     Source: Klambauer, Unterthiner, Mayr and Hochreiter, Self-normalizing neural networks, NIPS (2017), section 2.
     """
-    _check.rate(rate, "alpha_dropout's rate")
-    _check.floating(x, "alpha_dropout's x")
+    checks.rate(rate, "alpha_dropout's rate")
+    checks.floating(x, "alpha_dropout's x")
     return _saturated(key, x, rate, jnp.shape(x))
 
 
@@ -77,7 +77,7 @@ def feature_alpha_dropout(key: Key, x: Array, rate: Scalar, axis: int = -1) -> A
     Source: Klambauer et al. (2017) with the mask of Tompson et al., Efficient object localization using
     convolutional networks, CVPR (2015); as torch.nn.FeatureAlphaDropout.
     """
-    _check.rate(rate, "feature_alpha_dropout's rate")
+    checks.rate(rate, "feature_alpha_dropout's rate")
     batch_of(x, 2, "feature_alpha_dropout's x")
     return _saturated(key, x, rate, shape_along(x, 0, *inner_axes(x, axis, "feature_alpha_dropout")))
 

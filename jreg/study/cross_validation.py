@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from jreg import _check
+from jreg._base import checks
+from jreg._base.files import check_folder
 from jreg.data import Dataset
-from jreg.devices import Layout
-from jreg.progress import Display, Progress
-from jreg.racing import Race, Round
+from jreg.engine.layout import Layout
+from jreg.engine.pool import members_of
 from jreg.recipe import Hyperparameters, Recipe, check_read, extremes
-from jreg.scheduler import members_of
-from jreg.space import Space, as_space
+from jreg.report.progress import Display, Progress
+from jreg.search.racing import Race, Round
+from jreg.search.space import Space, as_space
 from jreg.splits import as_folds
-from jreg.stopping import EarlyStopping
-from jreg.store import check_folder
 from jreg.study.groups import plan_group, ranked_by, train_group
 from jreg.study.result import Study
 from jreg.study.tally import Tally
+from jreg.training.stopping import EarlyStopping
 
 
 def cross_validate(
@@ -104,7 +104,7 @@ def cross_validate(
     if race is not None and warm is not None:
         raise ValueError("a warm path trains every setting to its end, so it can't race: give race or warm, not both")
     lines = [[setting] for setting in range(shape[0])] if warm is None else space.paths(warm)
-    rounds = race.rounds(shape, _check.count(epochs, "epochs")) if race else [_all(shape, epochs)]
+    rounds = race.rounds(shape, checks.count(epochs, "epochs")) if race else [_all(shape, epochs)]
     plans, called, columns = {}, [], ()
     for static, group in space.groups().items():
         settings = [
@@ -167,11 +167,11 @@ def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
       TypeError: one is no whole number.
     """
     if isinstance(seeds, Iterable):
-        numbers = tuple(_check.count(seed, "a seed", least=0) for seed in seeds)
+        numbers = tuple(checks.count(seed, "a seed", least=0) for seed in seeds)
         if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= 2**32:
             raise ValueError(f"seeds are {numbers}, but must be one or more different numbers below 2**32")
         return numbers
-    return tuple(range(_check.count(seeds, "seeds")))
+    return tuple(range(checks.count(seeds, "seeds")))
 
 
 def _all(shape: tuple[int, int, int], epochs: int) -> Round:

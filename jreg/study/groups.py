@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jreg import training, tuning
+from jreg import training
 from jreg.data import Dataset
-from jreg.devices import Layout
-from jreg.population import Member
-from jreg.progress import Progress
+from jreg.engine import measure
+from jreg.engine.layout import Layout
+from jreg.engine.program import Member
 from jreg.recipe import Hyperparameters, Recipe, build, naming
+from jreg.report.progress import Progress
 from jreg.splits import Folds
-from jreg.stopping import EarlyStopping
 from jreg.study.tally import Tally
 from jreg.training import Plan, Rows
+from jreg.training.stopping import EarlyStopping
 
 
 def plan_group(
@@ -72,7 +73,7 @@ def train_group(
     if tally.is_first(plan):
         show(tally.progress(compiling=members.number.size))
     with training.named_tracers(plan, {name: column[0, 0] for name, column in members.hp.items()}, data, folds):
-        for chunk in tuning.train(plan, layout, members, Rows(data.x, data.y), folds, tally.status.size):
+        for chunk in measure.train(plan, layout, members, Rows(data.x, data.y), folds, tally.status.size):
             tally.add(chunk)
             show(tally.progress())
             layout = layout or chunk.layout

@@ -10,23 +10,25 @@ from typing import Any
 import jax
 import numpy as np
 
-from jreg import _check, training, tuning
-from jreg.asking import Asker, Ending
+from jreg import training
+from jreg._base import checks
+from jreg._base.files import check_folder
 from jreg.data import Dataset
-from jreg.devices import Layout
-from jreg.population import Member
-from jreg.progress import Display, Progress
+from jreg.engine import measure
+from jreg.engine.layout import Layout
+from jreg.engine.pool import Population, members_of
+from jreg.engine.program import Member
 from jreg.recipe import Hyperparameters, Recipe
-from jreg.scheduler import Population, members_of
-from jreg.space import Setting, Space, traced_of, values_of
+from jreg.report.progress import Display, Progress
+from jreg.search.asking import Asker, Ending
+from jreg.search.space import Setting, Space, traced_of, values_of
 from jreg.splits import Folds, as_folds
-from jreg.stopping import EarlyStopping, higher_is_better
-from jreg.store import check_folder
 from jreg.study.cross_validation import seeds_of
 from jreg.study.groups import plan_group, ranked_by
 from jreg.study.result import Study
 from jreg.study.tally import Tally
 from jreg.training import Plan, Rows
+from jreg.training.stopping import EarlyStopping, higher_is_better
 
 Static = tuple[tuple[str, Any], ...]
 
@@ -58,7 +60,7 @@ def optimize(
 
     Args:
       recipe, data, cv, seeds, epochs, batch_size, stopping, score, store, progress: as in `cross_validate`.
-      asker: `jreg.Optuna`, or anything with the methods of `jreg.asking.Asker`.
+      asker: `jreg.Optuna`, or anything with the methods of `jreg.search.Asker`.
       trials: how many settings to ask for; those that are open when Ctrl-C ends the search are told as failed.
       every: epochs that are trained before the asker is told of them.
       layout: devices and slots; None: at least a slot for each fold and seed.
@@ -78,8 +80,8 @@ def optimize(
         check_folder(store)
     if not all(callable(getattr(asker, name, None)) for name in ("ask", "report", "tell", "check")):
         raise TypeError(f"the asker is a {type(asker).__name__}, but must have the methods ask, report, tell and check")
-    _check.count(trials, "trials")
-    _check.count(every, "every")
+    checks.count(trials, "trials")
+    checks.count(every, "every")
     numbers, folds = seeds_of(seeds), as_folds(cv, data)
     search = _Search(recipe, data, asker, folds, numbers, epochs, batch_size, stopping, score, layout, trials)
     with contextlib.ExitStack() as stack:
@@ -209,7 +211,7 @@ class _Search:
         plan, rows = self._plans[static], Rows(self._data.x, self._data.y)
         layout = self._layout
         if layout is None:
-            layout = tuning.by_rule(plan, members, rows, self._folds, self.tally.status.size)
+            layout = measure.by_rule(plan, members, rows, self._folds, self.tally.status.size)
             each = -(-int(np.prod(self.tally.shape[1:])) // len(layout.devices))
             # All trainings of a trial at once, so that its mean is known after each epoch.
             layout = layout.with_slots(-(-each // layout.batch) * layout.batch)

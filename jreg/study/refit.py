@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from jreg import statistics, training
-from jreg._types import Array
-from jreg.space import Setting
+from jreg._base.types import Array
+from jreg.search.space import Setting
 from jreg.study.result import SettingResult, Study
 from jreg.training import Fit
 

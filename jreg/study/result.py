@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from jreg import plots, statistics, store, tables, training
+from jreg import statistics, training
 from jreg.data import Dataset
-from jreg.devices import Layout
+from jreg.engine.layout import Layout
 from jreg.recipe import Recipe, describe
-from jreg.space import Setting, Space
+from jreg.report import figures, text
+from jreg.search.space import Setting, Space
 from jreg.splits import Folds
-from jreg.stopping import EarlyStopping, higher_is_better
+from jreg.store import files
+from jreg.training.stopping import EarlyStopping, higher_is_better
 
 
 def scores_of(values: np.ndarray, best_epochs: np.ndarray, status: np.ndarray) -> np.ndarray:
@@ -62,8 +64,7 @@ class Study:
       epochs: passes over the training rows at most.
       batch_size: examples a step, unless the recipe says otherwise.
       stopping: early stopping, or None.
-      score: the column of the history that ranks the settings.
-      columns: the history's columns.
+      score, columns: the column of the history that ranks the settings, and all of them.
       scores: ``(settings, folds, seeds)``: the score of each training, at its best epoch under early stopping,
         else at its last; NaN where it diverged.
       history: ``(settings, folds, seeds, epochs, columns)`` float32, NaN where not run.
@@ -71,12 +72,11 @@ class Study:
       best_epochs: ``(settings, folds, seeds)``, which one counts, from 0.
       status: ``(settings, folds, seeds)``, as in `training.STATUS`; 0 for a training that had not ended when the
         study was interrupted.
-      compile_seconds: tracing and compiling.
-      run_seconds: everything else once the settings are checked.
+      compile_seconds, run_seconds: of tracing and compiling, and of everything else once the settings are checked.
       device_seconds: of those, the ones in the compiled program; the rest is the host's work.
       occupancy: the share of the executed member-epochs that trained something.
       layout: the devices and slots it ran on; None when nothing had ended.
-      warm: the strength along which trainings began from each other's networks, or None.
+      warm: the strength of a warm path, or None.
     """
 
     recipe: Callable[[Any], Recipe]
@@ -174,7 +174,7 @@ class Study:
 
     def table(self, most: int | None = None) -> str:
         """The ranking as text, a line a setting; `most` shortens it."""
-        return tables.settings_table(self.rows()[:most], self.score)
+        return text.settings_table(self.rows()[:most], self.score)
 
     def rows(self) -> list[dict[str, Any]]:
         """The ranking as dicts: hyperparameters, mean, standard_error, epochs and note."""
@@ -207,7 +207,7 @@ class Study:
         """A matplotlib figure of the score against the strengths, with error bars."""
         best, simple = self.best.number, self.one_standard_error.number
         means, errors = self._means(), np.array([result.standard_error for result in self.results])
-        return plots.scores(self.space, means, errors, self.score, best, simple, self.data.name)
+        return figures.scores(self.space, means, errors, self.score, best, simple, self.data.name)
 
     def plot_curves(self) -> Any:
         """A matplotlib figure of the learning curves of the best and the worst setting."""
@@ -223,7 +223,7 @@ class Study:
             }
             for label, result in chosen.items()
         }
-        return plots.curves(curves, panels, self.data.name)
+        return figures.curves(curves, panels, self.data.name)
 
     def to_pandas(self) -> Any:
         """One row a training as a pandas DataFrame (pandas is not a dependency of jreg)."""
@@ -278,11 +278,11 @@ class Study:
                 "best_standard_error": self.best.standard_error,
                 "one_standard_error": self.one_standard_error.hyperparameters,
             }
-        return store.plain(found)
+        return files.plain(found)
 
     def save(self, folder: str | Path) -> Path:
         """Writes results.json, settings.csv, trainings.csv and curves.csv into `folder`."""
-        return store.write(folder, self.to_json(), self.rows(), self.trainings(), self._curve_rows())
+        return files.write(folder, self.to_json(), self.rows(), self.trainings(), self._curve_rows())
 
     def _curve_rows(self) -> Iterable[dict[str, Any]]:
         for setting, fold, seed in np.ndindex(self.status.shape):

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from jreg import training
-from jreg.devices import Layout
-from jreg.progress import Progress
-from jreg.racing import History, Race
-from jreg.scheduler import Chunk
-from jreg.stopping import higher_is_better
+from jreg.engine.layout import Layout
+from jreg.engine.pool import Chunk
+from jreg.report.progress import Progress
+from jreg.search.racing import History, Race
 from jreg.study.result import scores_of
 from jreg.training import Plan
+from jreg.training.stopping import higher_is_better
 
 
 class Tally:

@@ -17,6 +17,7 @@ from jreg.training.step import (
     member_key,
     start,
 )
+from jreg.training.stopping import EarlyStopping, StoppingState, higher_is_better
 from jreg.training.stream import fit_stream
 
 __all__ = [
@@ -26,15 +27,18 @@ __all__ = [
     "RUNNING",
     "STATUS",
     "STOPPED",
+    "EarlyStopping",
     "Fit",
     "Plan",
     "Rows",
+    "StoppingState",
     "TrainState",
     "best_epoch",
     "epoch",
     "evaluate",
     "fit",
     "fit_stream",
+    "higher_is_better",
     "kept",
     "make_plan",
     "member_key",

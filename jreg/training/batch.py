@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg._types import Array, Key, Model, PyTree
+from jreg._base.types import Array, Key, Model, PyTree
 from jreg.objective import Forward, Penalty
 from jreg.recipe import Recipe
 

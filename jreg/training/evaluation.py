@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from jreg._types import Array, PyTree
-from jreg.models import as_model
+from jreg._base.types import Array, PyTree
+from jreg.models.model import as_model
 from jreg.recipe import Recipe
 from jreg.splits import Folds
 

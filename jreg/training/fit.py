@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreg._types import Array, Key, PyTree
+from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
 from jreg.recipe import Recipe, build
 from jreg.splits import Folds, pack
-from jreg.stopping import EarlyStopping
 from jreg.training.evaluation import measure, outputs_of, targets_of
 from jreg.training.plan import Plan, make_plan
 from jreg.training.step import RUNNING, Rows, best_epoch, epoch, kept, start
+from jreg.training.stopping import EarlyStopping
 
 _TRACER_ERRORS = (
     jax.errors.ConcretizationTypeError,

@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jreg import _check
-from jreg._types import Array
+from jreg._base import checks
+from jreg._base.types import Array
 from jreg.data import Dataset
-from jreg.models import as_model
+from jreg.models.model import as_model
 from jreg.objective import Penalty
 from jreg.recipe import Recipe, build, naming
 from jreg.splits import Folds
-from jreg.stopping import EarlyStopping
 from jreg.training.batch import augmented, forward_of, mixed
 from jreg.training.evaluation import examples, measure
+from jreg.training.stopping import EarlyStopping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +82,9 @@ def make_plan(
       TypeError: a number has the wrong type.
     """
     made = samples[0][1]
-    size = made.batch_size or _check.count(batch_size, "batch_size")
+    size = made.batch_size or checks.count(batch_size, "batch_size")
     steps = -(-folds.train_count // min(size, folds.train.shape[-1]))
-    epochs = _check.count(epochs, "epochs")
+    epochs = checks.count(epochs, "epochs")
     own = (name for _, sample in samples for name in (sample.penalty or Penalty()).names)
     terms = tuple(dict.fromkeys((*terms, *own)))
     plan = Plan(recipe, static, data.task, epochs, size, stopping, bool(np.ptp(steps)), terms)

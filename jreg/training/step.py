@@ -10,16 +10,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg._random import plain, unrolled
-from jreg._types import Array, Key, PyTree
-from jreg.models import as_model
+from jreg._base.random import plain, unrolled
+from jreg._base.types import Array, Key, PyTree
+from jreg.models.model import as_model
 from jreg.objective import Penalty
 from jreg.recipe import Recipe
 from jreg.splits import Folds
-from jreg.stopping import StoppingState
 from jreg.training.batch import augmented, forward_of, mixed
 from jreg.training.evaluation import examples, fit_preprocessing, measure, outputs_of, targets_of
 from jreg.training.plan import Plan
+from jreg.training.stopping import StoppingState
 from jreg.transforms import evaluation_params
 
 RUNNING, COMPLETED, STOPPED, DIVERGED, PRUNED = range(5)

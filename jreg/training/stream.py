@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreg import _check
-from jreg._random import unrolled
-from jreg._types import Array, Key, PyTree
-from jreg.data._blocks import HostRows
+from jreg._base import checks
+from jreg._base.random import unrolled
+from jreg._base.types import Array, Key, PyTree
+from jreg.data.blocks import HostRows
 from jreg.recipe import Recipe, build
 from jreg.splits import Folds, pack
-from jreg.stopping import EarlyStopping
 from jreg.training._source import Reader
 from jreg.training.evaluation import ROWS, measure, outputs_of, targets_of
 from jreg.training.fit import Fit, divided, named_tracers
@@ -34,6 +33,7 @@ from jreg.training.step import (
     streams_of,
     train_batch,
 )
+from jreg.training.stopping import EarlyStopping
 from jreg.transforms import evaluation_params
 
 _shuffled = jax.jit(shuffled, static_argnums=0)
@@ -156,9 +156,9 @@ def fit_stream(
 
     Source: grain's ``MapDataset``; Goodfellow, Bengio and Courville, Deep Learning (2016), algorithms 8.1 and 7.1.
     """
-    reader = Reader(source, missing, _check.count(workers, "workers"), _check.count(prefetch, "prefetch"))
+    reader = Reader(source, missing, checks.count(workers, "workers"), checks.count(prefetch, "prefetch"))
     setting, traced, fixed = divided(hp, static)
-    reader = Reader(source, missing, _check.count(workers, "workers"), _check.count(prefetch, "prefetch"))
+    reader = Reader(source, missing, checks.count(workers, "workers"), checks.count(prefetch, "prefetch"))
     chosen = _rows(validation, reader.length, "validation")
     rows = np.setdiff1d(np.arange(reader.length), chosen) if train is None else _rows(train, reader.length, "train")
     if rows.size == 0:

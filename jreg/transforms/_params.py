@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._arrays import wide_dtype
-from jreg._tree import map_selected
-from jreg._types import Array, Scalar, Where
+from jreg._base import checks
+from jreg._base.arrays import wide_dtype
+from jreg._base.tree import map_selected
+from jreg._base.types import Array, Scalar, Where
 
 
 def given(params: optax.Params | None, name: str) -> optax.Params:
@@ -40,7 +40,7 @@ def with_rate(
 ) -> optax.GradientTransformationExtraArgs:
     """Makes of each chosen update u and its parameter w ``change(u, w, strength times the learning rate)``."""
     if not callable(learning_rate):
-        _check.strength(learning_rate, f"{name}'s learning_rate")
+        checks.strength(learning_rate, f"{name}'s learning_rate")
 
     def init(params: optax.Params) -> optax.OptState:
         del params

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._arrays import wide_dtype
-from jreg._types import Array, PyTree, Scalar
+from jreg._base import checks
+from jreg._base.arrays import wide_dtype
+from jreg._base.types import Array, PyTree, Scalar
 from jreg.transforms._params import given
 
 
@@ -95,7 +95,7 @@ def ema_params(decay: Scalar | optax.Schedule, debias: bool = True) -> optax.Gra
     (1992); Ruppert (1988); Kingma and Ba, Adam, ICLR 2015, sections 3 and 7.2, for the correction.
     """
     if not callable(decay):
-        _check.share(decay, "ema_params' decay")
+        checks.share(decay, "ema_params' decay")
 
     def weigh(state: AverageState) -> tuple[Array, Array]:
         d = jnp.asarray(decay(state.count) if callable(decay) else decay, jnp.float32)
@@ -144,7 +144,7 @@ def swa_params(start: Scalar, every: Scalar = 1) -> optax.GradientTransformation
     generalization, UAI 2018, algorithm 1.
     """
     for value, name, least in ((start, "start", 0), (every, "every", 1)):
-        number = _check.concrete(value)
+        number = checks.concrete(value)
         if number is not None and not (number >= least and number == number // 1):
             raise ValueError(f"swa_params' {name} is {number:g}, but must be a whole number of at least {least}")
 

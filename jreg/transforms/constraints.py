@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import optax
 
-from jreg import _check
-from jreg._tree import kernels, map_selected
-from jreg._types import Array, Scalar, Where
+from jreg._base import checks
+from jreg._base.tree import kernels, map_selected
+from jreg._base.types import Array, Scalar, Where
 from jreg.transforms._params import given, with_rate
 
 
@@ -100,7 +100,7 @@ def proximal(
 
     Source: Parikh and Boyd, Proximal algorithms (2014), section 4.2.
     """
-    _check.strength(strength, "proximal's strength")
+    checks.strength(strength, "proximal's strength")
 
     def moved(u: Array, w: Array, t: Array) -> Array:
         return operator(w + u.astype(w.dtype), t.astype(w.dtype)) - w

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._tree import kernels, map_selected
-from jreg._types import Array, Scalar, Where
+from jreg._base import checks
+from jreg._base.tree import kernels, map_selected
+from jreg._base.types import Array, Scalar, Where
 from jreg.transforms._params import given, with_rate
 
 
@@ -50,7 +50,7 @@ def decoupled_weight_decay(rate: Scalar, where: Where = kernels) -> optax.Gradie
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019.
     """
-    _check.strength(rate, "decoupled_weight_decay's rate")
+    checks.strength(rate, "decoupled_weight_decay's rate")
     return _pulled("decoupled_weight_decay", lambda w: jnp.asarray(rate, w.dtype) * w, where)
 
 
@@ -88,7 +88,7 @@ def adamw_weight_decay(
 
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019, as implemented in PyTorch.
     """
-    _check.strength(rate, "adamw_weight_decay's rate")
+    checks.strength(rate, "adamw_weight_decay's rate")
 
     def lowered(u: Array, w: Array, factor: Array) -> Array:
         return u - factor.astype(u.dtype) * w.astype(u.dtype)
@@ -127,7 +127,7 @@ def decoupled_l1(rate: Scalar, where: Where = kernels) -> optax.GradientTransfor
     Source: Tsuruoka, Tsujii and Ananiadou, Stochastic gradient descent training for L1-regularized log-linear models
     with cumulative penalty, ACL 2009, section 3.1; Loshchilov and Hutter (2019) for the decoupling.
     """
-    _check.strength(rate, "decoupled_l1's rate")
+    checks.strength(rate, "decoupled_l1's rate")
 
     def pull(w: Array) -> Array:
         limit = jnp.asarray(rate, w.dtype)

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._tree import kernels, map_selected
-from jreg._types import Array, PyTree, Scalar, Where
+from jreg._base import checks
+from jreg._base.tree import kernels, map_selected
+from jreg._base.types import Array, PyTree, Scalar, Where
 from jreg.transforms._params import given
 
 
@@ -57,7 +57,7 @@ def decay_towards(
     Source: Li, Grandvalet and Davoine, Explicit inductive bias for transfer learning with convolutional networks,
     ICML 2018, for the starting point as reference; Loshchilov and Hutter (2019) for the decoupling.
     """
-    _check.strength(rate, "decay_towards' rate")
+    checks.strength(rate, "decay_towards' rate")
 
     def init(params: optax.Params) -> optax.OptState:
         return ReferenceState(params) if reference is None else optax.EmptyState()

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._arrays import wide
-from jreg._tree import kernels, map_selected
-from jreg._types import Array, Scalar, Where
+from jreg._base import checks
+from jreg._base.arrays import wide
+from jreg._base.tree import kernels, map_selected
+from jreg._base.types import Array, Scalar, Where
 from jreg.transforms._params import given
 
 # The paper's, for weights near zero; its experiments use it throughout.
@@ -62,7 +62,7 @@ def sam(
     Source: Foret, Kleiner, Mobahi and Neyshabur, Sharpness-aware minimization, ICLR 2021; Kwon, Kim, Park and Choi,
     ASAM: Adaptive sharpness-aware minimization, ICML 2021, algorithm 1.
     """
-    _check.strength(rho, "sam's rho")
+    checks.strength(rho, "sam's rho")
     # optax subtracts what this returns: it is written for optimizers that go downhill.
     climb = optax.stateless(lambda g, w: jax.tree.map(jnp.negative, _perturbation(g, w, rho, adaptive, where)))
     inner = optax.contrib.sam(optimizer, climb, opaque_mode=True)

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg import _check
-from jreg._arrays import product, wide_dtype
-from jreg._tree import kernels, map_selected, safe_norm, selected
-from jreg._types import Array, PyTree, Scalar, Where
+from jreg._base import checks
+from jreg._base.arrays import product, wide_dtype
+from jreg._base.tree import kernels, map_selected, safe_norm, selected
+from jreg._base.types import Array, PyTree, Scalar, Where
 from jreg.transforms._params import given
 
 
@@ -64,7 +64,7 @@ def spectral_penalty(strength: Scalar, where: Where = kernels) -> optax.Gradient
     Source: Yoshida and Miyato, Spectral norm regularization for improving the generalizability of deep learning
     (2017), algorithm 1.
     """
-    _check.strength(strength, "spectral_penalty's strength")
+    checks.strength(strength, "spectral_penalty's strength")
 
     def init(params: optax.Params) -> SpectralState:
         flags = selected(params, where)

@@ -10,8 +10,8 @@ import pytest
 from flax import nnx
 
 import jreg
-from jreg import adapters, nn
-from jreg.models import as_model
+from jreg import nn
+from jreg.models import adapters, as_model
 
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 13)), jnp.float32)

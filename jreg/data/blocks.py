@@ -1,0 +1,90 @@
+"""Sums over all rows of the data without a second copy of them in floating point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jreg._base.types import Array, PyTree
+
+# Numbers that are converted at once, 2 MB: every training of a study has such a block, but never the whole data.
+_NUMBERS = 2**19
+
+
+class HostRows:
+    """Rows that are read from the host a block at a time; `over_rows` takes them in the place of an array.
+
+    Args:
+      read: ``(first, last) -> rows``; what weighs 0 may be anything.
+      shape: of all rows.
+    """
+
+    def __init__(self, read: Callable[[int, int], Any], shape: tuple[int, ...]):
+        self.read, self.shape, self.ndim = read, shape, len(shape)
+
+
+def mapped(function: Callable[[Array], Array], x: Array | HostRows) -> Any:
+    """``function(x)`` of any number of rows, of rows on the host when they are read."""
+    if not isinstance(x, HostRows):
+        return function(x)
+    jitted = jax.jit(function)
+    like = jax.eval_shape(function, x.read(0, 1))
+    return HostRows(lambda first, last: jitted(x.read(first, last)), (x.shape[0], *like.shape[1:]))
+
+
+def over_rows(
+    part: Callable[[Array, Array], PyTree],
+    x: Array | HostRows,
+    weights: Array,
+    combine: Callable[[Array, Array], Array] = jnp.add,
+) -> PyTree:
+    """``part(x, weights)`` of blocks of rows, put together.
+
+    Args:
+      part: of rows ``(m, ...)`` in float32 and their weights ``(m, 1, ...)``; rows of weight 0 come as 0.
+      x: ``(n, ...)``.
+      weights: ``(n,)``.
+      combine: what puts two results together.
+    """
+
+    def block(x: Array, weights: Array) -> PyTree:
+        weights = weights.reshape(-1, *[1] * (x.ndim - 1))
+        # Whatever stands in a row that doesn't count, NaN too, must not reach the sums.
+        return part(jnp.where(weights > 0, x.astype(jnp.float32), 0), weights)
+
+    rows = max(1, _NUMBERS // math.prod(x.shape[1:]))
+    if isinstance(x, HostRows):
+        return _over_host_rows(jax.jit(block), x, weights, combine, rows)
+    blocks = x.shape[0] // rows
+    if blocks == 0:
+        return block(x, weights)
+
+    def both(first: PyTree, second: PyTree) -> PyTree:
+        return jax.tree.map(combine, first, second)
+
+    def step(number: Array, total: PyTree) -> PyTree:
+        return both(total, block(*(lax.dynamic_slice_in_dim(array, number * rows, rows) for array in (x, weights))))
+
+    total = lax.fori_loop(1, blocks, step, block(x[:rows], weights[:rows]))
+    rest = blocks * rows
+    return both(total, block(x[rest:], weights[rest:])) if rest < x.shape[0] else total
+
+
+def _over_host_rows(
+    block: Callable[[Array, Array], PyTree],
+    x: HostRows,
+    weights: Array,
+    combine: Callable[[Array, Array], Array],
+    rows: int,
+) -> PyTree:
+    total = None
+    for first in range(0, x.shape[0], rows):
+        last = min(first + rows, x.shape[0])
+        found = block(jnp.asarray(x.read(first, last)), weights[first:last])
+        total = found if total is None else jax.tree.map(combine, total, found)
+    return total

@@ -1,0 +1,125 @@
+"""Which devices train, and how a study is laid over them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jreg._base import checks
+
+AXIS = "slots"
+# Slots of a batch on an accelerator and, for networks of at most so many parameters, on a CPU.
+_BATCH, _TINY_BATCH, _TINY = 64, 32, 2000
+
+
+def use_cpu_devices(count: int | None = None) -> None:
+    """Makes JAX see one CPU device a core, over which a study spreads its trainings.
+
+    Call it in a script before JAX computes anything; the command line does. It sets JAX's
+    ``jax_num_cpu_devices`` and has no effect on a GPU or TPU.
+
+    Args:
+      count: how many devices; None: as many as this process may use cores.
+
+    Raises:
+      RuntimeError: JAX has already started with another number.
+
+    >>> import jax
+    >>> use_cpu_devices(len(jax.devices("cpu")))  # what it already is, so this changes nothing
+    """
+    wanted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = wanted if count is None else checks.count(count, "use_cpu_devices' count")
+    try:
+        jax.config.update("jax_num_cpu_devices", wanted)
+    except RuntimeError:
+        # JAX refuses even the number it has when that was not set but found.
+        if len(jax.devices("cpu")) == wanted:
+            return
+        raise RuntimeError(
+            "JAX has already started, so its number of CPU devices is fixed: call jreg.use_cpu_devices() first"
+        ) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How many trainings run at once and where.
+
+    Attributes:
+      devices: the devices the slots are spread over.
+      slots: trainings at once on each device.
+      batch: how many of a device's slots are computed as one batch (`jax.vmap`); the batches run one after the
+        other, and one without a running training is left out. 1 runs each slot by itself.
+
+    Raises:
+      ValueError: `slots` is no multiple of `batch`, or one of them is below 1.
+      TypeError: one of them is no whole number.
+    """
+
+    devices: tuple[jax.Device, ...]
+    slots: int
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        checks.count(self.slots, "the layout's slots")
+        checks.count(self.batch, "the layout's batch")
+        if self.slots % self.batch:
+            raise ValueError(f"the layout's slots are {self.slots}, but must be a multiple of its batch, {self.batch}")
+
+    @property
+    def mesh(self) -> Mesh:
+        """The devices as a mesh with the one axis `AXIS`."""
+        return Mesh(np.array(self.devices), (AXIS,))
+
+    def with_slots(self, slots: int) -> Layout:
+        """The same with at most so many slots a device: whole batches, or one batch that is smaller."""
+        batch = min(slots, self.batch)
+        return dataclasses.replace(self, slots=slots // max(1, batch) * batch, batch=batch)
+
+    def __str__(self) -> str:
+        how = "one by one" if self.batch == 1 else f"in batches of {self.batch}"
+        kind = self.devices[0].platform.upper()
+        return f"{len(self.devices)} {kind} x {self.slots} slots {how}"
+
+
+def choose_layout(trainings: int, parameters: int, devices: Sequence[jax.Device] | None = None) -> Layout:
+    """The layout to begin with: on a CPU one slot a device, or a batch when networks are tiny; elsewhere up to 64.
+
+    A training of a network of some size keeps a core busy by itself; in a tiny one a core spends its time between
+    the operations, and a GPU or TPU does so in most.
+
+    Args:
+      trainings: how many there are to do.
+      parameters: of one network.
+      devices: None: all that this process has.
+
+    >>> choose_layout(60, 25_000, devices=jax.devices()[:1]).slots
+    1
+    """
+    chosen = tuple(jax.local_devices() if devices is None else devices)
+    if chosen[0].platform == "cpu":
+        # Measured, see docs/performance.md: below this a batch wins, above it the cache does. How many trainings
+        # there are has no say, because the last bits of a result depend on the size of the batch.
+        slots = _TINY_BATCH if parameters <= _TINY else 1
+    else:
+        share = -(-trainings // len(chosen))
+        slots = min(_BATCH, 2 ** (share - 1).bit_length())
+    return Layout(chosen, slots, slots)
+
+
+def memory(device: jax.Device, sharing: int = 1) -> int | None:
+    """Bytes that a program may use on a device, one of `sharing` that divide the same memory; None: unknown."""
+    try:
+        statistics = device.memory_stats()
+    except (jax.errors.JaxRuntimeError, NotImplementedError):
+        # Backends that don't keep account raise one or the other, and a CPU returns None.
+        statistics = None
+    if statistics and "bytes_limit" in statistics:
+        return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    if device.platform != "cpu" or not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // sharing

@@ -1,0 +1,1 @@
+"""What a training ends with and a person uses."""

@@ -1,0 +1,144 @@
+"""Showing how far a study is: a bar in a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, TextIO
+
+from jreg.engine.layout import Layout
+
+# Seconds between two renewals of a notebook's line; each is a message to the browser.
+_RENEW = 0.2
+
+
+class Progress(NamedTuple):
+    """Where a study stands; numbers on the host.
+
+    Attributes:
+      done: trainings that have ended, of this round in a race.
+      total: trainings of the study or round.
+      best: the best mean score among settings that are finished, or None.
+      score: what `best` is the mean of.
+      seconds: of training since the study began.
+      seconds_left: estimated, of this round in a race; None before the first training has ended.
+      compiling: for how many trainings a program is being compiled; 0 while they run.
+      running: trainings under way.
+      queued: trainings that wait for a slot.
+      per_second: trainings that end in a second, or None.
+      round: of a race, from 0.
+      rounds: of a race; 1 without.
+      layout: where the trainings run, or None while that is not known.
+    """
+
+    done: int
+    total: int
+    best: float | None
+    score: str
+    seconds: float
+    seconds_left: float | None
+    compiling: int = 0
+    running: int = 0
+    queued: int = 0
+    per_second: float | None = None
+    round: int = 0
+    rounds: int = 1
+    layout: Layout | None = None
+
+
+def describe(progress: Progress) -> str:
+    """Progress in a line of text.
+
+    >>> describe(Progress(30, 60, 0.975, "val_accuracy", 3.0, 3.0, running=2, queued=28, per_second=10.0))
+    '30/60 trainings (2 running, 28 queued), best val_accuracy 0.9750, 10 a second, 3 s left'
+    """
+    of_race = f"round {progress.round + 1} of {progress.rounds}: " if progress.rounds > 1 else ""
+    if progress.compiling:
+        return f"{of_race}compiling one program for {progress.compiling} trainings"
+    parts = [f"{of_race}{progress.done}/{progress.total} trainings"]
+    if progress.running or progress.queued:
+        parts[0] += f" ({progress.running} running, {progress.queued} queued)"
+    if progress.best is not None:
+        parts.append(f"best {progress.score} {progress.best:.4f}")
+    if progress.per_second:
+        parts.append(f"{progress.per_second:.3g} a second")
+    if progress.done == progress.total:
+        parts.append(f"took {_duration(progress.seconds)}")
+    elif progress.seconds_left is not None:
+        parts.append(f"{_duration(progress.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+class Display:
+    r"""Shows progress: one line that renews itself in a terminal or notebook, else a line every few seconds.
+
+    Args:
+      stream: where to; None: standard error.
+      every: seconds between two lines.
+
+    >>> import io
+    >>> log = io.StringIO()
+    >>> with Display(log) as show:
+    ...     show(Progress(60, 60, 0.975, "val_accuracy", 3.0, 0.0))
+    >>> log.getvalue()
+    '60/60 trainings, best val_accuracy 0.9750, took 3 s\n'
+    """
+
+    def __init__(self, stream: TextIO | None = None, every: float = 5.0):
+        self._stream = stream or sys.stderr
+        self._every = every
+        self._last = -every
+        self._bar: Any = None
+        self._task: Any = None
+        self._cell: Any = None
+
+    def __enter__(self) -> Callable[[Progress], None]:
+        if self._stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, SpinnerColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            console = Console(file=self._stream)
+            self._bar = Bar(SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), console=console)
+            self._bar.start()
+            self._task = self._bar.add_task("starting", total=None)
+        elif _in_notebook():
+            from IPython.display import display  # ty: ignore[import-not-found]  # a notebook has it
+
+            self._cell = display({"text/plain": "starting"}, raw=True, display_id=True)
+        return self._show
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _show(self, progress: Progress) -> None:
+        if self._bar is not None:
+            total = None if progress.compiling else progress.total
+            self._bar.update(self._task, description=describe(progress), completed=progress.done, total=total)
+            return
+        pause = self._every if self._cell is None else min(self._every, _RENEW)
+        if progress.compiling or progress.done == progress.total or time.monotonic() >= self._last + pause:
+            self._last = time.monotonic()
+            if self._cell is None:
+                print(describe(progress), file=self._stream, flush=True)
+            else:
+                self._cell.update({"text/plain": describe(progress)}, raw=True)
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this, whose standard error is no terminal but a page that can be renewed."""
+    shell = sys.modules.get("IPython")
+    kinds = type(shell.get_ipython()).__mro__ if shell is not None else ()
+    # Google Colab's is a subclass.
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in kinds)

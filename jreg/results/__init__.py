@@ -1,0 +1,1 @@
+"""What was asked and what was found, without code and data."""

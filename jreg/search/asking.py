@@ -1,0 +1,88 @@
+"""Searches that choose each setting by the results before it: what asks and is told, and Optuna as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
+
+from jreg.search.space import Setting
+
+Ending = Literal["complete", "pruned", "failed"]
+
+
+class Asker(Protocol):
+    """What `jreg.optimize` asks for settings and tells their results."""
+
+    def ask(self) -> tuple[Any, Mapping[str, Any]]:
+        """A trial, whatever stands for one, and its setting: the same names each time."""
+        ...
+
+    def report(self, trial: Any, epoch: int, score: float) -> bool:
+        """Is told the mean score after an epoch, counted from 1; says whether the trial goes on."""
+        ...
+
+    def tell(self, trial: Any, score: float | None, ending: Ending) -> None:
+        """Is told how the trial ended; there is no score unless it is complete."""
+        ...
+
+    def check(self, maximize: bool) -> None:
+        """Raises ValueError when it takes the score's better end for the worse."""
+        ...
+
+
+class Optuna:
+    """An Optuna study as what `jreg.optimize` asks: its samplers choose settings, its pruners give trials up.
+
+    Args:
+      study: what ``optuna.create_study`` returned.
+      suggest: a function of an Optuna trial that returns a setting; floating values are traced, others static.
+
+    Raises:
+      TypeError: `study` has no ask and tell, or `suggest` is no function.
+
+    .. code-block:: python
+
+       def suggest(trial):
+           return {"l2": trial.suggest_float("l2", 1e-6, 1e-1, log=True), "width": trial.suggest_int("width", 16, 64)}
+
+       asker = jreg.Optuna(optuna.create_study(direction="maximize"), suggest)
+
+    Source: Akiba, Sano, Yanase, Ohta and Koyama, Optuna (2019).
+    """
+
+    def __init__(self, study: Any, suggest: Callable[[Any], Mapping[str, Any]]):
+        if not (callable(getattr(study, "ask", None)) and callable(getattr(study, "tell", None))):
+            raise TypeError(f"Optuna's study is a {type(study).__name__}, but must come from optuna.create_study")
+        if not callable(suggest):
+            raise TypeError(f"suggest is a {type(suggest).__name__}, but must be a function of an Optuna trial")
+        self._study, self._suggest = study, suggest
+
+    def ask(self) -> tuple[Any, Setting]:
+        """A trial of Optuna's and the setting that it suggests."""
+        trial = self._study.ask()
+        return trial, dict(self._suggest(trial))
+
+    def report(self, trial: Any, epoch: int, score: float) -> bool:
+        """Reports the score as the intermediate value of this step."""
+        trial.report(score, epoch)
+        return not trial.should_prune()
+
+    def tell(self, trial: Any, score: float | None, ending: Ending) -> None:
+        """Ends the trial as complete, pruned or failed."""
+        from optuna.trial import TrialState  # the extra optuna
+
+        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[ending]
+        try:
+            self._study.tell(trial, score, state=state)
+        except RuntimeError:
+            # GridSampler stops the loop of Study.optimize after its last point, and there is none here: the state
+            # has been written all the same. https://github.com/optuna/optuna/issues/4121
+            if self._study.trials[trial.number].state != state:
+                raise
+
+    def check(self, maximize: bool) -> None:
+        """Raises ValueError when Optuna's direction is not the score's."""
+        direction = self._study.direction.name.lower()
+        wanted = "maximize" if maximize else "minimize"
+        if direction != wanted:
+            raise ValueError(f"Optuna's study has direction={direction!r}, but the score needs {wanted!r}")

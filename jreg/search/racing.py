@@ -1,0 +1,299 @@
+"""When a study gives settings up: rules that are shown the scores after each round and say which settings go on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from jreg._base import checks
+
+
+class History(NamedTuple):
+    """What a pruner is shown after a round, as NumPy arrays.
+
+    Attributes:
+      scores: ``(settings, folds, seeds)``, each training's score so far: at its best epoch under early stopping,
+        else at its last; NaN where it diverged or has not been trained.
+      curves: ``(settings, folds, seeds, epochs)``, the score after each of the study's epochs; NaN where not run.
+      trained: ``(settings, folds, seeds)``, whether the training took part in a round so far; a diverged one did.
+      kept: ``(settings,)``, whether the setting has joined the race and is still in it.
+      round, epochs: the number of the round that just ended, from 0, and to which epoch it trained.
+      maximize: whether higher scores are better.
+      test_share: validation rows divided by training rows of a fold, mean over folds.
+    """
+
+    scores: np.ndarray
+    curves: np.ndarray
+    trained: np.ndarray
+    kept: np.ndarray
+    round: int
+    epochs: int
+    maximize: bool
+    test_share: float
+
+
+class Round(NamedTuple):
+    """What is trained between two decisions.
+
+    Attributes:
+      epochs: to which the settings in the race are trained.
+      trainings: ``(folds, seeds)``, with which folds and seeds.
+      joins: ``(settings,)``, which settings enter the race with this round.
+    """
+
+    epochs: int
+    trainings: np.ndarray
+    joins: np.ndarray
+
+
+Pruner = Callable[[History], np.ndarray]
+Shape = tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Race:
+    """A pruner, and the rounds after which, but for the last, it is asked which settings go on.
+
+    Args:
+      pruner: makes of a `History` which settings go on, ``(settings,)`` bool; ignored for those not in the race.
+      rounds: makes of (settings, folds, seeds) and the study's epochs a sequence of `Round`; the last one trains to
+        the study's epochs.
+    """
+
+    pruner: Pruner
+    rounds: Callable[[Shape, int], Sequence[Round]]
+
+    @classmethod
+    def at(cls, rungs: Sequence[int], pruner: Pruner) -> Race:
+        """All settings, folds and seeds, with the pruner asked after each of the epochs in `rungs`.
+
+        Args:
+          rungs: numbers of epochs from low to high, from 1 to the study's epochs, which need not be among them.
+          pruner: makes of a `History` which settings go on, ``(settings,)`` bool.
+
+        Raises:
+          ValueError, TypeError: a rung is out of range, order or not whole, or `pruner` is no function.
+
+        >>> race = Race.at([5, 10], pruner=lambda history: merits(history) > 0.5)
+        >>> [step.epochs for step in race.rounds((4, 3, 1), 30)]
+        [5, 10, 30]
+        """
+        rungs = tuple(checks.count(rung, "a rung") for rung in rungs)
+        if list(rungs) != sorted(set(rungs)):
+            raise ValueError(f"the rungs are {list(rungs)}, but must ascend")
+        if not callable(pruner):
+            raise TypeError(f"the pruner is {pruner!r}, but must be a function of a History")
+        return cls(pruner, partial(_rounds_at, rungs=rungs))
+
+
+def merits(history: History) -> np.ndarray:
+    """How good each setting is so far: its mean score over the folds and seeds trained, negated if lower is better.
+
+    Returns:
+      ``(settings,)``; minus infinity where a training diverged or none was run.
+
+    >>> scores = np.array([[[0.7], [0.9]], [[0.6], [np.nan]]])
+    >>> trained = np.ones((2, 2, 1), bool)
+    >>> merits(History(scores, scores[..., None], trained, np.ones(2, bool), 0, 1, True, 0.5)).tolist()
+    [0.8, -inf]
+    """
+    trainings = history.trained.sum(axis=(1, 2))
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        total = np.where(history.trained, history.scores, 0.0).sum(axis=(1, 2), dtype=np.float64)
+    means = total / np.maximum(trainings, 1) * (1 if history.maximize else -1)
+    return np.where(np.isfinite(means) & (trainings > 0), means, -np.inf)
+
+
+def successive_halving(least: int | Literal["exhaust"], factor: int = 3) -> Race:
+    r"""The best 1 in `factor` settings go on, and are trained `factor` times as long.
+
+    .. math:: r_k = r_0 \eta^k, \qquad n_{k+1} = \lceil n_k / \eta \rceil
+
+    where n_k settings are trained to r_k epochs, r_0 = `least` and :math:`\eta` = `factor`. They rank by their mean
+    score over folds and seeds, diverged ones last; of equals the one ahead at the rung before stays, else the later
+    one in the space. Rungs and survivors are those of scikit-learn's ``HalvingGridSearchCV`` with epochs as its
+    resource: :math:`1 + \lfloor \log_\eta n_0 \rfloor` rungs, fewer if the next would pass the study's epochs R.
+    Where that class stops below R, here the last rung's winner goes on to R if a further rung would have fitted;
+    else, or with one setting left, that rung is moved up to R. (Its logarithm of 243 to the base 3 is 4, here 5.)
+
+    Args:
+      least: r_0, at least 1 and at most R, or ``"exhaust"``: such that the last rung comes close to R.
+      factor: at least 2.
+
+    Returns:
+      A `Race`; its rounds raise ValueError when `least` is above R.
+
+    Raises:
+      ValueError, TypeError: a number is out of range or not whole.
+
+    >>> [step.epochs for step in successive_halving(least=3).rounds((9, 5, 1), 30)]
+    [3, 9, 30]
+
+    Source: Jamieson and Talwalkar, Non-stochastic best arm identification, AISTATS (2016); scikit-learn's class.
+    """
+    if least != "exhaust":
+        checks.count(least, "successive_halving's least")
+    checks.count(factor, "successive_halving's factor", least=2)
+    return Race(partial(_halve, factor=factor), partial(_halving_rounds, least=least, factor=factor))
+
+
+def hyperband(least: int, factor: int = 3, *, seed: int) -> Race:
+    r"""Successive halving in brackets that begin at different rungs, in case early scores mislead.
+
+    .. math:: s_{\max} = \lfloor \log_\eta (R / r) \rfloor, \qquad
+       n_s \propto \Big\lceil \frac{s_{\max} + 1}{s + 1} \eta^s \Big\rceil, \qquad
+       n_{s,i} = \max(1, \lfloor n_s \eta^{-i} \rfloor), \qquad r_{s,i} = \lfloor R \, \eta^{i - s} \rfloor
+
+    with R the study's epochs, r = `least` and :math:`\eta` = `factor`: bracket s begins with n_s settings at
+    r_{s,0} epochs, and n_{s,i} of them reach r_{s,i}. The study's settings are dealt to the brackets at random (the
+    paper draws as many as those ask for), with sizes rounded by largest remainders. They rank by their mean score,
+    those with a diverged training last; of equals the later one in the space stays.
+
+    Args:
+      least: r, at least 1 and at most R.
+      factor: at least 2.
+      seed: deals settings to brackets, at least 0.
+
+    Returns:
+      A `Race`; its rounds raise ValueError when `least` is above R.
+
+    Raises:
+      ValueError, TypeError: a number is out of range or not whole.
+
+    >>> rounds = hyperband(least=1, seed=0).rounds((143, 5, 1), 81)
+    >>> [(step.epochs, int(step.joins.sum())) for step in rounds]
+    [(1, 81), (3, 34), (9, 15), (27, 8), (81, 5)]
+
+    Source: Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar, Hyperband, JMLR 18 (2018), algorithm 1 and table 1.
+    """
+    checks.count(least, "hyperband's least")
+    checks.count(factor, "hyperband's factor", least=2)
+    checks.count(seed, "hyperband's seed", least=0)
+    numbers = {"least": least, "factor": factor, "seed": seed}
+    return Race(partial(_halve_brackets, **numbers), partial(_hyperband_rounds, **numbers))
+
+
+def paired_elimination(alpha: float, least: int = 2) -> Race:
+    r"""Drops settings that are significantly worse than the best, one training of each setting after another.
+
+    .. math:: t = \frac{\bar d}{\sqrt{\left(\frac1J + \frac{n_2}{n_1}\right) \hat\sigma^2_d}} > t_{J-1,\,1-\alpha}
+
+    where d are the J paired differences to the setting with the best mean so far, n_1 the training and n_2 the
+    validation rows of a fold; their ratio corrects for training sets that overlap. Each round trains the settings
+    that are left for all epochs with the next fold, and after all folds with the next seed. One with a diverged
+    training is dropped at once, one whose differences are all the same if it is worse, the best never. `alpha` is
+    the level of one test: a race makes many, against the best of many, and drops a setting that is as good as the
+    best more often. Coarse scores may have equal differences by chance: take a larger `least` then.
+
+    Args:
+      alpha: the level of each one-sided test, above 0 and at most 0.5.
+      least: trainings of each setting before the first test, at least 2 and below the study's folds times seeds.
+
+    Returns:
+      A `Race`; its rounds raise ValueError when `least` leaves nothing to save.
+
+    Raises:
+      ValueError, TypeError: a number is out of range, or `least` is not whole.
+
+    >>> scores = np.array([[0.90, 0.92, 0.91], [0.80, 0.83, 0.81], [0.91, 0.90, 0.92]])[:, :, None]
+    >>> history = History(scores, scores[..., None], scores > 0, np.ones(3, bool), 2, 1, True, 0.5)
+    >>> paired_elimination(alpha=0.01).pruner(history)
+    array([ True, False,  True])
+
+    Source: Maron and Moore, The racing algorithm, Artificial Intelligence Review 11 (1997); Nadeau and Bengio,
+    Inference for the generalization error, Machine Learning 52 (2003), section 3.
+    """
+    if not 0 < alpha <= 0.5:
+        raise ValueError(f"paired_elimination's alpha is {alpha}, but must be above 0 and at most 0.5")
+    checks.count(least, "paired_elimination's least", least=2)
+    return Race(partial(_eliminate, alpha=alpha, least=least), partial(_paired_rounds, least=least))
+
+
+def _rounds_at(shape: Shape, epochs: int, rungs: Sequence[int]) -> list[Round]:
+    """All settings with all folds and seeds to each rung, and to the study's epochs."""
+    if rungs and rungs[-1] > epochs:
+        raise ValueError(f"a race has a rung of {rungs[-1]} epochs, but the study has only {epochs}")
+    ends = [*(rung for rung in rungs if rung < epochs), epochs]
+    return [Round(end, np.ones(shape[1:], bool), np.full(shape[0], number == 0)) for number, end in enumerate(ends)]
+
+
+def _halving_rounds(shape: Shape, epochs: int, least: int | Literal["exhaust"], factor: int) -> list[Round]:
+    required = 1 + _powers(1, shape[0], factor)
+    first = max(1, epochs // factor ** (required - 1)) if isinstance(least, str) else least
+    possible = 1 + _powers(first, epochs, factor)
+    rungs = [first * factor**power for power in range(min(required, possible))]
+    further = required < possible and shape[0] > factor ** (required - 1)
+    return _rounds_at(shape, epochs, rungs if further else rungs[:-1])
+
+
+def _halve(history: History, factor: int) -> np.ndarray:
+    # The rungs so far are exact multiples of each other; their means settle ties, as scikit-learn's order does.
+    rungs = [history.epochs // factor**back for back in range(history.round, 0, -1)]
+    earlier = [merits(history._replace(scores=history.curves[..., rung - 1])) for rung in rungs]
+    return _best(history, history.kept, -(-int(history.kept.sum()) // factor), *earlier)
+
+
+def _hyperband_rounds(shape: Shape, epochs: int, least: int, factor: int, seed: int) -> list[Round]:
+    bracket, sizes = _deal(shape[0], epochs, least, factor, seed)
+    return [Round(epochs // factor**s, np.ones(shape[1:], bool), bracket == s) for s in range(len(sizes))[::-1]]
+
+
+def _halve_brackets(history: History, least: int, factor: int, seed: int) -> np.ndarray:
+    bracket, sizes = _deal(len(history.kept), history.curves.shape[-1], least, factor, seed)
+    latest = len(sizes) - 1 - history.round  # the bracket that began with this round
+    numbers = {s: max(1, sizes[s] // factor ** (s - latest + 1)) for s in range(latest, len(sizes))}
+    return np.any([_best(history, history.kept & (bracket == s), numbers[s]) for s in numbers], axis=0)
+
+
+def _deal(settings: int, epochs: int, least: int, factor: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each setting's bracket, and the brackets' sizes from s = 0 on."""
+    top = _powers(least, epochs, factor)
+    shares = [-(-(top + 1) * factor**s // (s + 1)) for s in range(top + 1)]
+    sizes, remainders = np.divmod(settings * np.array(shares), sum(shares))
+    sizes[np.argsort(remainders, kind="stable")[top + 1 - (settings - sizes.sum()) :]] += 1
+    bracket = np.empty(settings, int)
+    bracket[np.random.default_rng(seed).permutation(settings)] = np.repeat(np.arange(top + 1), sizes)
+    return bracket, sizes
+
+
+def _paired_rounds(shape: Shape, epochs: int, least: int) -> list[Round]:
+    pairs = shape[1] * shape[2]
+    if least >= pairs:
+        raise ValueError(f"paired_elimination's least is {least}, but must be below {pairs}, the study's folds x seeds")
+    order = np.arange(pairs).reshape(shape[2], shape[1]).T
+    return [Round(epochs, order == number, np.full(shape[0], number == 0)) for number in range(pairs)]
+
+
+def _eliminate(history: History, alpha: float, least: int) -> np.ndarray:
+    from scipy.stats import t
+
+    merit = np.where(history.kept, merits(history), -np.inf)
+    best, keep = np.argmax(merit), np.isfinite(merit)
+    if not keep.any():  # all diverged: one is enough to say so
+        return history.kept & (np.cumsum(history.kept) == 1)
+    pairs = history.trained[keep].all(axis=0)
+    if pairs.sum() >= least:
+        scores = history.scores[:, pairs] * (1 if history.maximize else -1)
+        worse = scores[best] - scores[keep]
+        error = np.sqrt(worse.var(axis=1, ddof=1) * (1 / pairs.sum() + history.test_share))
+        keep[keep] = ~(worse.mean(axis=1) > t.isf(alpha, pairs.sum() - 1) * error)
+    return keep
+
+
+def _best(history: History, among: np.ndarray, number: int, *earlier: np.ndarray) -> np.ndarray:
+    """The best settings of `among`, at most a number; of equals those ahead in the last of `earlier`, and so on."""
+    order = np.lexsort((*earlier, merits(history)))
+    order = order[among[order]]
+    return np.isin(np.arange(len(among)), order[max(0, len(order) - number) :])
+
+
+def _powers(least: int, most: int, factor: int) -> int:
+    """How often `least` can be multiplied by `factor` without passing `most`: a logarithm in whole numbers."""
+    if least > most:
+        raise ValueError(f"a race's least is {least} epochs, but the study has only {most}")
+    return next(power for power in count() if least * factor ** (power + 1) > most)

@@ -1,0 +1,11 @@
+"""Functions of scores: standard errors, the choice of a setting, intervals."""
+
+from jreg.statistics.scores import (
+    best_of,
+    binomial_interval,
+    mean_and_standard_error,
+    one_standard_error,
+    regularization,
+)
+
+__all__ = ["best_of", "binomial_interval", "mean_and_standard_error", "one_standard_error", "regularization"]

@@ -1,0 +1,112 @@
+"""Early stopping as a pure state machine that works under jit, vmap and scan.
+
+Flax's own `flax.training.early_stopping` compares in Python and keeps no best parameters.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jreg._base import checks
+from jreg._base.types import Array, PyTree
+
+
+class StoppingState(NamedTuple):
+    """What the next evaluation needs.
+
+    Attributes:
+      best: the best value so far, float32.
+      best_epoch: when it was seen, counted from 0, int32; -1 before the first improvement.
+      wait: evaluations since then, int32.
+      stopped: whether patience has run out, bool.
+      best_params: the parameters of that epoch.
+    """
+
+    best: Array
+    best_epoch: Array
+    wait: Array
+    stopped: Array
+    best_params: PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping:
+    r"""Stops after `patience` evaluations in a row without improvement and keeps the best parameters.
+
+    With the best value b before an evaluation v (mode "min"): v improves if :math:`v < b - \delta`; then the
+    wait is 0, else it grows by one, and training stops when it reaches `patience`.
+
+    Args:
+      patience: how many evaluations without improvement stop the training, at least 0 (0 and 1 both stop at
+        the first one).
+      min_delta: by how much a value has to be better, at least 0, in units of the monitored quantity.
+      monitor: name of a column of the history, such as ``"val_loss"`` or ``"val_accuracy"``.
+      mode: ``"min"``, ``"max"``, or ``"auto"``: "min" for names that end in "loss" or "penalty", else "max".
+
+    Raises:
+      ValueError: `patience` or `min_delta` is negative, or `mode` is none of the three.
+      TypeError: `patience` is no whole number.
+
+    >>> stopping = EarlyStopping(patience=2)
+    >>> state = stopping.init({})
+    >>> for epoch, loss in enumerate([3.0, 2.0, 2.5, 2.4, 1.0]):
+    ...     state = stopping.update(state, loss, epoch, {})
+    ...     if state.stopped:
+    ...         break
+    >>> epoch, int(state.best_epoch), float(state.best)
+    (3, 1, 2.0)
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithm 7.1; the semantics are those of
+    Keras' ``EarlyStopping(restore_best_weights=True)``.
+    """
+
+    patience: int
+    min_delta: float = 0.0
+    monitor: str = "val_loss"
+    mode: Literal["auto", "min", "max"] = "auto"
+
+    def __post_init__(self) -> None:
+        checks.count(self.patience, "EarlyStopping's patience", least=0)
+        checks.strength(self.min_delta, "EarlyStopping's min_delta")
+        if self.mode not in ("auto", "min", "max"):
+            raise ValueError(f"EarlyStopping's mode is {self.mode!r}, but must be 'auto', 'min' or 'max'")
+
+    @property
+    def maximize(self) -> bool:
+        """Whether larger values of the monitored quantity are better."""
+        return higher_is_better(self.monitor) if self.mode == "auto" else self.mode == "max"
+
+    def init(self, params: PyTree) -> StoppingState:
+        """The state before the first evaluation; `params` stand in until there is a best."""
+        worst = -jnp.inf if self.maximize else jnp.inf
+        zero = jnp.zeros((), jnp.int32)
+        return StoppingState(jnp.full((), worst, jnp.float32), zero - 1, zero, jnp.zeros((), bool), params)
+
+    def update(self, state: StoppingState, value: Array | float, epoch: Array | int, params: PyTree) -> StoppingState:
+        """The state after evaluating `params`; a stopped state stays as it is, and NaN is no improvement."""
+        value = jnp.asarray(value, jnp.float32)
+        delta = -self.min_delta if not self.maximize else self.min_delta
+        better = value > state.best + delta if self.maximize else value < state.best + delta
+        better = better & ~state.stopped
+        wait = jnp.where(better, 0, jnp.where(state.stopped, state.wait, state.wait + 1))
+        return StoppingState(
+            best=jnp.where(better, value, state.best),
+            best_epoch=jnp.where(better, jnp.asarray(epoch, jnp.int32), state.best_epoch),
+            wait=wait,
+            # Like Keras never at epoch 0, where only NaN is no improvement.
+            stopped=state.stopped | (~better & (wait >= self.patience) & (jnp.asarray(epoch) > 0)),
+            best_params=jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
+        )
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether a column of the history is a score; losses and penalties end in their names.
+
+    >>> higher_is_better("val_accuracy"), higher_is_better("train_loss")
+    (True, False)
+    """
+    return not name.endswith(("loss", "penalty"))
