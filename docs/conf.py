@@ -1,6 +1,7 @@
 """The documentation's build; it needs no network."""
 
 import functools
+import inspect
 import re
 from typing import Any
 
@@ -39,7 +40,10 @@ PACKAGES = (
     "jreg.engine",
     "jreg.metrics",
     "jreg.models",
+    "jreg.network",
+    "jreg.results",
     "jreg.search",
+    "jreg.store",
     "jreg.statistics",
     "jreg.augment",
     "jreg.data",
@@ -58,14 +62,20 @@ PACKAGES = (
 
 
 def home(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
-    """Leads `jreg.grid` to `jreg.search.grid`, where it is documented."""
-    _, _, name = node.get("reftarget", "").rpartition("jreg.")
+    """Leads `jreg.grid` to `jreg.search.grid` and `jreg.keep` to `jreg.training.keep`, where they are documented."""
+    _, _, path = node.get("reftarget", "").rpartition("jreg.")
+    name, _, rest = path.partition(".")
     if node.get("refdomain") != "py" or name not in jreg.__all__:
         return None
-    module = getattr(getattr(jreg, name), "__module__", "jreg")
-    module = next((package for package in PACKAGES if module.startswith(package + ".")), module)
-    domain = env.domains["py"]
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", f"{module}.{name}", node, content)
+    value = getattr(jreg, name)
+    if inspect.ismodule(value):
+        target = value.__name__
+    else:
+        module = getattr(value, "__module__", "jreg")
+        target = f"{next((package for package in PACKAGES if module.startswith(package + '.')), module)}.{name}"
+    if rest:
+        target = f"{target}.{rest}"
+    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
 
 
 def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:

@@ -26,16 +26,24 @@ from jreg import (
     transforms,
 )
 from jreg.data import Dataset, load_dataset
-from jreg.engine.layout import Layout, choose_layout, use_cpu_devices
+from jreg.engine import Layout, choose_layout, use_cpu_devices
+from jreg.network import Ensemble, Network
 from jreg.objective import on_activations, on_inputs, on_loss, on_network, on_outputs, on_params, on_passes
 from jreg.recipe import Recipe
-from jreg.search.asking import Optuna
-from jreg.search.racing import Race, hyperband, paired_elimination, successive_halving
-from jreg.search.sampling import random_space
-from jreg.search.space import Space, grid
-from jreg.study import Refit, SettingResult, Study, cross_validate, optimize, refit
-from jreg.training import Fit, evaluate, fit, fit_stream, member_key, predict
-from jreg.training.stopping import EarlyStopping
+from jreg.results import Results, SettingResult, Spec
+from jreg.search import (
+    Optuna,
+    Race,
+    Space,
+    grid,
+    hyperband,
+    paired_elimination,
+    random_space,
+    successive_halving,
+)
+from jreg.store import load_results
+from jreg.study import Design, Study, cross_validate, optimize, refit
+from jreg.training import EarlyStopping, Fit, evaluate, fit, fit_stream, keep, member_key, predict
 from jreg.transforms import decoupled_weight_decay, project, proximal
 
 if TYPE_CHECKING:
@@ -45,15 +53,19 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Dataset",
+    "Design",
     "EarlyStopping",
+    "Ensemble",
     "Fit",
     "Layout",
+    "Network",
     "Optuna",
     "Race",
     "Recipe",
-    "Refit",
+    "Results",
     "SettingResult",
     "Space",
+    "Spec",
     "Study",
     "activations",
     "augment",
@@ -67,7 +79,9 @@ __all__ = [
     "grid",
     "hyperband",
     "initializers",
+    "keep",
     "load_dataset",
+    "load_results",
     "losses",
     "member_key",
     "metrics",

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
 
 from jreg import metrics
 from jreg._base import checks
+from jreg._base.names import qualified_name
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Preprocessor
+from jreg.losses import link_of
 from jreg.objective import Penalty
 from jreg.search.space import Setting, Space
 
-Metric = Callable[[Array, Array, Array], Array]
+# What a recipe's `metrics` may be.
+Metrics = Mapping[str, metrics.Metric | metrics.ParamsMetric]
+
+
+class Steps(NamedTuple):
+    """How many updates a training makes, which depends on the rows of its fold: the recipe's second argument.
+
+    Attributes:
+      steps_per_epoch: int32, traced.
+      total_steps: of all the training's epochs, int32, traced.
+    """
+
+    steps_per_epoch: Any
+    total_steps: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recipe:
     r"""What one training is made of; a function ``recipe(hp)`` returns it inside the compiled program.
+
+    A recipe with a second argument, ``recipe(hp, steps)``, also receives the `Steps` of the training, so that a
+    schedule fits every fold and the final training. optax's schedules want plain numbers, so let one fall from 0 to 1
+    and scale its count: ``falling = optax.cosine_decay_schedule(hp["learning_rate"], 1.0)`` and
+    ``optax.sgd(lambda count: falling(count / steps.total_steps))``.
 
     The training minimizes, over mini-batches B,
 
@@ -33,23 +54,24 @@ class Recipe:
 
     Args:
       model: a Flax Linen module, or anything with pure init and apply (`jreg.models.as_model`).
-      loss: ``(outputs, targets) -> one loss for each example``, such as those in `jreg.losses`; what has more axes
-        is averaged over them.
+      loss: ``(outputs, targets) -> one loss per example``, such as those in `jreg.losses`; further axes are averaged.
+        It may return ``(losses, parts)`` with a dict of named values per example, which become columns of the history.
       optimizer: an optax transform; `jreg.project` goes last in its chain. It is given the batch's loss as `value`
         and, as `grad_fn`, ``(params, anything) -> gradients`` of the batch, which `optax.contrib.sam` asks for.
-      penalty: what `jreg.on_params` and the other lifts make, times its strengths; None: no penalty.
-      metrics: scores by name, ``(outputs, targets, weights) -> number``, the first one ranks the settings;
-        None: accuracy for classification, r2 for regression.
-      preprocess: of the examples, fitted on the training rows of the fold; None: as they are, in float32.
+      penalty: what `jreg.on_params` and the other lifts make, times its strengths; default: no penalty.
+      metrics: `jreg.metrics` by name; the first one of the outputs ranks the settings. Default: accuracy for
+        classification, r2 for regression.
+      preprocess: of the examples, fitted on the training rows of the fold; default: as they are, floating numbers and
+        bytes in float32.
       targets: preprocessing of the targets of a regression; loss and metrics are then in its units, and
         `jreg.predict` takes it back.
-      augment: ``(key, x) -> x`` of one example in training; None: none.
+      augment: ``(key, x) -> x`` of one example in training; default: no augmentation.
       mixing: ``(key, x, y, weights) -> (x, y)`` of a batch in training, such as `jreg.mixing.mixup`, with targets
-        ``(batch, K)``: shares of the classes, which the loss then has to take, or the single number of a regression
-        or of a network with one output; `weights` are 0 for padding. None: none.
+        ``(batch, K)``: soft labels, which the loss must accept, or the single number of a regression or of a network
+        with one output; `weights` are 0 for padding. Default: no mixing.
       reconstruct: whether the target of an example is the example itself, preprocessed and flattened, as an
         autoencoder's is; augmentation is then noise that the network has to take away.
-      batch_size: examples a step; None: what the study is told.
+      batch_size: examples per step; default: the study's.
 
     Raises:
       TypeError: a part is not what it must be.
@@ -68,7 +90,7 @@ class Recipe:
     loss: Callable[[Array, Array], Array]
     optimizer: optax.GradientTransformation
     penalty: Penalty | None = None
-    metrics: Mapping[str, Metric] | None = None
+    metrics: Metrics | None = None
     preprocess: Preprocessor | None = None
     targets: Preprocessor | None = None
     augment: Callable[[Key, Array], Array] | None = None
@@ -89,6 +111,8 @@ class Recipe:
         for name in ("augment", "mixing"):
             if not (getattr(self, name) is None or callable(getattr(self, name))):
                 raise TypeError(f"the recipe's {name} is {getattr(self, name)!r}, but must be a function")
+        for name, metric in (self.metrics or {}).items():
+            metrics.as_metric(name, metric)
         if self.reconstruct and (self.mixing or self.targets):
             raise ValueError("the recipe reconstructs the examples, so it can have neither mixing nor targets")
         if self.batch_size is not None:
@@ -101,17 +125,33 @@ class Recipe:
         update = optax.with_extra_args_support(self.optimizer).update
         return update(gradients, state, params, value=value, grad_fn=grad_fn)
 
-    def losses(self, outputs: Array, targets: Array) -> Array:
-        """One loss for each example."""
+    def losses(self, outputs: PyTree, targets: PyTree) -> Array:
+        """One loss per example."""
+        return self.losses_and_parts(outputs, targets)[0]
+
+    def losses_and_parts(self, outputs: PyTree, targets: PyTree) -> tuple[Array, dict[str, Array]]:
+        """One loss per example, and its named parts where the loss returns some."""
         if self.reconstruct:
             outputs = outputs.reshape(outputs.shape[0], -1)
-        values = self.loss(outputs, targets)
-        return values if values.ndim == 1 else jnp.mean(values, axis=tuple(range(1, values.ndim)))
+        found = self.loss(outputs, targets)
+        values, parts = found if isinstance(found, tuple) else (found, {})
+        if "loss" in parts:
+            raise ValueError("the recipe's loss returns a part called 'loss', as the whole is called: rename the part")
+        return _per_example(values), {name: _per_example(part) for name, part in parts.items()}
 
-    def scores(self, task: str) -> Mapping[str, Metric]:
+    @property
+    def link(self) -> str | None:
+        """What the outputs mean: ``"softmax"``, ``"sigmoid"`` or ``"identity"``; None where the loss doesn't say."""
+        return link_of(self.loss)
+
+    def metrics_for(self, task: str) -> Metrics:
         """The metrics by name, with the task's default filled in."""
         classifies = task != "regression" and not self.reconstruct
         return self.metrics or ({"accuracy": metrics.accuracy} if classifies else {"r2": metrics.r2})
+
+
+def _per_example(values: Array) -> Array:
+    return values if values.ndim == 1 else jnp.mean(values, axis=tuple(range(1, values.ndim)))
 
 
 class Hyperparameters(Mapping[str, Any]):
@@ -141,8 +181,22 @@ class Hyperparameters(Mapping[str, Any]):
         return len(self._values)
 
 
-def build(recipe: Callable[[Any], Recipe], values: Mapping[str, Any]) -> Recipe:
-    """Calls the recipe.
+def takes_steps(recipe: Callable[..., Recipe]) -> bool:
+    """Whether a recipe has a second argument, which then receives the `Steps`.
+
+    >>> takes_steps(lambda hp: None), takes_steps(lambda hp, steps: None), takes_steps(lambda hp, width=3: None)
+    (False, True, False)
+    """
+    try:
+        parameters = list(inspect.signature(recipe).parameters.values())
+    except (TypeError, ValueError):  # some callables don't tell
+        return False
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional) > 1 and positional[1].default is inspect.Parameter.empty
+
+
+def build(recipe: Callable[..., Recipe], values: Mapping[str, Any], steps: Steps | None = None) -> Recipe:
+    """Calls the recipe; `steps` may be left out where nothing trains.
 
     Raises:
       KeyError: it reads a hyperparameter that is not in `values`.
@@ -152,7 +206,7 @@ def build(recipe: Callable[[Any], Recipe], values: Mapping[str, Any]) -> Recipe:
     if not callable(recipe):
         raise TypeError(f"the recipe is a {type(recipe).__name__}, but must be a function of the hyperparameters")
     try:
-        made = recipe(hp)
+        made = recipe(hp, steps or Steps(1, 1)) if takes_steps(recipe) else recipe(hp)
     except (ValueError, TypeError):
         raise
     except Exception as error:
@@ -196,5 +250,6 @@ def describe(setting: Mapping[str, Any]) -> str:
     'l2=0.0001 activation=relu'
     """
     return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in setting.items()
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={qualified_name(value) or value}"
+        for name, value in setting.items()
     )

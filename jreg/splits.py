@@ -13,23 +13,29 @@ from jreg.data.load import split
 
 
 class Folds(NamedTuple):
-    """Row numbers of each fold, padded with row 0 to one length and counted.
+    """Row numbers of each fold, padded with row 0 to one length and counted; of one fold without the leading axis.
 
     Attributes:
       train: ``(folds, n)`` int32 rows to train on.
       train_count: ``(folds,)`` int32, how many of them are meant.
       validation: ``(folds, m)`` int32 rows to validate on; m is 0 where there are none.
       validation_count: ``(folds,)`` int32.
+      number: ``(folds,)`` uint32, from which the keys of a fold's trainings are derived.
     """
 
     train: Any
     train_count: Any
     validation: Any
     validation_count: Any
+    number: Any
 
 
-def pack(pairs: Iterable[tuple[Any, Any]]) -> Folds:
+def pack(pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None) -> Folds:
     """Stacks (training rows, validation rows) pairs of unequal lengths.
+
+    Args:
+      pairs: row numbers.
+      numbers: of the folds; default: 0, 1, ...
 
     >>> pack([([0, 1, 2], [3]), ([2, 3], [0, 1])]).train.tolist()
     [[0, 1, 2], [2, 3, 0]]
@@ -42,14 +48,15 @@ def pack(pairs: Iterable[tuple[Any, Any]]) -> Folds:
         return rows, np.array([len(part) for part in parts], np.int32)
 
     train, validation = zip(*pairs, strict=True)
-    return Folds(*stack(list(train)), *stack(list(validation)))
+    named = range(len(train)) if numbers is None else numbers
+    return Folds(*stack(list(train)), *stack(list(validation)), np.array(list(named), np.uint32))
 
 
 def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Partitions the rows into `folds` validation sets of equal size, shuffled; classes keep their shares.
 
     Args:
-      data: classification data are stratified, others only shuffled.
+      data: classification data with one label per row are stratified, others only shuffled.
       folds: at least 2.
       seed: of the shuffle.
 
@@ -67,12 +74,12 @@ def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, n
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithm 5.1; scikit-learn's splitters.
     """
     folds = checks.count(folds, "the number of folds", least=2)
-    if len(data.y) < folds:
-        raise ValueError(f"{data.name} has {len(data.y)} rows, fewer than the {folds} folds asked for")
+    if len(data) < folds:
+        raise ValueError(f"{data.name} has {len(data)} rows, fewer than the {folds} folds asked for")
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    if data.task != "classification":
-        return list(KFold(folds, shuffle=True, random_state=seed).split(data.x))
+    if data.task != "classification" or not isinstance(data.y, np.ndarray) or data.y.ndim > 1:
+        return list(KFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(data))))
     counts = np.bincount(data.y)
     rare = [int(label) for label in np.flatnonzero((counts > 0) & (counts < folds))]
     if rare:
@@ -90,7 +97,7 @@ def hold_out(data: Dataset, size: float = 0.2, seed: int = 0) -> list[tuple[np.n
     hold-out validation.
 
     Args:
-      data: classification data are stratified, others only shuffled.
+      data: classification data with one label per row are stratified, others only shuffled.
       size: the share of rows to validate on, in (0, 1).
       seed: of the shuffle.
 
@@ -112,17 +119,26 @@ def hold_out(data: Dataset, size: float = 0.2, seed: int = 0) -> list[tuple[np.n
     return [split(data, size, seed)]
 
 
-def as_folds(cv: Any, data: Dataset) -> Folds:
-    """Folds from a number, a scikit-learn splitter, or (training rows, validation rows) pairs.
+def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of row numbers from a number of folds, a scikit-learn splitter, or (training, validation rows) pairs.
+
+    A splitter receives the data's groups where there are any.
 
     Raises:
       ValueError: a row doesn't exist, or is in both parts of a fold, or a part is empty.
       TypeError: `cv` is none of the three.
+
+    >>> data = Dataset(x=[[0.0]] * 4, y=[0, 1] * 2)
+    >>> [(train.tolist(), validation.tolist()) for train, validation in as_pairs([([0, 1], [2, 3])], data)]
+    [([0, 1], [2, 3])]
     """
     if isinstance(cv, int | np.integer):
         pairs = k_fold(data, int(cv))
     elif hasattr(cv, "split") and not isinstance(cv, str):
-        pairs = list(cv.split(data.y, data.y))
+        # The splitter wants as many rows as labels but never reads them.
+        placeholder = np.zeros(len(data))
+        labels = data.y if isinstance(data.y, np.ndarray) else placeholder
+        pairs = list(cv.split(placeholder, labels, data.groups))
     else:
         pairs = _pairs(cv)
     if not pairs:
@@ -131,11 +147,11 @@ def as_folds(cv: Any, data: Dataset) -> Folds:
         rows = np.concatenate([train, validation])
         if len(train) == 0 or len(validation) == 0:
             raise ValueError(f"fold {number} has {len(train)} training and {len(validation)} validation rows")
-        if rows.min() < 0 or rows.max() >= len(data.y):
-            raise ValueError(f"fold {number} names a row outside 0 to {len(data.y) - 1}")
+        if rows.min() < 0 or rows.max() >= len(data):
+            raise ValueError(f"fold {number} names a row outside 0 to {len(data) - 1}")
         if np.intersect1d(train, validation).size:
             raise ValueError(f"fold {number} trains and validates on the same row")
-    return pack(pairs)
+    return [(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
 
 
 def _pairs(cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.stats import binom, kstest
 
 from jreg import augment
-from jreg.report import figures
+from jreg.report import augmented
 
 ALARM = 1e-8
 RNG = np.random.default_rng(0)
@@ -316,7 +316,7 @@ def test_the_picture_has_originals_labels_and_augmented_images(shape, tmp_path):
     images[:, 0, 0], images[:, 0, 1] = 0, 255
     path = tmp_path / "augmented.png"
     inverted = lambda key, x: 1 - x  # noqa: E731
-    figure = figures.augmented(jax.random.key(0), inverted, images, [4, 5, 6], path, columns=3)
+    figure = augmented(jax.random.key(0), inverted, images, [4, 5, 6], path, columns=3)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["4", "5", "6"]
     first, second = (np.asarray(axes.images[0].get_array()) for axes in figure.axes[:2])
@@ -327,4 +327,4 @@ def test_the_picture_has_originals_labels_and_augmented_images(shape, tmp_path):
 
 def test_the_picture_of_flat_rows_says_what_to_do():
     with pytest.raises(ValueError, match="reshape rows that are flat"):
-        figures.augmented(jax.random.key(0), lambda key, x: x, np.ones((3, 64)), [0, 1, 2])
+        augmented(jax.random.key(0), lambda key, x: x, np.ones((3, 64)), [0, 1, 2])

@@ -85,10 +85,10 @@ def test_refuses_a_test_size_that_leaves_a_class_out():
         jreg.load_dataset("wine", test_size=0.001)
 
 
-def test_bytes_stay_bytes_and_numbers_become_float32():
+def test_bytes_stay_bytes_and_targets_become_float32():
     image = jreg.Dataset(np.zeros((2, 3, 3), np.uint8), [0, 1])
     assert image.x.dtype == np.uint8
-    assert jreg.Dataset([[True], [False]], [0, 1]).x.dtype == np.float32
+    assert jreg.Dataset([[True], [False]], [0, 1]).x.dtype == bool
     assert jreg.Dataset(np.ones((2, 1), np.int64), [0.5, 1.5]).y.dtype == np.float32
 
 
@@ -106,9 +106,13 @@ X, Y = np.zeros((3, 2)), np.array([0, 1, 2])
         ({"x": X[:2]}, ValueError, "has 2 rows in x but 3 in y"),
         ({"x": X[:, 0]}, ValueError, r"x has shape \(3,\), but must be rows of features"),
         ({"x": X[:0], "y": Y[:0]}, ValueError, r"x has shape \(0, 2\)"),
-        ({"y": Y[:, None]}, ValueError, "y has 2 in a column of labels, but must have 0 and 1"),
-        ({"y": Y[:, None, None]}, ValueError, r"y has shape \(3, 1, 1\), but must be one target a row"),
-        ({"y": np.zeros((3, 0))}, ValueError, r"y has shape \(3, 0\), but must be one target a row"),
+        (
+            {"y": np.eye(3, dtype=int), "x_test": X, "y_test": 2 * np.eye(3, dtype=int)},
+            ValueError,
+            "y_test has 2 in a column of labels, but must have 0 and 1: numbers to predict are floating, and one",
+        ),
+        ({"y": np.zeros((3, 0))}, ValueError, r"y has shape \(3, 0\), but must be one target per row, \(n,\), or"),
+        ({"y": 5}, ValueError, r"y has shape \(\), but must be one target per row"),
         (
             {"y": np.eye(3)[:, :2], "x_test": X, "y_test": np.eye(3)},
             ValueError,
@@ -131,6 +135,7 @@ X, Y = np.zeros((3, 2)), np.array([0, 1, 2])
         ({"features": ["a"]}, ValueError, r"has names of 1 features, but examples of shape \(2,\)"),
         ({"y": Y - 1}, ValueError, "y has label -1, out of range"),
         ({"y": Y + 2**30}, ValueError, f"y has label {2**30 + 2}, out of range"),
+        ({"y": Y + 2**40}, ValueError, f"y has {2**40}, which int32 can't hold"),
         ({"y": np.array(["a", "b", "c"])}, TypeError, "y has dtype <U1, but must hold real numbers"),
         ({"x": X + 1j}, TypeError, "x has dtype complex128, but must hold real numbers"),
         ({"x": X.astype(object)}, TypeError, "x has dtype object"),

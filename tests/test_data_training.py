@@ -14,7 +14,7 @@ from jreg.data import chain, impute, min_max, scale, standardize, standardize_sa
 from jreg.recipe import build
 from jreg.splits import hold_out, pack
 from jreg.study.default import study_for
-from jreg.training import Rows, epoch, make_plan, start
+from jreg.training import Training, epoch, first_fold, make_plan, rows_of, start
 
 PREPROCESSORS = {
     "standardize": standardize(),
@@ -65,7 +65,7 @@ def test_a_validation_row_changes_no_bit_of_the_trainings_of_a_study(blobs):
         jreg.cross_validate(recipe_with(PREPROCESSORS["chain"]), data, space, cv=folds, epochs=2, batch_size=16)
         for data in (blobs, spoiled(blobs, 7, np.nan))
     )
-    train = [column for column, name in enumerate(first.columns) if not name.startswith("val_")]
+    train = [place for place, column in enumerate(first.spec.columns) if column.split != "validation"]
     # Row 7 is a validation row of the first fold and a training row of the second.
     np.testing.assert_array_equal(first.history[:, 0][..., train], second.history[:, 0][..., train])
     assert not np.array_equal(first.history[:, 1][..., train], second.history[:, 1][..., train])
@@ -109,9 +109,9 @@ def test_hold_out_validation_of_several_labels_an_example():
     assert study.scores.shape == (2, 1, 1)
     final = jreg.refit(study)
     # The final network has seen all rows but the test set.
-    for a, b in zip(final.fit.statistics[0], standardize().fit(jnp.asarray(data.x), jnp.ones(40)), strict=True):
+    for a, b in zip(final.statistics[0], standardize().fit(jnp.asarray(data.x), jnp.ones(40)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    outputs = np.asarray(final.predict(data.x_test))
+    outputs = np.asarray(final.outputs(data.x_test))
     assert final.test["accuracy"] == pytest.approx(((outputs > 0) == data.y_test).mean())
     assert final.test["accuracy"] > 0.8
 
@@ -149,11 +149,12 @@ def test_no_float_copy_of_all_images_is_ever_on_the_device(preprocess):
     data = jreg.Dataset(x, np.arange(20_000) % 10)
     recipe = recipe_with(preprocess, 10)
     fold = pack([(np.arange(15_000), np.arange(15_000, 20_000))])
-    plan, _ = make_plan(recipe, [({"rate": 0.1}, build(recipe, {"rate": 0.1}))], (), data, fold, 2, 64, None)
-    rows, fold = Rows(data.x, data.y), jax.tree.map(lambda leaf: leaf[0], fold)
+    plan = make_plan(recipe, [({"rate": 0.1}, build(recipe, {"rate": 0.1}))], (), data, fold, 2, 64, None)
+    rows, fold = rows_of(data), first_fold(fold)
 
     def training(key, hp, rows, fold):
-        return epoch(plan, start(plan, key, hp, rows, fold), key, hp, rows, fold)
+        given = Training(key, hp, fold, np.int32(2))
+        return epoch(plan, start(plan, given, rows), given, rows)
 
     arguments = (jax.random.key(0), {"rate": jnp.float32(0.1)}, rows, fold)
     found = jax.jit(training).lower(*arguments).compile().memory_analysis()

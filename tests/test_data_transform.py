@@ -88,7 +88,7 @@ def test_names_of_features_move_with_them():
         (
             lambda: random_labels(jreg.Dataset([[0.0]], [[0, 1]], name="tags"), 0.5),
             ValueError,
-            "random_labels got tags, which is for multilabel, but needs one class an example",
+            "random_labels got tags, which is for multilabel, but needs one class per example",
         ),
     ],
 )

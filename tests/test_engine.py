@@ -14,12 +14,10 @@ import jreg
 import jreg.study.default
 from jreg import losses, nn, on_params, penalties, project, projections, training
 from jreg.data import standardize
-from jreg.engine import pool, program
-from jreg.engine.pool import members_of
-from jreg.recipe import Hyperparameters
-from jreg.splits import as_folds
-from jreg.study.groups import plan_group
-from jreg.training import Rows
+from jreg.engine import compiled, pool, program
+from jreg.study.design import Design
+from jreg.training import Status
+from jreg.training.shuffle import shuffled
 
 FIELDS = ("history", "epochs_run", "best_epochs", "status")
 
@@ -81,14 +79,14 @@ def test_a_study_is_one_trace_and_one_compilation_and_a_second_one_none(blobs, c
     validate(blobs, function=watched)
     assert counted[0] - before == 1
     traced = [kinds for kinds in calls if "float" not in kinds]
-    # Shapes of the state, start and epoch each build the recipe once; 32 trainings don't add to that.
-    assert 0 < len(traced) <= 4
+    # The shapes of the state and of an outcome, start, epoch and outcome each build the recipe once; 32 trainings don't
+    # add to that.
+    assert 0 < len(traced) <= 5
     calls.clear()
     other = [{name: value * 0.7 for name, value in setting.items()} for setting in SPACE]
     validate(blobs, other, function=watched, seeds=[5, 6])
     assert counted[0] - before == 1
-    # Only the shapes of the state are traced again, for the layout and for the slots, which compiles nothing.
-    assert sum("float" not in kinds for kinds in calls) <= 2
+    assert not any("float" not in kinds for kinds in calls)
 
 
 def test_settings_with_other_static_parts_are_a_program_each(blobs, counted):
@@ -100,7 +98,7 @@ def test_settings_with_other_static_parts_are_a_program_each(blobs, counted):
     study = validate(blobs, jreg.grid(l2=[1e-4, 1e-2], width=[4, 8], batch=[16, 24]), function=sized, seeds=1)
     assert counted[0] - before == 4
     alone = validate(blobs, jreg.grid(l2=[1e-4, 1e-2], width=[8], batch=[24]), function=sized, seeds=1)
-    chosen = [i for i, s in enumerate(study.space.settings) if s["width"] == 8 and s["batch"] == 24]
+    chosen = [i for i, s in enumerate(study.spec.settings) if s["width"] == 8 and s["batch"] == 24]
     np.testing.assert_array_equal(study.history[chosen], alone.history)
 
 
@@ -108,7 +106,7 @@ def test_settings_with_other_static_parts_are_a_program_each(blobs, counted):
 def test_a_member_equals_the_same_training_done_alone(blobs, stopping):
     study = validate(blobs, stopping=stopping)
     for number, fold, seed in [(0, 0, 0), (2, 3, 1), (3, 1, 0)]:
-        count, tested = study.folds.train_count[fold], study.folds.validation_count[fold]
+        rows = study.spec.folds[fold]
         alone = jreg.fit(
             jreg.member_key(seed, fold),
             recipe,
@@ -117,11 +115,11 @@ def test_a_member_equals_the_same_training_done_alone(blobs, stopping):
             epochs=8,
             batch_size=16,
             stopping=stopping,
-            train=study.folds.train[fold][:count],
-            validation=study.folds.validation[fold][:tested],
+            train=rows.train,
+            validation=rows.validation,
         )
         place = number, fold, seed
-        history = np.stack([alone.history[name] for name in study.columns], axis=-1)
+        history = np.stack([alone.history[name] for name in study.results.labels], axis=-1)
         np.testing.assert_allclose(study.history[place], history, rtol=1e-5, atol=1e-6)
         assert study.epochs_run[place] == alone.epochs
         assert study.best_epochs[place] == alone.best_epoch
@@ -179,9 +177,9 @@ def slow_training(data, hp, train, validation, seed, fold, epochs, batch_size):
 def test_a_member_equals_a_plain_loop_over_numpy_batches(blobs, batch_size, dropout):
     settings = [SETTING | {"dropout": dropout}, SPACE[2] | {"dropout": dropout, "max_norm": 0.7}]
     study = validate(blobs, settings, stopping=None, batch_size=batch_size, epochs=4)
-    columns = [study.columns.index(name) for name in ("val_loss", "val_accuracy")]
+    columns = [study.results.labels.index(name) for name in ("val_loss", "val_accuracy")]
     for number, fold, seed in [(0, 0, 0), (1, 3, 1)]:
-        train, validation = study.folds.train[fold], study.folds.validation[fold]
+        train, validation = study.spec.folds[fold].train, study.spec.folds[fold].validation
         slow = slow_training(blobs, settings[number], train, validation, seed, fold, 4, batch_size)
         np.testing.assert_allclose(study.history[number, fold, seed][:, columns], slow, rtol=1e-4, atol=1e-5)
 
@@ -193,7 +191,7 @@ def test_unequal_folds_lose_no_row_and_take_no_step_too_many(blobs):
     study = validate(blobs, settings, cv=pairs, stopping=None, seeds=1, epochs=4)
     for fold, (train, validation) in enumerate(pairs):
         slow = slow_training(blobs, settings[0], train, validation, 0, fold, 4, 16)
-        columns = [study.columns.index(name) for name in ("val_loss", "val_accuracy")]
+        columns = [study.results.labels.index(name) for name in ("val_loss", "val_accuracy")]
         np.testing.assert_allclose(study.history[0, fold, 0][:, columns], slow, rtol=1e-4, atol=1e-5)
 
 
@@ -202,9 +200,8 @@ def test_an_epoch_sees_every_training_row_once_whatever_the_padding():
     padded = np.concatenate([rows, np.zeros(5, np.int32)])
     orders = []
     for train in (rows, padded):
-        fold = jreg.splits.Folds(jnp.asarray(train), jnp.int32(37), None, None)
-        chosen, weights = training.step._shuffle(jax.random.key(3), jnp.int32(2), fold, 8)
-        orders.append(np.asarray(chosen)[np.asarray(weights) > 0])
+        fold = jreg.splits.Folds(jnp.asarray(train), jnp.int32(37), None, None, None)
+        orders.append(np.asarray(shuffled(jax.random.key(3), jnp.int32(2), fold, 8))[:37])
         assert sorted(orders[-1]) == list(rows)
     np.testing.assert_array_equal(*orders)
 
@@ -235,9 +232,9 @@ def test_results_do_not_depend_on_devices_slots_or_batch(reference, one_by_one, 
 
 @pytest.mark.parametrize(("queue", "seconds"), [(1, 0.0), (3, 1e-4), (64, 10.0)])
 def test_results_do_not_depend_on_chunks_and_queues(reference, monkeypatch, queue, seconds):
-    monkeypatch.setattr(pool, "_QUEUE", queue)
+    monkeypatch.setattr(compiled, "QUEUE", queue)
     monkeypatch.setattr(pool, "_SECONDS", seconds)
-    # _QUEUE is read while tracing too, and a trace of another length is another program.
+    # QUEUE is read while tracing too, and a trace of another length is another program.
     jax.clear_caches()
     data, expected = reference
     same(validate(data), expected)
@@ -264,7 +261,7 @@ def test_a_diverging_member_is_marked_and_changes_nothing_for_the_others(referen
     study = validate(data, [*SPACE, SETTING | {"learning_rate": 1e30, "max_norm": 1e30}])
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(study, field)[:-1], getattr(expected, field), err_msg=field)
-    assert (study.status[-1] == training.DIVERGED).all()
+    assert (study.status[-1] == Status.DIVERGED).all()
     assert np.isnan(study.scores[-1]).all()
     assert study.ranking[-1].number == len(SPACE)
     assert (study.epochs_run[-1] < 8).all()
@@ -295,15 +292,15 @@ def test_batch_norm_averages_leave_out_padding(blobs):
     np.testing.assert_allclose(averages["var"], left + (1 - left) * hidden.var(0), rtol=1e-4)
     ragged = jreg.fit(jax.random.key(0), still, blobs, {"learning_rate": 1e-9}, epochs=1, batch_size=64)
     averages = ragged.model_state["batch_stats"]["BatchNorm_0"]
-    order = training.step._shuffle(jax.random.fold_in(jax.random.key(0), 1), jnp.int32(0), _all_rows(72), 64)[0]
-    first, last = np.asarray(order)[0], np.asarray(order)[1][:8]
+    order = np.asarray(shuffled(jax.random.key(0), jnp.int32(0), _all_rows(72), 64))
+    first, last = order[:64], order[64:72]
     hidden = x @ ragged.params["Dense_0"]["kernel"]
     expected = 0.99 * (0.99 + 0.01 * hidden[first].var(0)) + 0.01 * hidden[last].var(0)
     np.testing.assert_allclose(averages["var"], expected, rtol=1e-4)
 
 
 def _all_rows(count):
-    return jreg.splits.Folds(jnp.arange(count), jnp.int32(count), None, None)
+    return jreg.splits.Folds(jnp.arange(count), jnp.int32(count), None, None, None)
 
 
 def test_early_stopping_returns_the_parameters_of_the_best_epoch(blobs):
@@ -313,7 +310,7 @@ def test_early_stopping_returns_the_parameters_of_the_best_epoch(blobs):
     stopped = jreg.fit(key, recipe, blobs, SETTING, epochs=60, stopping=jreg.EarlyStopping(patience=4), **options)
     losses_ = np.asarray(stopped.history["val_loss"])
     ran = int(stopped.epochs)
-    assert training.STATUS[int(stopped.status)] == "stopped"
+    assert Status(int(stopped.status)) == Status.STOPPED
     assert ran < 60
     assert np.isnan(losses_[ran:]).all()
     assert int(stopped.best_epoch) == np.nanargmin(losses_) == ran - 1 - 4
@@ -335,19 +332,20 @@ def test_fit_is_pure_and_can_be_vmapped_over_keys_and_hyperparameters(blobs):
 @pytest.mark.adam
 def test_the_study_lowers_for_accelerators():
     data = jreg.load_dataset("wine")
-    function, space = jreg.defaults.study_for(data)
+    function, space = jreg.study.default.study_for(data)
     traced = {name: jnp.float32(value) for name, value in space.settings[0].items()}
-    layout, rows, folds = jreg.Layout(tuple(jax.devices()), 4, 4), Rows(data.x, data.y), as_folds(3, data)
-    settings = [Hyperparameters(setting) for setting in space.settings]
-    plan, _ = plan_group(function, settings, (), data, folds, 3, 32, STOPPING)
-    values = {name: np.array([setting[name] for setting in space.settings]) for name in traced}
-    members = members_of(values, [[0], [1]], np.ones((2, 1, 2), bool), [0, 1], 3)
-    slots = program.empty_slots(plan, layout, jax.tree.map(lambda leaf: leaf[0], members), rows, folds)
-    queue = jax.tree.map(lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:]), members)
+    layout = jreg.Layout(tuple(jax.devices()), 4, 4)
+    design = Design.of(function, data, space, cv=3, seeds=2, epochs=3, batch_size=32, stopping=STOPPING)
+    wanted = design.everything()
+    [(plan, jobs)] = design.jobs(wanted, np.arange(wanted.settings.size).reshape(-1, 1))
+    rows, folds = training.rows_of(data), design.folds
+    slot, outcome = program.shapes_of(plan, jax.tree.map(lambda leaf: leaf[0], jobs), rows, folds)
+    slots, outbox = program.empty(slot, 8), program.empty(outcome, 4)
+    queue = jax.tree.map(lambda leaf: leaf[:4].reshape(2, 2, *leaf.shape[1:]), jobs)
     work = program.Work(queue, np.full(2, 2, np.int32), np.zeros(8, bool), np.False_, np.int32(1))
     for platform in ("tpu", "cuda"):
         whole = jax.export.export(program.program(layout), platforms=[platform])
-        lowered = whole(slots, work, rows, folds, plan=plan, layout=layout)
+        lowered = whole(slots, outbox, work, rows, folds, plan=plan, layout=layout)
         assert lowered.platforms == (platform,)
         assert lowered.nr_devices == 2
         run = jax.jit(lambda key, hp: jreg.fit(key, function, data, hp, epochs=1, stopping=None))

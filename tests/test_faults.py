@@ -16,7 +16,7 @@ import jreg
 from jreg import losses, metrics, models, nn, penalties, projections
 from jreg.data import standardize
 from jreg.data.files import read_idx, read_npz
-from jreg.splits import as_folds
+from jreg.splits import as_pairs
 
 
 class Theirs(linen.Module):
@@ -89,7 +89,7 @@ def test_header_with_an_open_bracket(tmp_path):
 @pytest.mark.parametrize("cv", ["x", [1, 2], [([0], [1], [2])]])
 def test_cv_of_the_wrong_kind(cv):
     with pytest.raises(TypeError, match=r"^cv is"):
-        as_folds(cv, DATA)
+        as_pairs(cv, DATA)
 
 
 def test_float64_beyond_float32():

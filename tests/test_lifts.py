@@ -105,7 +105,7 @@ def test_a_schedule_counts_the_updates_of_a_shorter_fold(blobs):
     # Training rows 71 and 1: 5 updates and 1 update an epoch in one program.
     cv = [(np.arange(71), [71]), ([0], np.arange(1, 72))]
     study = jreg.cross_validate(recipe, blobs, jreg.grid(lr=[0.1]), cv=cv, epochs=3, batch_size=16, progress=False)
-    found = study.history[0, :, 0, :, study.columns.index("penalty_count")]
+    found = study.curve("penalty_count")[0, :, 0]
     np.testing.assert_allclose(found, [[2, 7, 12], [0, 1, 2]], rtol=1e-6)
 
 
@@ -128,7 +128,7 @@ def test_settings_with_different_terms_share_a_study(blobs):
 
     space = jreg.grid(kind=["l1", "l2"], s=[0.1])
     study = jreg.cross_validate(recipe, blobs, space, cv=2, epochs=2, progress=False)
-    assert study.columns[-2:] == ("penalty_l1", "penalty_l2")
+    assert study.results.labels[-2:] == ("penalty_l1", "penalty_l2")
     measured = np.isfinite(study.history[:, :, :, :, -2:]).all(axis=(1, 2, 3))
     assert measured.tolist() == [[True, False], [False, True]]
     assert np.isfinite(study.scores).all()

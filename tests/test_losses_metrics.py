@@ -5,9 +5,9 @@ import optax
 import pytest
 from scipy import spatial, special, stats
 from scipy.special import log_softmax
-from sklearn.metrics import accuracy_score, hinge_loss, log_loss, r2_score
+from sklearn.metrics import hinge_loss, log_loss
 
-from jreg import losses, metrics
+from jreg import losses
 
 RNG = np.random.default_rng(0)
 LOGITS = jnp.asarray(3 * RNG.normal(size=(20, 5)), jnp.float32)
@@ -83,60 +83,6 @@ def test_outputs_that_do_not_fit_the_targets_are_refused_with_both_shapes(loss):
     for outputs, targets in ((LOGITS, jnp.ones(5)), (LOGITS, jnp.ones(20)), (LOGITS[:, :1], jnp.ones(1))):
         with pytest.raises(ValueError, match=r"outputs of shape \(20.* do not fit targets of shape"):
             loss(outputs, targets)
-
-
-def padded(values, filler):
-    return jnp.concatenate([values, jnp.full((3, *values.shape[1:]), filler, values.dtype)])
-
-
-ONES = jnp.concatenate([jnp.ones(20), jnp.zeros(3)])
-
-
-@pytest.mark.parametrize("filler", [0, 4])
-def test_accuracy_is_scikit_learns_whatever_the_padding(filler):
-    expected = accuracy_score(LABELS, np.argmax(LOGITS, axis=1))
-    assert 0 < expected < 1
-    actual = metrics.accuracy(padded(LOGITS, filler), padded(LABELS, filler), ONES)
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(20,), (20, 1)])
-def test_accuracy_of_one_unit_is_its_sign(shape):
-    z, y = LOGITS[:, 0], LABELS % 2
-    expected = accuracy_score(y, np.asarray(z) > 0)
-    np.testing.assert_allclose(metrics.accuracy(z.reshape(shape), y, jnp.ones(20)), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("filler", [0.0, -1e4])
-@pytest.mark.parametrize("column", [False, True])
-def test_r2_is_scikit_learns_whatever_the_padding(filler, column):
-    y = jnp.asarray(np.random.default_rng(1).normal(size=20) + 5, jnp.float32)
-    predicted = y + 0.3 * LOGITS[:, 0]
-    expected = r2_score(np.asarray(y, np.float64), np.asarray(predicted, np.float64))
-    outputs = padded(predicted[:, None] if column else predicted, filler)
-    np.testing.assert_allclose(metrics.r2(outputs, padded(y, -filler), ONES), expected, rtol=1e-5)
-
-
-def test_weights_count_rows_as_often():
-    weights = np.array([3, 0, 1, 2] * 5)
-    repeated = np.repeat(np.arange(20), weights)
-    y = LOGITS[:, 1]
-    np.testing.assert_allclose(
-        metrics.accuracy(LOGITS, LABELS, jnp.asarray(weights, jnp.float32)),
-        accuracy_score(LABELS[repeated], np.argmax(LOGITS, axis=1)[repeated]),
-        rtol=1e-6,
-    )
-    np.testing.assert_allclose(
-        metrics.r2(LOGITS[:, 0], y, jnp.asarray(weights, jnp.float32)),
-        r2_score(np.asarray(y, np.float64)[repeated], np.asarray(LOGITS[:, 0], np.float64)[repeated]),
-        rtol=1e-5,
-    )
-
-
-def test_r2_of_the_mean_is_zero_and_of_the_targets_one():
-    y = jnp.array([1.0, 2.0, 6.0])
-    assert float(metrics.r2(jnp.full(3, 3.0), y, jnp.ones(3))) == 0.0
-    assert float(metrics.r2(y, y, jnp.ones(3))) == 1.0
 
 
 def test_soft_labels_that_are_one_hot_are_integer_labels():
@@ -237,16 +183,3 @@ def test_the_table_of_tasks_is_the_lectures():
     assert float(unit.metric(jnp.array([z[0], -z[0]]), jnp.array([0.25, 0.75]), jnp.ones(2))) > 1 - 1e-6
     with pytest.raises(ValueError, match="for_task got 'ranking', but must get one of binary, multiclass"):
         losses.for_task("ranking")
-
-
-def test_metrics_of_several_targets_are_scikit_learns():
-    rng = np.random.default_rng(1)
-    outputs, targets = rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
-    weights = np.r_[np.ones(15), np.zeros(5)]
-    expected = r2_score(targets[:15], outputs[:15], multioutput="variance_weighted")
-    actual = metrics.r2(*(jnp.asarray(a, jnp.float32) for a in (outputs, targets, weights)))
-    np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    labels = (targets > 0).astype(np.int32)
-    right = np.mean((outputs > 0)[:15] == labels[:15])
-    actual = metrics.accuracy(jnp.asarray(outputs, jnp.float32), jnp.asarray(labels), jnp.asarray(weights, jnp.float32))
-    np.testing.assert_allclose(actual, right, rtol=1e-6)

@@ -107,7 +107,7 @@ def test_a_study_of_nnx_modules_with_a_traced_rate_and_a_penalty():
     y = np.arange(30) % 3
     data = jreg.Dataset(rng.normal(size=(30, 2)) + 2.0 * np.eye(3, 2)[y], y, name="blobs")
     study = jreg.cross_validate(recipe, data, jreg.grid(rate=[0.0, 0.5], l2=[0.0, 1.0]), cv=2, epochs=2)
-    means = [result.mean for result in study.results]
+    means = [result.mean for result in study.settings]
     assert np.isfinite(means).all()
 
 

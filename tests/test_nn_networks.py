@@ -313,4 +313,4 @@ def test_a_convolutional_study_with_a_swept_rate_and_padding():
         )
 
     study = jreg.cross_validate(recipe, data, jreg.grid(rate=[0.0, 0.5]), cv=2, epochs=2, batch_size=5)
-    assert all(np.isfinite(result.mean) for result in study.results)
+    assert all(np.isfinite(result.mean) for result in study.settings)

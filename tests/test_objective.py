@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from jreg import losses, penalties
+from jreg._base import tree
 from jreg.objective import Forward, Penalty, on_outputs, on_params
 from jreg.penalties import l1, l2
 
@@ -128,8 +129,8 @@ def test_a_choice_of_another_type_is_refused():
 
 
 def test_paths_are_names_and_numbers_joined_by_slashes():
-    tree = {"a": [jnp.ones(1), (jnp.ones(1),)], "b": optax.EmptyState()}
-    assert [tree.path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(tree)] == ["a/0", "a/1/0"]
+    nested = {"a": [jnp.ones(1), (jnp.ones(1),)], "b": optax.EmptyState()}
+    assert [tree.path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(nested)] == ["a/0", "a/1/0"]
 
 
 def test_penalties_add_scale_and_sum():

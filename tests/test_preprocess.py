@@ -6,7 +6,8 @@ from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from jreg.data import chain, impute, min_max, scale, standardize, standardize_samples, whiten
+from jreg.data import by_part, chain, impute, min_max, scale, standardize, standardize_samples, whiten
+from jreg.data.blocks import HostRows
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(40, 6)) * [1, 10, 0.1, 1, 5, 2] + [0, 3, 1, -100, 50, 0], jnp.float32)
@@ -386,3 +387,249 @@ def test_folds_are_fitted_under_vmap_as_one_by_one(name):
     batched = jax.jit(jax.vmap(run))(masks)
     for n in range(3):
         np.testing.assert_allclose(batched[n], run(masks[n]), rtol=1e-3, atol=1e-3)
+
+
+# Weights that aren't 0 and 1, against numpy in double precision.
+
+SHARES = np.where(np.random.default_rng(13).uniform(size=40) < 0.3, 0, np.random.default_rng(14).gamma(1.0, size=40))
+COUNTED = SHARES > 0
+
+
+def moments(x, weights):
+    """The weighted mean and standard deviation of every column."""
+    mean = np.average(x, axis=0, weights=weights)
+    return mean, np.sqrt(np.average(np.square(x - mean), axis=0, weights=weights))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-3, 1e4])
+def test_standardize_takes_weighted_means_and_deviations(factor):
+    mean, deviation = moments(np.asarray(X, np.float64), SHARES)
+    found, _ = fitted(standardize(), X, jnp.asarray(factor * SHARES, jnp.float32))
+    np.testing.assert_allclose(found[0][0], mean, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(found[1][0], deviation, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("per", "shape"), [("channel", (-1, 3)), ("data", (-1, 1))])
+def test_channels_and_everything_are_weighted_by_their_rows(per, shape):
+    values = IMAGES.reshape(shape).astype(np.float64)
+    mean, deviation = moments(values, np.repeat(SHARES, len(values) // 40))
+    _, z = fitted(standardize(per=per), IMAGES, jnp.asarray(SHARES, jnp.float32))
+    np.testing.assert_allclose(z.reshape(shape), (values - mean) / deviation, atol=2e-5)
+
+
+def test_min_max_counts_every_row_that_weighs_anything():
+    expected = MinMaxScaler().fit(np.asarray(X, np.float64)[COUNTED]).transform(X)
+    _, z = fitted(min_max(), X, jnp.asarray(1e-3 * SHARES, jnp.float32))
+    np.testing.assert_allclose(z, expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["zca", "pca"])
+def test_whitening_makes_the_weighted_covariance_the_identity(kind):
+    _, z = fitted(whiten(kind, 1e-9), CORRELATED.astype(np.float32), jnp.asarray(SHARES, jnp.float32))
+    z = np.asarray(z, np.float64)
+    np.testing.assert_allclose(np.average(z, axis=0, weights=SHARES), 0, atol=2e-5)
+    np.testing.assert_allclose(np.cov(z.T, aweights=SHARES, ddof=0), np.eye(6), atol=3e-4)
+    covariance = np.cov(CORRELATED.T, aweights=SHARES, ddof=0)
+    (mean, vectors, deviations), _ = fitted(whiten(kind), CORRELATED.astype(np.float32), jnp.float32(SHARES))
+    np.testing.assert_allclose(mean[0], np.average(CORRELATED, axis=0, weights=SHARES), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose((vectors * np.square(deviations)) @ vectors.T, covariance, rtol=1e-3, atol=1e-4)
+
+
+def weighted_median(values, weights):
+    """By its definition: as much weight below as above, from a list of all intervals between neighbours."""
+    order = np.argsort(values)
+    values, below = values[order], np.cumsum(weights[order]) / weights.sum()
+    exactly = np.flatnonzero(np.isclose(below, 0.5, rtol=0, atol=1e-9))
+    if len(exactly):
+        return (values[exactly[0]] + values[exactly[-1] + 1]) / 2
+    return values[np.flatnonzero(below > 0.5)[0]]
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.1, 3e4])
+def test_imputing_takes_weighted_means_and_medians(factor):
+    known = [(~np.isnan(column) & COUNTED, column) for column in HOLES.astype(np.float64).T]
+    weights = jnp.asarray(factor * SHARES, jnp.float32)
+    means = [np.average(column[rows], weights=SHARES[rows]) for rows, column in known]
+    np.testing.assert_allclose(fitted(impute("mean"), HOLES, weights)[0][0], means, rtol=1e-5)
+    medians = [weighted_median(column[rows], SHARES[rows]) for rows, column in known]
+    np.testing.assert_allclose(fitted(impute("median"), HOLES, weights)[0][0], medians, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.1, 0.3, 1 / 3, 7.7, 1e-4, 12345.678])
+@pytest.mark.parametrize("rows", [2, 6, 10, 40, 126, 1000])
+def test_equal_weights_give_the_plain_median_however_they_round(weight, rows):
+    values = np.random.default_rng(rows).permutation(rows).astype(np.float32)[:, None]
+    found, _ = fitted(impute("median"), values, jnp.full(rows, weight, jnp.float32))
+    assert found.item() == (rows - 1) / 2
+
+
+WHOLE = np.random.default_rng(15).integers(0, 4, 40)
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "x"),
+    [
+        (standardize(), X),
+        (standardize(per="channel"), IMAGES),
+        (min_max(), X),
+        (whiten("zca", 0.1), CORRELATED.astype(np.float32)),
+        (whiten("pca", 0.1), CORRELATED.astype(np.float32)),
+        (impute("mean"), HOLES),
+        (impute("median"), HOLES),
+        (chain(impute("median"), standardize(), whiten("zca", 0.1)), HOLES),
+        (scale(2), X),
+        (standardize_samples(), X),
+    ],
+    ids=["standardize", "channel", "min_max", "zca", "pca", "mean", "median", "chain", "scale", "samples"],
+)
+def test_whole_weights_are_repeated_rows(preprocessor, x):
+    x = jnp.asarray(x)
+    repeated = jnp.repeat(x, WHOLE, axis=0, total_repeat_length=int(WHOLE.sum()))
+    one = preprocessor.apply(preprocessor.fit(x, jnp.asarray(WHOLE, jnp.float32)), x)
+    two = preprocessor.apply(preprocessor.fit(repeated, jnp.ones(len(repeated))), x)
+    np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [256, 257, 1000])
+def test_weighted_rows_are_gone_through_in_blocks(rows, monkeypatch):
+    monkeypatch.setattr("jreg.data.blocks._NUMBERS", 512)
+    rng = np.random.default_rng(16)
+    x, weights = rng.normal(size=(rows, 2)).astype(np.float32), rng.gamma(1.0, size=rows)
+    for found, wanted in zip(
+        fitted(standardize(), x, jnp.asarray(weights, jnp.float32))[0], moments(x, weights), strict=True
+    ):
+        np.testing.assert_allclose(found[0], wanted, rtol=1e-4, atol=1e-6)
+
+
+NUMBERS = np.random.default_rng(17).integers(0, 2, (40, 2, 3))
+ALL = {
+    "standardize": standardize(),
+    "min_max": min_max(-1, 1),
+    "zca": whiten("zca", 0.1),
+    "pca": whiten("pca", 0.1),
+    "mean": impute("mean"),
+    "median": impute("median"),
+    "number": impute(3),
+    "scale": scale(4),
+    "samples": standardize_samples(),
+    "chain": chain(impute("median"), standardize()),
+}
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.uint16, np.int32, np.float16, jnp.bfloat16])
+@pytest.mark.parametrize("name", ALL)
+def test_every_dtype_is_computed_in_float32(name, dtype):
+    x = NUMBERS.astype(dtype)
+    (_, z), (_, wanted) = fitted(ALL[name], x), fitted(ALL[name], NUMBERS.astype(np.float32))
+    assert z.dtype == jnp.float32
+    np.testing.assert_allclose(z, wanted, rtol=1e-6, atol=1e-6)
+
+
+# Examples of several arrays.
+
+PARTS = {"age": X, "image": jnp.asarray(IMAGES), "tokens": jnp.arange(80).reshape(40, 2)}
+
+
+def test_each_part_has_its_own_preprocessor_and_others_stay():
+    per = {"age": chain(standardize(), min_max(-1, 1)), "image": standardize(per="channel")}
+    for weights in (WEIGHTS, jnp.asarray(SHARES, jnp.float32)):
+        for whole in (by_part(**per), by_part(per), by_part({"image": per["image"]}, age=per["age"])):
+            statistics, z = fitted_parts(whole, weights)
+            assert z.keys() == PARTS.keys()
+            assert statistics.keys() == per.keys()
+            for name, part in per.items():
+                np.testing.assert_allclose(z[name], fitted(part, PARTS[name], weights)[1], rtol=1e-6, atol=1e-6)
+            np.testing.assert_array_equal(z["tokens"], PARTS["tokens"])
+            assert z["tokens"].dtype == jnp.int32
+
+
+def fitted_parts(preprocessor, weights=WEIGHTS, x=PARTS):
+    @jax.jit
+    def run(x, weights):
+        statistics = preprocessor.fit(x, weights)
+        return statistics, preprocessor.apply(statistics, x)
+
+    return run(x, weights)
+
+
+def test_parts_are_taken_back_where_all_preprocessors_are():
+    whole = by_part(age=standardize(), image=scale(255))
+    statistics, z = fitted_parts(whole)
+    back = whole.invert(statistics, z)
+    for name, part in PARTS.items():
+        np.testing.assert_allclose(back[name], part, rtol=1e-5, atol=1e-4)
+    assert by_part(age=standardize(), image=standardize_samples()).invert is None
+
+
+def test_parts_nest_and_chain():
+    x = {"deep": PARTS, "y": X}
+    whole = chain(by_part(deep=by_part(age=standardize())), by_part(deep=by_part(age=min_max())))
+    _, z = fitted_parts(whole, WEIGHTS, x)
+    _, wanted = fitted(chain(standardize(), min_max()), X)
+    np.testing.assert_allclose(z["deep"]["age"], wanted, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(z["y"], X)
+
+
+def test_rows_of_parts_on_the_host_are_read_in_blocks(monkeypatch):
+    monkeypatch.setattr("jreg.data.blocks._NUMBERS", 60)
+    whole = chain(by_part(image=scale(255)), by_part(age=standardize(), image=standardize(per="channel")))
+
+    def on_host(array):
+        return HostRows(lambda first, last: array[first:last], array.shape)
+
+    found = whole.fit({name: on_host(part) for name, part in PARTS.items()}, WEIGHTS)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(whole.fit(PARTS, WEIGHTS)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "name"),
+    [
+        (standardize(), "standardize"),
+        (min_max(), "min_max"),
+        (scale(2), "scale"),
+        (standardize_samples(), "standardize_samples"),
+        (whiten(), "whiten"),
+        (impute(), "impute"),
+        (chain(impute(), standardize()), "impute"),
+    ],
+)
+def test_a_preprocessor_of_one_array_refuses_several(preprocessor, name):
+    sentence = (
+        f"^{name} got x with the parts age, image, tokens, but takes one array: choose a preprocessor per part of a "
+        rf"dict by jreg.data.by_part\(age={name}\(\.\.\.\)\)$"
+    )
+    with pytest.raises(TypeError, match=sentence):
+        preprocessor.fit(PARTS, WEIGHTS)
+    with pytest.raises(TypeError, match=sentence):
+        preprocessor.apply((), PARTS) if name != "impute" else impute().apply((), PARTS)
+    with pytest.raises(TypeError, match=rf"got x with the parts 0, 1, .* jreg.data.by_part\(name={name}\(\.\.\.\)\)"):
+        preprocessor.fit((X, X), WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: by_part(), ValueError, "by_part got no preprocessors, but needs at least one"),
+        (lambda: by_part({}), ValueError, "by_part got no preprocessors, but needs at least one"),
+        (lambda: by_part(age=3), TypeError, "by_part got 3 for 'age', but must get preprocessors, such as standardize"),
+        (
+            lambda: by_part(age=scale(2)).fit(X, WEIGHTS),
+            TypeError,
+            r"by_part got x as one array of shape \(40, 6\), but takes a dict with the parts age",
+        ),
+        (
+            lambda: by_part(age=scale(2)).apply({"age": ()}, (X, X)),
+            TypeError,
+            "by_part got x as a tuple, but takes a dict with the parts age",
+        ),
+        (
+            lambda: by_part(size=scale(2)).fit(PARTS, WEIGHTS),
+            ValueError,
+            "by_part has a preprocessor for 'size', but x has the parts age, image, tokens",
+        ),
+    ],
+)
+def test_parts_that_make_no_sense_are_refused(call, error, sentence):
+    with pytest.raises(error, match=f"^{sentence}"):
+        call()

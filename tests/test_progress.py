@@ -101,7 +101,7 @@ def test_a_function_is_told_every_step(blobs):
     # One program for each width.
     assert [progress.done for progress in told if progress.compiling] == [0, 6]
     assert told[-1].best == pytest.approx(study.best.mean, abs=1e-6)
-    assert 0 < told[-1].seconds <= study.run_seconds
+    assert 0 < told[-1].seconds <= study.results.timing.run_seconds
 
 
 def test_the_best_so_far_is_of_finished_settings_alone(blobs):

@@ -7,7 +7,7 @@ import pytest
 from jax.extend import random as extend
 
 from jreg._base import random
-from jreg.training import step
+from jreg.training import member_key, shuffle
 
 SHAPES = [(), (1,), (7,), (128, 10), (2, 3, 5)]
 
@@ -53,7 +53,7 @@ def test_other_kinds_of_keys_stay_as_they_are():
 
 
 def test_the_key_of_a_training_is_one_of_jax_random():
-    key = step.member_key(3, 2)
+    key = member_key(3, 2)
     assert (data(key) == data(jax.random.fold_in(jax.random.key(3), 2))).all()
     assert jax.random.key_impl(key) == jax.random.key_impl(jax.random.key(0))
 
@@ -83,4 +83,4 @@ def test_sorting_by_digits_is_argsort(length):
     bits = np.random.default_rng(length).integers(0, 2**32, length, np.uint32)
     # Ties and the largest number, which marks padding, keep their order.
     bits[length // 2 :] = np.where(bits[length // 2 :] % 3 == 0, np.uint32(2**32 - 1), bits[length // 2 :] & 0xFFFF0000)
-    assert np.array_equal(step._argsort(jnp.asarray(bits)), np.argsort(bits, kind="stable"))
+    assert np.array_equal(shuffle._argsort(jnp.asarray(bits)), np.argsort(bits, kind="stable"))

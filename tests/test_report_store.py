@@ -10,10 +10,12 @@ import optax
 import pytest
 
 import jreg
-from jreg import losses, nn, penalties, search, training
+from jreg import losses, nn, penalties, report, search, store, training
+from jreg._base.files import free_folder, write_text
 from jreg.report import figures, text
-from jreg.store import files
-from jreg.study import summary
+from jreg.results import Results, table
+from jreg.results.files import to_json
+from jreg.results.values import plain
 
 
 def recipe(hp):
@@ -55,7 +57,7 @@ def hopeless(data) -> jreg.Study:
 
 
 @pytest.fixture(scope="module")
-def final(study) -> jreg.Refit:
+def final(study) -> jreg.Network:
     return jreg.refit(study)
 
 
@@ -75,11 +77,12 @@ def final(study) -> jreg.Refit:
         ("relu", "relu"),
         ((1, (2.5, np.nan)), [1, [2.5, None]]),
         ({1: {"a": np.float64(0.5)}}, {"1": {"a": 0.5}}),
-        (len, "<built-in function len>"),
+        (len, "builtins.len"),
+        (range(2), "range(0, 2)"),
     ],
 )
 def test_plain_values(value, expected):
-    found = files.plain(value)
+    found = plain(value)
     assert found == expected
     assert type(found) is type(expected)
     json.dumps(found, allow_nan=False)
@@ -87,40 +90,40 @@ def test_plain_values(value, expected):
 
 def test_text_has_no_nan_and_every_digit():
     values = {"mean": float("nan"), "third": 1 / 3, "name": "Grüße"}
-    assert json.loads(files.to_text(values)) == {"mean": None, "third": 1 / 3, "name": "Grüße"}
-    assert "NaN" not in files.to_text(values)
+    assert json.loads(store.to_text(values)) == {"mean": None, "third": 1 / 3, "name": "Grüße"}
+    assert "NaN" not in store.to_text(values)
 
 
 @pytest.mark.parametrize("step", ["write", "replace"])
 def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch, step):
     path = tmp_path / "results.json"
-    files.write_text(path, "old")
+    write_text(path, "old")
 
     def fail(*arguments, **options):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(*((Path, "write_text") if step == "write" else (os, "replace")), fail)
     with pytest.raises(OSError, match="no space left"):
-        files.write_text(path, "new")
+        write_text(path, "new")
     assert path.read_text() == "old"
 
 
 def test_a_write_leaves_nothing_but_the_file(tmp_path):
-    files.write_text(tmp_path / "a.txt", "1")
-    files.write_text(tmp_path / "a.txt", "2")
+    write_text(tmp_path / "a.txt", "1")
+    write_text(tmp_path / "a.txt", "2")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "2")]
 
 
 def test_a_free_folder_is_numbered(tmp_path):
     path = tmp_path / "wine"
     for expected in ("wine", "wine-2", "wine-3"):
-        free = files.free_folder(path)
+        free = free_folder(path)
         assert free.name == expected
         free.mkdir()
 
 
-def test_writing_makes_folders_and_empty_tables(tmp_path):
-    files.write(tmp_path / "a" / "b", {"x": 1}, [], [], [])
+def test_writing_makes_folders_and_empty_tables(study, tmp_path):
+    store.write(tmp_path / "a" / "b", Results(study.spec))
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
         "curves.csv", "results.json", "settings.csv", "trainings.csv",
     ]  # fmt: skip
@@ -129,10 +132,17 @@ def test_writing_makes_folders_and_empty_tables(tmp_path):
 # what a study writes
 
 
+def save(study: jreg.Study, final: jreg.Network | None, folder: Path) -> list[Path]:
+    """What the command line leaves in a folder."""
+    store.write(folder, study.results, report.test_result(final))
+    report.save_pictures(study.results, folder)
+    return sorted(folder.iterdir())
+
+
 @pytest.fixture(scope="module")
 def saved(study, final, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
-    summary.save(study, final, folder)
+    save(study, final, folder)
     return folder
 
 
@@ -142,7 +152,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_report_lists_what_it_wrote(study, final, saved):
-    written = summary.save(study, final, saved)
+    written = save(study, final, saved)
     assert [path.name for path in written] == [
         "curves.csv", "curves.png", "results.json", "scores.png", "settings.csv", "trainings.csv",
     ]  # fmt: skip
@@ -155,8 +165,8 @@ def test_trainings_csv_agrees_with_the_study(study, saved):
     np.testing.assert_array_equal(scores, study.scores)
     places = list(np.ndindex(study.scores.shape))
     for row, (setting, fold, seed) in zip(rows, places, strict=True):
-        hyperparameters = study.space.settings[setting]
-        assert {name: float(row[name]) for name in hyperparameters} == hyperparameters
+        hyperparameters = study.spec.settings[setting]
+        assert {name: float(row[f"param_{name}"]) for name in hyperparameters} == hyperparameters
         assert (int(row["fold"]), int(row["seed"]), row["status"]) == (fold, seed, "completed")
         assert (int(row["epochs"]), int(row["best_epoch"])) == (4, 3)
 
@@ -165,21 +175,21 @@ def test_settings_csv_is_the_ranking(study, saved):
     rows = rows_of(saved / "settings.csv")
     assert [float(row["mean"]) for row in rows] == [result.mean for result in study.ranking]
     assert [float(row["standard_error"]) for row in rows] == [result.standard_error for result in study.ranking]
-    assert float(rows[0]["l2"]) == study.best.hyperparameters["l2"]
+    assert float(rows[0]["param_l2"]) == study.best.hyperparameters["l2"]
     assert "best" in rows[0]["note"]
 
 
 def test_curves_csv_is_the_history(study, saved):
     rows = rows_of(saved / "curves.csv")
-    values = np.array([[float(row[name]) for name in study.columns] for row in rows])
+    values = np.array([[float(row[name]) for name in study.results.labels] for row in rows])
     np.testing.assert_array_equal(values.reshape(study.history.shape), study.history.astype(np.float64))
     assert [int(row["epoch"]) for row in rows[:4]] == [0, 1, 2, 3]
 
 
 def test_results_json_agrees_with_the_study(study, final, saved):
     found = json.loads((saved / "results.json").read_text())
-    assert found == json.loads(json.dumps(summary.to_json(study, final), allow_nan=False))
-    for setting, result in zip(found["settings"], study.results, strict=True):
+    assert found == json.loads(json.dumps(to_json(study.results) | report.test_result(final), allow_nan=False))
+    for setting, result in zip(found["settings"], study.settings, strict=True):
         scores = np.array(setting["scores"])
         assert scores.shape == (3, 2)
         per_fold = scores.mean(axis=1)
@@ -218,7 +228,7 @@ def test_values_in_tables():
 
 
 def test_the_summary_says_who_won_and_how_sure(study, final):
-    text = summary.summary(study, final)
+    text = report.summary(study.results, final)
     best = study.best
     assert f"best:      l2={best.hyperparameters['l2']:.4g} learning_rate" in text
     assert f"val_accuracy {best.mean:.4f} +- {best.standard_error:.4f}" in text
@@ -227,7 +237,7 @@ def test_the_summary_says_who_won_and_how_sure(study, final):
     assert f"test:      accuracy {final.test['accuracy']:.4f}, 95% interval {low:.4f} to {high:.4f}" in text
     assert "on all 72 non-test rows for 4 epochs" in text
     assert "diverged" not in text
-    shortened = summary.summary(study, final, most=3)
+    shortened = report.summary(study.results, final, most=3)
     assert "and 1 more settings, see settings.csv" in shortened
 
 
@@ -255,7 +265,7 @@ def test_the_score_picture_is_labelled(study):
 def test_the_score_picture_shows_the_means(study):
     (axes,) = study.plot().axes
     drawn = np.concatenate([container.lines[0].get_ydata() for container in axes.containers])
-    np.testing.assert_allclose(np.sort(drawn), np.sort([result.mean for result in study.results]))
+    np.testing.assert_allclose(np.sort(drawn), np.sort([result.mean for result in study.settings]))
 
 
 def test_the_curve_picture_is_labelled(study):
@@ -361,34 +371,35 @@ def test_the_final_network_may_be_of_another_setting(study):
 
 
 def test_the_test_accuracy_is_that_of_the_predictions(data, final):
-    predicted = np.argmax(np.asarray(final.predict(data.x_test)), axis=-1)
+    predicted = np.argmax(np.asarray(final.outputs(data.x_test)), axis=-1)
     assert final.test["accuracy"] == pytest.approx(np.mean(predicted == data.y_test), abs=1e-6)
+    np.testing.assert_array_equal(final.predict(data.x_test), predicted)
 
 
 # trainings that diverge
 
 
 def test_a_setting_that_diverges_changes_nothing_for_the_others(study, partly):
-    kept = [number for number, setting in enumerate(partly.space.settings) if setting["learning_rate"] < 1]
+    kept = [number for number, setting in enumerate(partly.spec.settings) if setting["learning_rate"] < 1]
     np.testing.assert_array_equal(partly.scores[kept], study.scores)
     np.testing.assert_array_equal(partly.history[kept], study.history)
     assert partly.best.hyperparameters == study.best.hyperparameters
 
 
 def test_a_setting_that_diverges_is_marked_and_ranks_last(partly):
-    bad = [number for number, setting in enumerate(partly.space.settings) if setting["learning_rate"] > 1]
+    bad = [number for number, setting in enumerate(partly.spec.settings) if setting["learning_rate"] > 1]
     assert len(bad) == 2
-    assert (partly.status[bad] == training.DIVERGED).all()
+    assert (partly.status[bad] == training.Status.DIVERGED).all()
     assert np.isnan(partly.scores[bad]).all()
     assert {result.number for result in partly.ranking[-2:]} == set(bad)
-    assert all(row["note"] for row in partly.rows()[-2:])
+    assert all(row["note"] for row in table.settings(partly.results)[-2:])
     assert all("nan" in line for line in partly.table().splitlines()[-2:])
-    assert "12 of 36 trainings diverged; their settings rank last" in summary.summary(partly, None)
-    assert [row["status"] for row in partly.trainings()].count("diverged") == 12
+    assert "12 of 36 trainings diverged; their settings rank last" in report.summary(partly.results, None)
+    assert [row["status"] for row in table.trainings(partly.results)].count("diverged") == 12
 
 
 def test_a_setting_that_diverges_is_null_in_json(partly, tmp_path):
-    summary.save(partly, None, tmp_path)
+    save(partly, None, tmp_path)
     text = (tmp_path / "results.json").read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
@@ -411,12 +422,12 @@ def test_when_all_diverge_there_is_no_best_but_still_a_report(hopeless, tmp_path
     with pytest.raises(ValueError, match=sentence):
         jreg.refit(hopeless)
     assert len(hopeless.table().splitlines()) == 2 + 4
-    written = summary.save(hopeless, None, tmp_path)
+    written = save(hopeless, None, tmp_path)
     assert [path.suffix for path in written] == [".csv", ".json", ".csv", ".csv"]
     found = json.loads((tmp_path / "results.json").read_text())
     assert "best" not in found
     assert [setting["mean"] for setting in found["settings"]] == [None] * 4
-    assert "24 of 24 trainings diverged" in summary.summary(hopeless, None)
+    assert "24 of 24 trainings diverged" in report.summary(hopeless.results, None)
 
 
 def test_with_early_stopping_all_may_diverge_too(data):

@@ -20,14 +20,13 @@ import pytest
 import jreg
 from jreg import losses, training
 from jreg.cli import main
+from jreg.engine import compiled, measure, pool, program
 from jreg.engine import layout as layouts
-from jreg.engine import measure, pool, program
+from jreg.engine.jobs import Job
 from jreg.engine.layout import Layout, choose_layout
-from jreg.engine.pool import Population, members_of
-from jreg.search.space import as_space
-from jreg.splits import as_folds
-from jreg.study.groups import plan_group
-from jreg.training import Rows
+from jreg.engine.pool import Pool
+from jreg.splits import as_pairs, pack
+from jreg.training import Rows, Status, Training, keys, shuffle, step
 
 EPOCHS = 12
 FIELDS = ("history", "epochs_run", "best_epochs", "status")
@@ -62,15 +61,16 @@ def blobs():
 
 DATA, STOPPING = blobs(), jreg.EarlyStopping(2)
 SPACE = jreg.grid(l2=[0.01, 0.1, 1.0], learning_rate=[0.03, 0.3, 1.0])
-ROWS, FOLDS = Rows(DATA.x, DATA.y), as_folds(3, DATA)
+ROWS, FOLDS = Rows(DATA.x, DATA.y), pack(as_pairs(3, DATA))
 VALUES = {name: np.array([setting[name] for setting in SPACE.settings]) for name in SPACE.traced}
 ONE_BY_ONE = Layout(tuple(jax.devices()), 1)
 STUDY = {"cv": 3, "seeds": 2, "epochs": EPOCHS, "batch_size": 8, "stopping": STOPPING, "progress": False}
 
 
-def plan_of(function=recipe, space=SPACE, stopping=STOPPING, epochs=EPOCHS, data=DATA, folds=FOLDS):
-    settings = [jreg.recipe.Hyperparameters(setting) for setting in as_space(space).settings]
-    return plan_group(function, settings, (), data, folds, epochs, 8, stopping)[0]
+def plan_of(function=recipe, stopping=STOPPING, epochs=EPOCHS):
+    settings = [jreg.recipe.Hyperparameters(setting) for setting in SPACE.settings]
+    samples = [(setting, jreg.recipe.build(function, setting)) for setting in settings]
+    return training.make_plan(function, samples, (), DATA, FOLDS, epochs, 8, stopping)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,14 @@ def plan():
 
 
 def members(lines=None, values=VALUES, limit=EPOCHS, seeds=(0, 1)):
+    """Jobs of every line of settings with all folds and seeds, whose ids count settings, then folds, then seeds."""
     lines = [[setting] for setting in range(len(next(iter(values.values()))))] if lines is None else lines
-    return members_of(values, lines, np.ones((len(lines), 3, len(seeds)), bool), seeds, limit)
+    line, fold, seed = np.nonzero(np.ones((len(lines), 3, len(seeds)), bool))
+    settings = np.asarray(lines)[line]
+    ids = ((settings * 3 + fold[:, None]) * len(seeds) + seed[:, None]).astype(np.int32)
+    hp = {name: np.asarray(column, np.float32)[settings] for name, column in values.items()}
+    drawn, epochs = np.asarray(seeds, np.uint32)[seed], np.full(len(line), EPOCHS, np.int32)
+    return Job(ids, hp, fold.astype(np.int32), drawn, epochs, np.full(len(line), limit, np.int32))
 
 
 def joined(*parts):
@@ -88,24 +94,27 @@ def joined(*parts):
 
 
 def made(plan, layout, those):
-    made = Population(plan, layout, jax.tree.map(lambda leaf: leaf[0], those), ROWS, FOLDS)
-    made.add(those)
+    made = Pool(plan, layout, jax.tree.map(lambda leaf: leaf[0], those), ROWS, FOLDS)
+    made.submit(those)
     return made
 
 
-def run(population, budgets=None):
-    """The outcomes by number, as a dict, and the chunks."""
+def run(pool, budgets=None):
+    """The outcomes by id, as a dict, and the chunks."""
     found, chunks = {}, []
     for budget in budgets or itertools.repeat(None):
-        if not (program.running or program.queued):
+        if not (pool.running or pool.queued):
             break
-        chunks.append(program.advance(budget))
-        found |= by_number(chunks[-1].outcomes)
+        chunks.append(pool.advance(budget))
+        found |= by_id(chunks[-1].outcomes)
     return found, chunks
 
 
-def by_number(outcomes):
-    return {int(outcome[0]): outcome[1:] for outcome in zip(*outcomes, strict=True)}
+def by_id(outcomes):
+    """(history, epochs, best epoch, status) by id."""
+    [found] = outcomes
+    fields = (found.id, found.history, found.epochs, found.best_epoch, found.status)
+    return {int(number): tuple(rest) for number, *rest in zip(*fields, strict=True)}
 
 
 def same(found, expected, exact=True):
@@ -137,20 +146,21 @@ def slow(plan, those):
     start, step = jitted(plan)
     found = {}
     for place in range(len(those.fold)):
-        member = jax.tree.map(lambda leaf, place=place: leaf[place], those)
-        fold = jax.tree.map(lambda leaf, member=member: leaf[member.fold], FOLDS)
-        key = training.member_key(member.seed, member.fold)
+        job = jax.tree.map(lambda leaf, place=place: leaf[place], those)
+        fold = jax.tree.map(lambda leaf, job=job: leaf[job.fold], FOLDS)
         state = None
-        for stage, number in enumerate(member.number):
-            hp = {name: values[stage] for name, values in member.hp.items()}
+        for stage, number in enumerate(job.id):
+            hp = {name: values[stage] for name, values in job.hp.items()}
+            given = Training(training.member_key(job.seed, job.fold), hp, fold, job.epochs)
             warm = None
-            if state is not None and int(state.status) != training.DIVERGED:
+            if state is not None and int(state.status) != Status.DIVERGED:
                 best = state.stopping.best_params if plan.stopping else (state.params, state.model_state)
                 warm = (np.bool_(True), best)
-            state = start(key, hp, ROWS, fold) if warm is None else start(key, hp, ROWS, fold, warm)
-            while int(state.status) == training.RUNNING and int(state.epoch) < member.limit:
-                state = step(state, key, hp, ROWS, fold)
-            found[int(number)] = (state.history, state.epoch, training.best_epoch(state), state.status)
+            state = start(given, ROWS) if warm is None else start(given, ROWS, warm)
+            while int(state.status) == Status.RUNNING and int(state.epoch) < job.limit:
+                state = step(state, given, ROWS)
+            status = Status.WAITING if int(state.status) == Status.RUNNING else state.status
+            found[int(number)] = (state.history, state.epoch, training.best_epoch(state), status)
     return found
 
 
@@ -223,9 +233,9 @@ def test_the_rule_for_a_layout(chosen, trainings, parameters, slots):
 # A slow loop as the reference.
 
 
-def test_a_population_gives_what_a_slow_loop_gives(plan):
+def test_a_pool_gives_what_a_slow_loop_gives(plan):
     those = members()
-    # The rest is trained to a rung, and ends as running unless it stopped before.
+    # The rest is trained to a rung, and waits there unless it stopped before.
     rung = those.limit.copy()
     rung[1::2] = 5
     those = those._replace(limit=rung)
@@ -233,8 +243,8 @@ def test_a_population_gives_what_a_slow_loop_gives(plan):
     same(found, slow(plan, those), exact=False)
     epochs, status = (np.array([found[number][field] for number in range(len(found))]) for field in (1, 3))
     assert (epochs <= rung).all()
-    assert (status[epochs == 5] == training.RUNNING).sum() > 5
-    assert {training.STOPPED, training.COMPLETED, training.RUNNING} == set(status.tolist())
+    assert (status[epochs == 5] == Status.WAITING).sum() > 5
+    assert {Status.STOPPED, Status.COMPLETED, Status.WAITING} == set(status.tolist())
 
 
 @pytest.mark.parametrize("stopping", [None, STOPPING])
@@ -248,7 +258,7 @@ def test_a_path_gives_what_a_slow_loop_gives(plan, stopping):
     expected = slow(chosen, those)
     same(found, expected, exact=False)
     number = np.arange(9 * 6, 10 * 6)
-    assert {int(found[n][3]) for n in number} == {training.DIVERGED}
+    assert {int(found[n][3]) for n in number} == {Status.DIVERGED}
     # Afresh: the last stage is what that setting gives alone.
     alone = slow(chosen, members([[2]], values))
     same({n: found[n] for n in alone}, alone, exact=False)
@@ -265,18 +275,18 @@ def test_dropped_trainings_leave_nothing_or_end_as_pruned(plan):
     watched = made(plan, ONE_BY_ONE, those)
     first = watched.advance(2)
     running = watched.snapshot()
-    assert watched.running == len(running.number) == 2
-    assert len(first.outcomes.number) == 0
+    assert watched.running == len(running.id) == 2
+    assert len(first.outcomes[0].id) == 0
     assert running.epochs.tolist() == [2, 2]
-    for number, history in zip(running.number, running.history, strict=True):
+    for number, history in zip(running.id, running.history, strict=True):
         np.testing.assert_array_equal(history[:2], full[number][0][:2])
         assert np.isnan(history[2:]).all()
-    gone, queued = int(running.number[0]), [20, 21, 53]
-    watched.drop([gone, *queued])
+    gone, queued = int(running.id[0]), [20, 21, 53]
+    watched.cancel([gone, *queued])
     assert watched.queued == len(full) - 2 - len(queued)
     watched.text()  # looking at the program changes nothing
     found, chunks = run(watched)
-    assert found[gone][1:] == (2, full[gone][0][:2, 3].argmin(), training.PRUNED)
+    assert found[gone][1:] == (2, full[gone][0][:2, 3].argmin(), Status.PRUNED)
     np.testing.assert_array_equal(found.pop(gone)[0], running.history[0])
     same(found, {n: outcome for n, outcome in full.items() if n not in (gone, *queued)})
     assert all(chunk.layout == ONE_BY_ONE for chunk in chunks)
@@ -286,10 +296,10 @@ def test_a_number_that_was_dropped_may_come_again(plan):
     those = members()
     full, _ = run(made(plan, ONE_BY_ONE, those))
     watched = made(plan, ONE_BY_ONE, those)
-    watched.drop(range(4, 54))
+    watched.cancel(range(4, 54))
     found, _ = run(watched)
     same(found, {n: full[n] for n in range(4)})
-    watched.add(jax.tree.map(lambda leaf: leaf[4:6], those))
+    watched.submit(jax.tree.map(lambda leaf: leaf[4:6], those))
     found, _ = run(watched, itertools.repeat(1))
     same(found, {n: full[n] for n in (4, 5)})
 
@@ -299,15 +309,15 @@ def test_a_number_that_was_dropped_may_come_again(plan):
 
 @pytest.fixture
 def eager(monkeypatch):
-    """Populations shrink as soon as they may."""
-    compile_ = Population._compile
+    """Pools shrink as soon as they may."""
+    compile_ = Pool._compile
 
     def free(self, *arguments, **options):
         made = compile_(self, *arguments, **options)
         self._compiling = 0.0
         return made
 
-    monkeypatch.setattr(Population, "_compile", free)
+    monkeypatch.setattr(Pool, "_compile", free)
     monkeypatch.setattr(pool, "_EXACT", ())
     # Calls of an epoch or a few.
     monkeypatch.setattr(pool, "_SECONDS", 0.0)
@@ -345,20 +355,22 @@ def test_slots_that_run_one_by_one_stay_and_change_nothing(plan, outcomes, eager
 
 def test_slots_are_as_many_as_the_memory_holds(plan, outcomes, monkeypatch):
     layout = Layout(tuple(jax.devices()), 20, 5)
-    needed, by_account = [], pool._bytes
-    monkeypatch.setattr(pool, "_bytes", lambda compiled: needed.append(by_account(compiled)) or needed[-1])
+    # The outbox takes a share of the memory, whatever that is; here the slots matter.
+    monkeypatch.setattr(compiled, "outbox_length", lambda *_: 8)
+    needed, by_account = [], compiled.bytes_of
+    monkeypatch.setattr(compiled, "bytes_of", lambda found: needed.append(by_account(found)) or needed[-1])
     for other in (layout, layout.with_slots(5)):
         assert made(plan, other, members()).layout == other
     whole, small = needed
     assert 0 < small < whole
-    limit = (small + whole) / 2 / pool._SHARE
+    limit = (small + whole) / 2 / compiled.SHARE
     asked = []
     monkeypatch.setattr(layouts, "memory", lambda device, sharing: asked.append(sharing) or int(limit))
     reduced = made(plan, layout, members())
     assert asked == [2]
     assert (reduced.layout.slots, reduced.layout.batch) in [(15, 5), (10, 5), (5, 5)]
     assert needed[2] == whole
-    assert needed[-1] <= pool._SHARE * limit
+    assert needed[-1] <= compiled.SHARE * limit
     same(run(reduced)[0], outcomes, exact=False)
 
 
@@ -396,7 +408,7 @@ def test_the_command_line_ends_with_that_sentence(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(layouts, "_TINY", 0)
     (tmp_path / "mine.py").write_text(SOURCE)
     with pytest.raises(SystemExit) as ended:
-        main.main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
+        main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
     assert ended.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -442,7 +454,7 @@ def rates(monkeypatch):
     """Throughputs by slots instead of measured ones, and which were asked for."""
     known, asked = {}, []
 
-    def throughput(population, layout, *_):
+    def throughput(pool, layout, *_):
         asked.append(layout.slots)
         assert layout.batch == layout.slots
         return known[layout.slots]
@@ -465,8 +477,7 @@ def rates(monkeypatch):
 def test_batches_grow_while_they_are_faster(plan, rates, measured, asked, chosen):
     rates[0].update(measured)
     layout = Layout(tuple(jax.devices()), 32, 32)
-    population = made(plan, layout, members())
-    found = measure.fastest(population, members(), ROWS, FOLDS)
+    found = measure.fastest(made(plan, layout, members()), members(), ROWS, FOLDS)
     assert (found.slots, found.batch, found.devices) == (chosen, chosen, layout.devices)
     assert rates[1] == asked
 
@@ -529,7 +540,7 @@ def test_the_lengths_of_calls_change_nothing(plan, outcomes, budgets):
 
 
 def test_the_length_of_lines_changes_nothing(plan, outcomes, monkeypatch):
-    monkeypatch.setattr(pool, "_QUEUE", 2)
+    monkeypatch.setattr(compiled, "QUEUE", 2)
     same(run(made(plan, ONE_BY_ONE, members()))[0], outcomes)
 
 
@@ -609,7 +620,7 @@ def test_what_had_been_finished_at_an_interruption_is_what_the_full_study_finds(
     with pytest.raises(KeyboardInterrupt):
         jreg.cross_validate(recipe, DATA, SPACE, **options)
     full, part = ((tmp_path / name / "trainings.csv").read_text().splitlines() for name in ("full", "part"))
-    finished = [line for line in part if "running" not in line]
+    finished = [line for line in part if "waiting" not in line]
     assert len(full) == len(part) == 1 + 54
     assert 17 <= len(finished) - 1 < 54
     assert set(finished) <= set(full)
@@ -627,7 +638,7 @@ def counting(hp):
         (lambda key, x: jnp.zeros(()), lambda walked, x, train, rngs: jnp.broadcast_to(walked, x.shape[:1])),
         lambda outputs, y: jnp.abs(outputs - hp["length"]),
         optax.sgd(1.0),
-        metrics={"walked": lambda outputs, y, weights: outputs[0]},
+        metrics={"walked": jreg.metrics.average(lambda outputs, y: outputs, maximize=True)},
     )
 
 
@@ -647,7 +658,7 @@ def occupancy(layout):
         layout=layout,
     )
     np.testing.assert_array_equal(study.epochs_run, np.broadcast_to(lengths[:, None, None] + 1, (500, 2, 1)))
-    return study.occupancy
+    return study.results.timing.occupancy
 
 
 @pytest.fixture
@@ -686,10 +697,10 @@ def test_a_device_that_waits_for_another_counts_as_idle(plan):
 def test_the_whole_program_lowers_for_accelerators(plan, slots, batch, platform):
     layout = Layout(tuple(jax.devices()), slots, batch)
     waiting = made(plan, layout, members())
-    work = waiting._work([[0], [1]], budget=1)
+    work = waiting._work([waiting._waiting[0], waiting._waiting[1]], budget=1)
     jitted = program.program(layout)
     exported = jax.export.export(jitted, platforms=[platform])(
-        waiting._slots, work, waiting._rows, waiting._folds, plan=plan, layout=layout
+        waiting._slots, waiting._outbox, work, waiting._rows, waiting._folds, plan=plan, layout=layout
     )
     assert exported.platforms == (platform,)
     assert exported.nr_devices == 2
@@ -772,14 +783,14 @@ def test_keys_differ_between_folds_seeds_epochs_steps_and_purposes_and_settings_
 
         return dataclasses.replace(recipe(hp), model=(noted_init, noted_apply))
 
-    shuffle = training.step._shuffle
+    shuffled = shuffle.shuffled
 
     def noted_shuffle(key, epoch, *rest):
-        note("shuffle", jax.random.fold_in(key, epoch))
-        return shuffle(key, epoch, *rest)
+        note("shuffle", keys.stream(key, keys.SHUFFLE, epoch))
+        return shuffled(key, epoch, *rest)
 
     chosen = plan_of(watched, stopping=None)
-    monkeypatch.setattr(training.step, "_shuffle", noted_shuffle)
+    monkeypatch.setattr(step, "shuffled", noted_shuffle)
     run(made(chosen, ONE_BY_ONE, members([[0], [1]], limit=3)))
     jax.effects_barrier()
     found = collections.Counter(seen)

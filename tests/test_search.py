@@ -18,8 +18,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 import jreg
-from jreg import losses, nn, penalties, search
-from jreg.study import summary
+from jreg import losses, nn, penalties, report, search
 
 METHODS = ("random", "sobol", "halton", "latin_hypercube")
 ENGINES = {"sobol": qmc.Sobol, "halton": qmc.Halton, "latin_hypercube": qmc.LatinHypercube}
@@ -440,9 +439,9 @@ def study():
 def test_a_study_of_a_random_space_is_that_of_its_settings_alone(study):
     assert np.isfinite(study.scores).all()
     assert study.scores.shape == (7, 3, 1)
-    assert len(study.space.groups()) == 2
+    assert len(study.spec.space.groups()) == 2
     for number in (0, 3):
-        setting = study.space.settings[number]
+        setting = study.spec.space.settings[number]
         alone = jreg.cross_validate(
             recipe, study.data, jreg.grid(**setting), cv=3, epochs=6, progress=False, layout=study.layout
         )
@@ -451,28 +450,29 @@ def test_a_study_of_a_random_space_is_that_of_its_settings_alone(study):
 
 
 def test_the_one_standard_error_rule_goes_by_ranks_on_the_axes(study):
-    means = np.array([result.mean for result in study.results])
-    errors = [result.standard_error for result in study.results]
+    means = np.array([result.mean for result in study.settings])
+    errors = [result.standard_error for result in study.settings]
     best = int(np.argmax(means))
-    axes = [name for name in study.space.axes if len(study.space.axes[name]) > 1]
+    axes = [name for name in study.spec.space.axes if len(study.spec.space.axes[name]) > 1]
 
     def strength(setting):
         places = 0.0
         for name in axes:
-            listed = ["sgd", "rmsprop"] if name == "optimizer" else sorted(set(column(study.space, name)))
+            listed = ["sgd", "rmsprop"] if name == "optimizer" else sorted(set(column(study.spec.space, name)))
             places += sum(value != setting[name] for value in listed[: listed.index(setting[name])]) / (len(listed) - 1)
         return places
 
     near = [number for number in range(7) if means[number] >= means[best] - errors[best]]
-    chosen = max(near, key=lambda number: (strength(study.space.settings[number]), means[number]))
+    chosen = max(near, key=lambda number: (strength(study.spec.space.settings[number]), means[number]))
     assert study.one_standard_error.number == chosen
 
 
 def test_a_random_study_is_shown_and_written(study, tmp_path):
     assert len(study.table().splitlines()) == 2 + 7
-    summary.save(study, None, tmp_path)
+    study.save(tmp_path)
+    report.save_pictures(study.results, tmp_path)
     found = json.loads((tmp_path / "results.json").read_text())
-    assert [setting["hyperparameters"] for setting in found["settings"]] == list(study.space.settings)
+    assert [setting["hyperparameters"] for setting in found["settings"]] == list(study.spec.space.settings)
     assert (tmp_path / "scores.png").stat().st_size > 10_000
 
 

@@ -17,11 +17,12 @@ from test_racing import run as slow_race
 from test_racing import scikit_learn
 
 import jreg
-from jreg import losses, nn, penalties, prox, training
+from jreg import losses, nn, penalties, prox, report
 from jreg.data import standardize
 from jreg.engine import pool
+from jreg.results import table
 from jreg.search.racing import Race, hyperband, merits, paired_elimination, successive_halving
-from jreg.study import summary
+from jreg.training import Status
 
 EPOCHS = 9
 # Slots that run one by one: a batch of another size would differ in the last bits.
@@ -95,13 +96,13 @@ def watched(race):
 
 def curves_of(study):
     """The score's curves in double precision; NaN from the epoch on that diverged."""
-    curves = study.history[..., study.columns.index(study.score)].astype(np.float64)
-    last = np.where(study.status == training.DIVERGED, study.epochs_run - 1, study.epochs)
-    return np.where(np.arange(study.epochs) < last[..., None], curves, np.nan)
+    curves = study.history[..., study.spec.columns.index(study.spec.score)].astype(np.float64)
+    last = np.where(study.status == Status.DIVERGED, study.epochs_run - 1, study.spec.epochs)
+    return np.where(np.arange(study.spec.epochs) < last[..., None], curves, np.nan)
 
 
 def share_of(study):
-    return np.mean([v / t for t, v in zip(study.folds.train_count, study.folds.validation_count, strict=True)])
+    return np.mean([len(fold.validation) / len(fold.train) for fold in study.spec.folds])
 
 
 def above_the_median(history):
@@ -126,7 +127,7 @@ def test_survivors_and_scores_are_those_of_the_full_study_cut_at_each_rung(wine,
     race, log = watched(race)
     raced = jreg.cross_validate(recipe, wine, SETTINGS, race=race, score=score, **OPTIONS)
     assert compiled[0] == before
-    expected = slow_race(race, curves_of(full), raced.maximize, share_of(full))
+    expected = slow_race(race, curves_of(full), raced.results.maximize, share_of(full))
     log, slow = log[: len(log) // 2], log[len(log) // 2 :]
     for (shown, kept), (cut, slow_kept), (epochs, in_race, _) in zip(log, slow, expected, strict=False):
         assert np.flatnonzero(shown.kept).tolist() == in_race
@@ -137,16 +138,16 @@ def test_survivors_and_scores_are_those_of_the_full_study_cut_at_each_rung(wine,
         np.testing.assert_array_equal(shown.curves[np.isfinite(cut.curves)], cut.curves[np.isfinite(cut.curves)])
         np.testing.assert_array_equal(kept, slow_kept)
     assert len(log) == len(expected) - 1
-    finished = raced.status == training.COMPLETED
+    finished = raced.status == Status.COMPLETED
     assert finished.any()
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(raced, field)[finished], getattr(full, field)[finished], err_msg=field)
     assert np.isnan(raced.scores[~finished]).all()
     last = expected[-1][1]
-    assert (raced.status[last] != training.RUNNING).all()
+    assert (raced.status[last] != Status.WAITING).all()
     assert np.isfinite(raced.scores[last]).all()
     dropped = np.setdiff1d(np.arange(len(SETTINGS)), last)
-    assert (raced.status[dropped] != training.RUNNING).all()
+    assert (raced.status[dropped] != Status.WAITING).all()
     # As far as it was trained, a dropped setting has the curve that it has in the full study.
     ran = np.arange(EPOCHS) < raced.epochs_run[..., None]
     np.testing.assert_array_equal(raced.history[ran], full.history[ran])
@@ -177,9 +178,12 @@ def test_halving_in_a_study_keeps_what_scikit_learn_keeps(wine, validate, least,
 
 def test_diverged_settings_rank_last_and_say_so(wine):
     raced = jreg.cross_validate(recipe, wine, SETTINGS, race=successive_halving(1, 3), **LOSS, **OPTIONS)
-    diverged = (raced.status == training.DIVERGED).any(axis=(1, 2))
+    diverged = (raced.status == Status.DIVERGED).any(axis=(1, 2))
     assert diverged[-1]
-    notes = {row["learning_rate"] * 100 + row["l2"]: row["note"] for row in raced.rows()}
+    notes = {
+        row["hyperparameters"]["learning_rate"] * 100 + row["hyperparameters"]["l2"]: row["note"]
+        for row in table.settings(raced.results)
+    }
     assert notes[SETTINGS[-1]["learning_rate"] * 100 + SETTINGS[-1]["l2"]] == "diverged"
     order = [result.number for result in raced.ranking]
     epochs = [int(raced.epochs_run[number].sum()) for number in order]
@@ -201,13 +205,15 @@ def test_a_raced_study_can_be_shown_saved_and_refitted(raced, tmp_path):
     assert len(lines) == len(SETTINGS) + 2
     assert sum("dropped after 1 epoch" in line and "epochs" not in line.split("dropped")[1] for line in lines) >= 7
     assert sum("dropped after 3 epochs" in line for line in lines) == 3
-    given_up = int((raced.status == training.PRUNED).sum())
+    given_up = int((raced.status == Status.PRUNED).sum())
     final = jreg.refit(raced)
     assert final.hyperparameters == raced.best.hyperparameters
     assert final.epochs == EPOCHS
-    text = summary.summary(raced, final)
+    text = report.summary(raced.results, final)
     assert f"{given_up} of {count} trainings were given up early; their settings rank last" in text
-    files = {path.name for path in summary.save(raced, final, tmp_path)}
+    raced.save(tmp_path)
+    report.save_pictures(raced.results, tmp_path)
+    files = {path.name for path in tmp_path.iterdir()}
     names = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "curves.png"}
     assert files == names
     found = json.loads((tmp_path / "results.json").read_text())
@@ -235,10 +241,10 @@ def test_a_race_with_early_stopping_shows_scores_at_best_epochs(wine, validate):
     full = validate(stopping=STOPPING, score="val_loss")
     race, log = watched(Race.at([3, 6], above_the_median))
     raced = jreg.cross_validate(recipe, wine, SETTINGS, race=race, stopping=STOPPING, **LOSS, **OPTIONS)
-    stopped_early = (full.status == training.STOPPED) & (full.epochs_run <= 6)
+    stopped_early = (full.status == Status.STOPPED) & (full.epochs_run <= 6)
     assert stopped_early.any()
     kept = np.ones(len(SETTINGS), bool)
-    losses_ = full.history[..., full.columns.index("val_loss")].astype(np.float64)
+    losses_ = full.curve("val_loss").astype(np.float64)
     for (shown, said), epochs in zip(log, (3, 6), strict=True):
         for place in np.ndindex(full.status.shape):
             ran = min(epochs, full.epochs_run[place])
@@ -247,13 +253,13 @@ def test_a_race_with_early_stopping_shows_scores_at_best_epochs(wine, validate):
             for epoch in range(ran):
                 if np.float32(losses_[(*place, epoch)]) < np.float32(value) - np.float32(0.02):
                     best, value = epoch, losses_[(*place, epoch)]
-            gone = full.status[place] == training.DIVERGED and full.epochs_run[place] <= epochs
+            gone = full.status[place] == Status.DIVERGED and full.epochs_run[place] <= epochs
             if kept[place[0]]:
                 np.testing.assert_array_equal(shown.scores[place], np.nan if gone else losses_[(*place, best)])
         mean = np.where(np.isnan(shown.scores).any(axis=(1, 2)), np.inf, shown.scores.mean(axis=(1, 2)))
         kept &= mean <= np.median(mean[kept])
         np.testing.assert_array_equal(kept, said & shown.kept)
-    ended = np.isin(raced.status, (training.COMPLETED, training.STOPPED))
+    ended = np.isin(raced.status, (Status.COMPLETED, Status.STOPPED))
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(raced, field)[ended], getattr(full, field)[ended], err_msg=field)
 
@@ -271,7 +277,7 @@ def test_static_groups_race_against_each_other_with_a_program_each(wine, compile
     expected = slow_race(race, curves_of(full), False, share_of(full))
     shown = log[: len(log) // 2]
     assert [np.flatnonzero(history.kept).tolist() for history, _ in shown] == [kept for _, kept, _ in expected[:-1]]
-    finished = raced.status == training.COMPLETED
+    finished = raced.status == Status.COMPLETED
     np.testing.assert_array_equal(raced.history[finished], full.history[finished])
 
 
@@ -287,14 +293,14 @@ def test_a_pruner_that_keeps_nothing_leaves_a_study_without_a_best(wine, tmp_pat
     )
     assert asked == [0]
     assert not study.finished
-    assert (study.status == training.PRUNED).all()
+    assert (study.status == Status.PRUNED).all()
     assert (study.epochs_run == 1).all()
-    assert [row["note"] for row in study.rows()] == ["dropped after 1 epoch"] * 2
+    assert [row["note"] for row in table.settings(study.results)] == ["dropped after 1 epoch"] * 2
     sentence = "no setting has all its scores, so there is no best: the trainings are 12 pruned"
     for wants in (lambda: study.best, lambda: study.one_standard_error, lambda: jreg.refit(study), study.plot_curves):
         with pytest.raises(ValueError, match=sentence):
             wants()
-    assert "12 of 12 trainings were given up early" in summary.summary(study, None)
+    assert "12 of 12 trainings were given up early" in report.summary(study.results, None)
     assert json.loads((tmp_path / "results.json").read_text())["trainings"] == 12
 
 
@@ -337,7 +343,7 @@ def means_by_epoch(study, number):
         total = 0.0
         for place in np.ndindex(study.status.shape[1:]):
             ran = study.epochs_run[(number, *place)]
-            curve = study.history[(number, *place)][:, study.columns.index(study.score)]
+            curve = study.history[(number, *place)][:, study.spec.columns.index(study.spec.score)]
             total += float(curve[epoch]) if epoch < ran else float(study.scores[(number, *place)])
         means.append(total / study.status[number].size)
     return means
@@ -357,13 +363,13 @@ def test_a_search_equals_the_study_of_its_settings_and_reports_means(wine, valid
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), err_msg=field)
     assert asker.maximize is True
-    assert found.space.settings == expected.space.settings
+    assert found.spec.space.settings == expected.spec.space.settings
     for number in range(len(HEALTHY)):
         told = asker.told("report", number)
         means = means_by_epoch(found, number)
         assert [epoch for _, epoch, _ in told] == list(range(1, len(means) + 1))
         np.testing.assert_allclose([score for *_, score in told], means, rtol=1e-12)
-        assert asker.told("tell", number) == [(number, pytest.approx(found.results[number].mean), "complete")]
+        assert asker.told("tell", number) == [(number, pytest.approx(found.settings[number].mean), "complete")]
     if stopping:
         assert len(np.unique(found.epochs_run)) > 1
 
@@ -398,20 +404,20 @@ def test_a_report_that_is_answered_with_false_gives_the_trial_up(wine, validate)
     assert [ending for *_, ending in sorted(asker.told("tell"))] == ["complete", "pruned"] * 2
     assert [score is None for _, score, _ in sorted(asker.told("tell"))] == [False, True] * 2
     assert [epoch for _, epoch, _ in asker.told("report", 1)] == [1, 2, 3]
-    assert (found.status[[1, 3]] == training.PRUNED).all()
+    assert (found.status[[1, 3]] == Status.PRUNED).all()
     assert (found.epochs_run[[1, 3]] == 3).all()
     assert (found.best_epochs[[1, 3]] == 2).all()
     np.testing.assert_array_equal(found.history[[1, 3], ..., :3, :], full.history[[1, 3], ..., :3, :])
     for field in FIELDS:
         np.testing.assert_array_equal(getattr(found, field)[[0, 2]], getattr(full, field)[[0, 2]], err_msg=field)
-    assert [row["note"] for row in found.rows()][2:] == ["dropped after 3 epochs"] * 2
-    assert found.occupancy > 0
+    assert [row["note"] for row in table.settings(found.results)][2:] == ["dropped after 3 epochs"] * 2
+    assert found.results.timing.occupancy > 0
 
 
 def test_only_what_has_not_ended_is_given_up(wine):
     # At the last epoch nothing is left to give up, so the trial is complete.
     asker = Listed(SETTINGS[:2], goes_on=lambda trial, epoch, score: epoch < EPOCHS)
-    assert (search(wine, asker).status == training.COMPLETED).all()
+    assert (search(wine, asker).status == Status.COMPLETED).all()
     assert [ending for *_, ending in asker.told("tell")] == ["complete"] * 2
 
 
@@ -441,11 +447,11 @@ def test_a_diverged_trial_has_failed_and_its_other_trainings_are_given_up(wine, 
     assert asker.maximize is False
     assert sorted(asker.told("tell"))[1] == (1, None, "failed")
     assert all(np.isfinite(score) for *_, score in asker.told("report"))
-    assert (found.status[1] == training.DIVERGED).any()
-    assert np.isin(found.status[1], (training.DIVERGED, training.PRUNED)).all()
+    assert (found.status[1] == Status.DIVERGED).any()
+    assert np.isin(found.status[1], (Status.DIVERGED, Status.PRUNED)).all()
     np.testing.assert_array_equal(found.history[[0, 2]], full.history[[0, 2]])
     assert found.ranking[-1].number == 1
-    assert found.rows()[-1]["note"] == "diverged"
+    assert table.settings(found.results)[-1]["note"] == "diverged"
     asker = Listed([SETTINGS[13]])
     study = search(wine, asker)
     assert asker.told("tell") == [(0, None, "failed")]
@@ -460,7 +466,7 @@ def test_settings_with_other_static_parts_take_turns(wine, compiled):
     asker = Listed(settings)
     found = search(wine, asker, seeds=1)
     assert compiled[0] == before
-    assert found.space.traced == ("learning_rate", "l2")
+    assert found.spec.space.traced == ("learning_rate", "l2")
     first, second = asker.told("report", 0), asker.told("report", 1)
     assert len(first) == len(second) == EPOCHS
     places = [asker.log.index(("report", *entry)) for entry in (first[0], second[0], first[1], second[1])]
@@ -527,7 +533,7 @@ def test_ctrl_c_in_a_race_keeps_what_is_finished(wine, tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 48
     assert sum(row["epochs"] != "0" for row in rows) >= 3
-    assert {row["status"] for row in rows} == {"running"}
+    assert {row["status"] for row in rows} == {"waiting"}
 
 
 def suggest(trial):
@@ -565,15 +571,15 @@ def test_optuna_chooses_and_prunes(wine, compiled, validate):
     assert [trial.state.name for trial in theirs.trials].count("PRUNED") >= 1
     for number, trial in enumerate(theirs.trials):
         status = study.status[number]
-        name = "FAIL" if (status == training.DIVERGED).any() else "PRUNED"
-        assert trial.state.name == ("COMPLETE" if (status == training.COMPLETED).all() else name)
+        name = "FAIL" if (status == Status.DIVERGED).any() else "PRUNED"
+        assert trial.state.name == ("COMPLETE" if (status == Status.COMPLETED).all() else name)
         means = means_by_epoch(study, number)
         steps = list(trial.intermediate_values)
         assert steps == list(range(1, len(steps) + 1))
         if trial.state.name != "FAIL":
             assert len(steps) == len(means)
             np.testing.assert_allclose(list(trial.intermediate_values.values()), means)
-            assert study.space.settings[number] == trial.params
+            assert study.spec.space.settings[number] == trial.params
     assert theirs.trials[0].state.name == "FAIL"
 
 
@@ -584,7 +590,7 @@ def test_optunas_grid_is_covered_once(wine):
     )
     study = jreg.optimize(recipe, wine, jreg.Optuna(theirs, suggest), trials=6, **OPTIONS)
     key = functools.partial(sorted, key=lambda setting: tuple(setting.values()))
-    assert key(study.space.settings) == key(jreg.grid(**axes).settings)
+    assert key(study.spec.space.settings) == key(jreg.grid(**axes).settings)
     assert {trial.state.name for trial in theirs.trials} == {"COMPLETE"}
     assert theirs.best_value == pytest.approx(study.best.mean, abs=1e-12)
 
@@ -679,9 +685,9 @@ def test_the_lasso_is_scikit_learns(lasso_study, references, warm):
     study = lasso_study(epochs=400, warm=warm)
     _, loss, r2 = references
     for column, expected in (("val_loss", loss), ("val_r2", r2)):
-        found = study.history[:, :, 0, -1, study.columns.index(column)]
+        found = study.history[:, :, 0, -1, study.spec.columns.index(study.results.column(column))]
         np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert (study.status == training.COMPLETED).all()
+    assert (study.status == Status.COMPLETED).all()
     assert study.best.number == np.argmax(r2.mean(axis=1))
 
 
@@ -701,7 +707,7 @@ def test_the_lassos_coefficients_are_scikit_learns_and_its_zeros_exact(diabetes,
 
 def errors_of(study, loss):
     """(settings, folds, epochs), how far the validation loss is from that of the solution."""
-    return np.abs(study.history[:, :, 0, :, study.columns.index("val_loss")] - loss[..., None])
+    return np.abs(study.curve("val_loss")[:, :, 0] - loss[..., None])
 
 
 @pytest.mark.slow
@@ -780,7 +786,7 @@ def test_a_warm_path_stops_earlier_and_nearer_to_the_solution(standardized, logi
         )
         for warm in ("l2", None)
     ]
-    assert all((study.status == training.STOPPED).all() for study in studies)
+    assert all((study.status == Status.STOPPED).all() for study in studies)
     warm, cold = (study.epochs_run[:-1].sum() for study in studies)
     assert warm < 0.9 * cold
     near, far = (np.abs(study.scores[:-1, :, 0] - logistic_losses[2:-1]).max() for study in studies)
@@ -804,7 +810,9 @@ def test_a_path_is_each_training_continued_by_the_next(blobs):
                     odds = np.exp(x[train] @ weights + bias)
                     wrong = odds / odds.sum(1, keepdims=True) - y[train]
                     loss = -np.log((odds * y[train]).sum(1) / odds.sum(1)).mean()
-                    found = study.history[number, fold, seed, epoch, study.columns.index("train_loss")]
+                    found = study.history[
+                        number, fold, seed, epoch, study.spec.columns.index(study.results.column("train_loss"))
+                    ]
                     np.testing.assert_allclose(found, loss, rtol=1e-4)
                     gradients = x[train].T @ wrong / len(train) + l2 * weights, wrong.mean(0)
                     velocity = [0.9 * v + g for v, g in zip(velocity, gradients, strict=True)]
@@ -817,14 +825,14 @@ def test_a_path_does_not_depend_on_where_calls_end(wine, monkeypatch):
     space = jreg.grid(width=[5], learning_rate=[0.1], l2=[1e-3, 1e-2, 0.1])
     study = jreg.cross_validate(recipe, wine, space, **OPTIONS | {"seeds": 1, "warm": "l2"})
     assert (study.epochs_run == EPOCHS).all()
-    assert (study.status == training.COMPLETED).all()
+    assert (study.status == Status.COMPLETED).all()
 
 
 def test_after_a_diverged_stage_the_next_begins_afresh(standardized):
     # This strength's gradient step overshoots the more each time.
     space = jreg.grid(l2=[1e-3, 0.1, 1e8, 1.0])
     warm, cold = (on_paths(logistic, standardized, space, epochs=30, warm=warm) for warm in ("l2", None))
-    assert (warm.status[2] == training.DIVERGED).all()
+    assert (warm.status[2] == Status.DIVERGED).all()
     np.testing.assert_array_equal(warm.history[2:], cold.history[2:])
     assert (warm.history[:2] != cold.history[:2]).any(axis=(2, 3, 4)).all()
     assert np.isfinite(warm.scores[[0, 1, 3]]).all()

@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold, train_test_split
 
 import jreg
-from jreg.splits import Folds, as_folds, hold_out, k_fold, pack
+from jreg.splits import Folds, as_pairs, hold_out, k_fold, pack
 
 
 def labels(*counts: int) -> jreg.Dataset:
@@ -65,7 +65,14 @@ def test_packing_pads_with_row_zero_and_counts_what_is_meant():
     assert folds.train_count.tolist() == [3, 1]
     assert folds.validation.tolist() == [[1, 0], [3, 4]]
     assert folds.validation_count.tolist() == [1, 2]
-    assert {leaf.dtype for leaf in folds} == {np.dtype(np.int32)}
+    assert folds.number.tolist() == [0, 1]
+    assert [leaf.dtype for leaf in folds] == [np.dtype(np.int32)] * 4 + [np.dtype(np.uint32)]
+
+
+def test_packing_keeps_the_numbers_that_it_is_given():
+    folds = pack([([0], [1]), ([1], [0])], numbers=[7, 2**31])
+    assert folds.number.tolist() == [7, 2**31]
+    assert folds.number.dtype == np.uint32
 
 
 def test_packing_without_validation_rows():
@@ -75,14 +82,18 @@ def test_packing_without_validation_rows():
 
 
 def unpack(folds: Folds) -> list[tuple[list[int], list[int]]]:
-    return [(train[:n].tolist(), validation[:m].tolist()) for train, n, validation, m in zip(*folds, strict=True)]
+    return [(train[:n].tolist(), validation[:m].tolist()) for train, n, validation, m, _ in zip(*folds, strict=True)]
+
+
+def followed(cv, data: jreg.Dataset) -> list[tuple[list[int], list[int]]]:
+    return unpack(pack(as_pairs(cv, data)))
 
 
 def test_a_number_of_folds_shuffles_with_seed_zero():
     data = labels(7, 7)
     expected = [(train.tolist(), validation.tolist()) for train, validation in k_fold(data, 3, seed=0)]
-    assert unpack(as_folds(3, data)) == expected
-    assert unpack(as_folds(np.int64(3), data)) == expected
+    assert followed(3, data) == expected
+    assert followed(np.int64(3), data) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,16 +104,16 @@ def test_a_number_of_folds_shuffles_with_seed_zero():
 def test_a_splitter_of_scikit_learn_is_followed(splitter):
     data = labels(6, 5)
     expected = [(train.tolist(), rest.tolist()) for train, rest in splitter.split(data.x, data.y)]
-    assert unpack(as_folds(splitter, data)) == expected
+    assert followed(splitter, data) == expected
 
 
 def test_pairs_are_followed_and_rows_may_be_left_out():
     pairs = [(np.array([0, 1, 2]), [3]), ((4, 5), range(6, 8))]
-    assert unpack(as_folds(pairs, labels(5, 5))) == [([0, 1, 2], [3]), ([4, 5], [6, 7])]
+    assert followed(pairs, labels(5, 5)) == [([0, 1, 2], [3]), ([4, 5], [6, 7])]
 
 
 def test_a_generator_of_pairs_is_followed():
-    assert unpack(as_folds((([0], [1]) for _ in range(2)), labels(2, 2))) == [([0], [1])] * 2
+    assert followed((([0], [1]) for _ in range(2)), labels(2, 2)) == [([0], [1])] * 2
 
 
 @pytest.mark.parametrize(
@@ -125,7 +136,7 @@ def test_a_generator_of_pairs_is_followed():
 )
 def test_folds_that_make_no_sense_are_refused(cv, error, sentence):
     with pytest.raises(error, match=f"^{sentence}"):
-        as_folds(cv, labels(6, 4))
+        as_pairs(cv, labels(6, 4))
 
 
 @pytest.mark.parametrize("folds", ["3", 3.0, None, True])
@@ -143,7 +154,7 @@ def test_regression_needs_as_many_rows_as_folds():
 def test_the_hold_out_fold_is_scikit_learns(data):
     strata = data.y if data.task == "classification" else None
     train, rest = train_test_split(np.arange(len(data.y)), test_size=0.3, random_state=4, stratify=strata)
-    assert unpack(as_folds(hold_out(data, 0.3, seed=4), data)) == [(sorted(train), sorted(rest))]
+    assert followed(hold_out(data, 0.3, seed=4), data) == [(sorted(train), sorted(rest))]
 
 
 def test_several_labels_an_example_are_shuffled_without_strata():
@@ -151,7 +162,7 @@ def test_several_labels_an_example_are_shuffled_without_strata():
     [(train, validation)] = hold_out(data, 0.2)
     assert sorted([*train, *validation]) == list(range(10))
     expected = [(train.tolist(), rest.tolist()) for train, rest in KFold(5, shuffle=True, random_state=0).split(data.x)]
-    assert unpack(as_folds(5, data)) == expected
+    assert followed(5, data) == expected
 
 
 @pytest.mark.parametrize("size", [0, 1, -0.1, float("nan")])

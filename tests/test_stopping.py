@@ -10,9 +10,13 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from jreg.training.stopping import EarlyStopping, higher_is_better
+import jreg
+from jreg import losses, metrics, nn, penalties
+from jreg.splits import pack
+from jreg.training import EarlyStopping, make_plan
 
 NAN, INF = math.nan, math.inf
 # name: (curve, patience, min_delta, mode, epoch of the stop or None, best epoch)
@@ -194,15 +198,43 @@ def test_parameters_keep_their_dtype():
     [
         ("val_loss", "auto", False),
         ("penalty", "auto", False),
+        ("penalty_l2", "auto", False),
         ("val_accuracy", "auto", True),
+        ("train_accuracy", "auto", True),
+        ("val_error", "auto", False),
         ("val_r2", "auto", True),
+        ("norm", "auto", False),
         ("val_loss", "max", True),
         ("val_accuracy", "min", False),
     ],
 )
-def test_mode_auto_reads_the_name(monitor, mode, maximize):
+def test_mode_auto_is_the_better_end_of_the_column(monitor, mode, maximize):
+    stopping = EarlyStopping(1, monitor=monitor, mode=mode)
+    y = np.linspace(0, 1, 6) if monitor == "val_r2" else np.arange(6) % 2
+    data = jreg.Dataset(np.eye(6), y)
+    measured = {"accuracy": metrics.accuracy, "error": metrics.average(lambda z, _: z[:, 0], maximize=False)}
+    measured["norm"] = metrics.of_params(lambda params: optax.tree.norm(params), maximize=False)
+    recipe = jreg.Recipe(
+        nn.MLP((1,)),
+        losses.squared_error if monitor == "val_r2" else losses.sigmoid_cross_entropy,
+        optax.sgd(0.1),
+        penalty=0.1 * jreg.on_params(penalties.l2),
+        metrics=None if monitor == "val_r2" else measured,
+    )
+    plan = make_plan(lambda hp: recipe, [({}, recipe)], (), data, pack([([0, 1, 2, 3], [4, 5])]), 2, 4, stopping)
+    assert plan.stopping.maximize is maximize
+    assert plan.monitored.label == monitor
+
+
+@pytest.mark.parametrize(("monitor", "mode", "maximize"), [("val_loss", "auto", False), ("val_x", "max", True)])
+def test_alone_the_better_end_is_that_of_the_loss_or_stated(monitor, mode, maximize):
     assert EarlyStopping(1, monitor=monitor, mode=mode).maximize is maximize
-    assert mode != "auto" or higher_is_better(monitor) is maximize
+
+
+def test_alone_another_column_needs_a_mode():
+    with pytest.raises(ValueError, match=r"monitor='val_accuracy'.* give mode='min' or mode='max'") as caught:
+        EarlyStopping(1, monitor="val_accuracy").init({})
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import jreg
 from jreg import Recipe, losses, mixing, nn, on_params, penalties
 from jreg.data import chain, impute, min_max, scale, standardize
-from jreg.training import DIVERGED, fit, fit_stream
+from jreg.training import Status, fit, fit_stream
 from jreg.training.stream import _step
 
 KEY = jax.random.key(0)
@@ -82,7 +82,8 @@ def test_all_that_a_step_may_have_gives_what_fit_gives(blobs):
 @pytest.mark.slow
 def test_an_autoencoder_of_bytes_in_several_blocks_with_averaged_parameters_gives_what_fit_gives(monkeypatch):
     monkeypatch.setattr("jreg.data.blocks._NUMBERS", 64 * 500)
-    monkeypatch.setattr("jreg.training.stream.ROWS", 180)
+    for module in ("plan", "stream"):
+        monkeypatch.setattr(f"jreg.training.{module}.MOST_ROWS", 180)
     digits = jreg.load_dataset("digits")
     x = np.asarray(digits.x).astype(np.uint8).reshape(-1, 64)
     optimizer = optax.chain(optax.sgd(0.1), jreg.transforms.ema_params(0.9))
@@ -202,7 +203,7 @@ def test_an_interrupt_comes_through_and_no_thread_reads_on(monkeypatch, blobs):
 def test_a_training_that_diverges_ends(blobs):
     recipe = recipe_of(optimizer=optax.sgd(1e30))
     fitted = fit_stream(KEY, recipe, Source(blobs.x, blobs.y), epochs=5, batch_size=16)
-    assert int(fitted.status) == DIVERGED
+    assert int(fitted.status) == Status.DIVERGED
     assert int(fitted.epochs) < 5
 
 

@@ -1,4 +1,4 @@
-"""Random bits for masks, packed: four masks' worth out of a block of two words."""
+"""Random bits for masks, packed: four numbers out of a block of two words."""
 
 from __future__ import annotations
 
@@ -17,16 +17,25 @@ LEVELS = 2**16
 # Outside of a compiled function every operation would be a program of its own; inside of one this changes nothing.
 @functools.partial(jax.jit, static_argnums=1, inline=True)
 def uniform16(key: Key, shape: tuple[int, ...]) -> Array:
-    """Independent uniform integers below 2**16, four out of every threefry block of two words."""
-    size = math.prod(shape)
+    """Independent uniform integers below 2**16, four out of every threefry block of two words.
+
+    Those of a row, along the first axis, don't depend on how many rows there are: an example has the same mask in a
+    batch that is padded and in one that isn't.
+    """
+    rows, size = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (-(-math.prod(shape) // 4), 4)
     blocks = -(-size // 4)
     if random.is_threefry(key):
-        # Both words of a block count here, where jax.random spends a whole block on each number.
-        count = jnp.arange(2 * blocks, dtype=jnp.uint32)
-        words = random.threefry(jax.random.key_data(key), count[:blocks], count[blocks:], rounds=13)
+        # Both words of a block count here, where jax.random spends a whole block on each number. XLA fuses what is
+        # flat into one kernel.
+        count = jnp.arange(rows * blocks, dtype=jnp.uint32)
+        row, block = count // jnp.uint32(blocks), count % jnp.uint32(blocks)
+        words = random.threefry(jax.random.key_data(key), row, block, rounds=13)
     else:
-        words = tuple(jax.random.bits(key, (2, blocks), jnp.uint32))
-    return jnp.concatenate([part for word in words for part in (word & 0xFFFF, word >> 16)])[:size].reshape(shape)
+        drawn = jax.random.bits(key, (rows * blocks, 2), jnp.uint32)
+        words = (drawn[:, 0], drawn[:, 1])
+    flat = jnp.concatenate([part for word in words for part in (word & 0xFFFF, word >> 16)])
+    drawn = flat.reshape(4, rows, blocks).transpose(1, 0, 2).reshape(rows, 4 * blocks)
+    return drawn.reshape(-1)[: math.prod(shape)].reshape(shape) if len(shape) < 2 else drawn[:, :size].reshape(shape)
 
 
 def kept(key: Key, shape: tuple[int, ...], rate: Scalar) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 """Image augmentation: plain functions ``(key, x, magnitudes) -> x`` of one image, whose magnitudes may be traced.
 
 An image is ``(height, width)`` or ``(height, width, channels)`` with at most four channels, of a floating dtype. A
-batch is augmented with one key an image, ``jax.vmap(f)(jax.random.split(key, len(x)), x)``: with one key for all, all
+batch is augmented with one key per image, ``jax.vmap(f)(jax.random.split(key, len(x)), x)``: with one key for all, all
 would be changed alike. Magnitude 0 leaves an image as it is. `warp`, `affine_matrix` and `gaussian_blur` draw nothing.
 """
 

@@ -47,15 +47,15 @@ def as_planes(x: Array) -> Array:
 
 
 def from_planes(planes: Array, like: Array) -> Array:
-    """`as_planes` taken back, in the dtype of `like`."""
+    """The inverse of `as_planes`, in the dtype of `like`."""
     return (planes[0] if like.ndim == 2 else jnp.moveaxis(planes, 0, -1)).astype(like.dtype)
 
 
 def smooth(planes: Array, sigma: Array, mirrored: bool) -> Array:
     """A Gaussian of standard deviation `sigma` over the last two axes, mirrored at the edges or with zeros beyond.
 
-    A product with a matrix an axis: on images it is as fast as a convolution, needs no kernel size that would have to
-    be known in Python, and under vmap doesn't become a convolution with a kernel for each example.
+    A product with one matrix per axis: on images it is as fast as a convolution, needs no kernel size that would have
+    to be known in Python, and under vmap doesn't become a convolution with one kernel per example.
     """
     rows, columns = (_matrix(size, sigma, mirrored) for size in planes.shape[-2:])
     # Accelerators multiply in lower precision by default, and then the identity wouldn't be one.

@@ -29,7 +29,7 @@ def affine(
        \theta \sim \operatorname{Uniform}(-\text{rotation}, \text{rotation}), \;
        \log z \sim \operatorname{Uniform}(-\log(1 + \text{zoom}), \log(1 + \text{zoom})), \; \dots
 
-    A and b are those of `affine_matrix`. The amounts are independent, and one after another would blur more.
+    A and b are those of `affine_matrix`. The amounts are independent. One resampling for each of them would blur more.
 
     Args:
       key: a JAX random key.
@@ -66,7 +66,7 @@ def rotate(key: Key, x: Array, degrees: Scalar, mode: str = "constant", fill: fl
 
     .. math:: \theta \sim \operatorname{Uniform}(-\text{degrees}, \text{degrees})
 
-    6 and 9, or u and n, are one another's halves of a turn: keep to about 15 degrees on characters.
+    6 and 9, or u and n, are half a turn of each other: keep to about 15 degrees on characters.
 
     Args:
       key: a JAX random key.

@@ -96,7 +96,7 @@ def affine_elastic(
 
 
 def _field(key: Key, x: Array, alpha: Scalar, sigma: Scalar) -> Array:
-    # Sixteen bits a pixel are many more than smoothing leaves visible, and a quarter of the cost.
+    # Sixteen bits per pixel are many more than smoothing leaves visible, at a quarter of the cost.
     draw = (uniform16(key, (2, *x.shape[:2])).astype(jnp.float32) + 0.5) * (2 / LEVELS) - 1
     smoothed = smooth(draw, jnp.asarray(sigma, jnp.float32), mirrored=False)
     return jnp.asarray(alpha, jnp.float32) * smoothed

@@ -1,6 +1,6 @@
 """Taking pixels away: squares, rectangles, and pixels here and there.
 
-Noise on every pixel is in `jreg.stochastic`, since it is no matter of images.
+Noise on every pixel is in `jreg.stochastic`, since it is not for images alone.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _flip(key: Key, x: Array, p: Scalar, axis: int, name: str) -> Array:
 
 
 def crop(key: Key, x: Array, padding: Scalar, mode: str = "constant", fill: float = 0.0) -> Array:
-    r"""Pads the image and cuts its size out at a random place, known as random crop with padding.
+    r"""Pads the image and cuts its size out at a random position, known as random crop with padding.
 
     .. math:: y_{ij} = x_{i+a,\,j+b}, \qquad a, b \sim \operatorname{Uniform}\{-\text{padding}, \dots, \text{padding}\}
 

@@ -1,4 +1,4 @@
-"""Changing values and not places: brightness, contrast, colours and blur.
+"""Changing values and not positions: brightness, contrast, colours and blur.
 
 Values are thought of as lying in [0, 1] (``jreg.data.scale(255)``), and are not clipped.
 """

@@ -85,7 +85,7 @@ def rand_augment(
     .. math:: y = (f_{k_n} \circ \dots \circ f_{k_1})(x; m), \qquad k_i \sim \operatorname{Uniform}\{1, \dots, K\}
 
     Under `jax.vmap`, and so in training, all choices are computed for every image and one is kept, `n` times: a list
-    is as dear as all its members together.
+    costs as much as all its entries together.
 
     Args:
       key: a JAX random key.

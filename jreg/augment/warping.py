@@ -19,7 +19,7 @@ from jreg.augment._image import as_planes, check, check_mode, from_planes
 def warp(
     x: Array, matrix: Array, displacement: Array | None = None, mode: str = "constant", fill: float = 0.0
 ) -> Array:
-    r"""Takes every pixel from the place that a matrix and a displacement give, in one bilinear resampling.
+    r"""Takes every pixel from the position that a matrix and a displacement give, in one bilinear resampling.
 
     .. math:: y(p) = x\bigl(c + A (p - c) + b + d(p)\bigr), \qquad c = \tfrac12 (h - 1, w - 1)
 
@@ -60,7 +60,7 @@ def warp(
     matrix = jnp.asarray(matrix, dtype)
     row, column = jnp.arange(x.shape[0], dtype=dtype)[:, None], jnp.arange(x.shape[1], dtype=dtype)[None, :]
     down, right = row - (x.shape[0] - 1) / 2, column - (x.shape[1] - 1) / 2
-    # A place is the pixel's own plus a difference, which for the identity is exactly 0.
+    # A position is the pixel's own plus a difference, which for the identity is exactly 0.
     places = (
         row + (matrix[0, 0] - 1) * down + matrix[0, 1] * right + matrix[0, 2],
         column + matrix[1, 0] * down + (matrix[1, 1] - 1) * right + matrix[1, 2],
@@ -111,5 +111,5 @@ def affine_matrix(
 def resampled(x: Array, places: Sequence[Array], order: int, mode: str, fill: float) -> Array:
     """The image at `places`, rows and columns; `order` 0 takes the nearest pixel and 1 interpolates."""
     planes = as_planes(x).astype(places[0].dtype)
-    # A loop of one round for grey images, and of at most four.
+    # One plane for grey images, and at most four.
     return from_planes(jnp.stack([map_coordinates(plane, places, order, mode, fill) for plane in planes]), x)

@@ -13,14 +13,15 @@ import jax
 import tyro
 
 import jreg
+from jreg import report, store
 from jreg._base import checks
 from jreg._base.files import check_folder, free_folder
 from jreg.data.summary import summarize, to_text
 from jreg.recipe import Recipe
-from jreg.report import figures
+from jreg.results.files import summary as summary_of
+from jreg.results.values import plain
 from jreg.search.space import Space, as_space
-from jreg.store import files
-from jreg.study import default, summary
+from jreg.study import default
 
 # What a wrong argument, file or value raises; anything else is a fault of jreg's own and keeps its traceback.
 _USER_ERRORS = (ValueError, TypeError, KeyError, OSError, MemoryError)
@@ -54,9 +55,9 @@ def sweep(
       missing: keep missing values for the recipe to impute, or reject them.
       folds: how many parts the non-test rows are split into.
       seeds: trainings of each setting on each fold.
-      epochs: passes over the training rows at most.
+      epochs: the most passes over the training rows.
       patience: stop a training after so many epochs without a better validation loss.
-      batch_size: examples a step.
+      batch_size: examples per step.
       seed: of the first training, and of the choice of the test rows.
       test_size: share of rows held out for the test, where the data brings no test set.
       out: folder for results and pictures; by default runs/ and the data's name.
@@ -84,16 +85,17 @@ def sweep(
             store=folder,
         )
         final = jreg.refit(study) if study.finished else None
-        summary.save(study, final, folder)
+        store.write_results(folder, study.results, report.test_result(final))
+        report.save_pictures(study.results, folder)
     except KeyboardInterrupt:
         written = (folder / "results.json").exists()
         kept = f"what had been finished is in {folder}" if written else "nothing had been finished"
         print(f"jreg: interrupted; {kept}", file=sys.stderr)
         raise SystemExit(130) from None
     if json:
-        _print_json(summary.to_json(study, final))
+        _print_json(plain({**summary_of(study.results), **report.test_result(final)}))
     else:
-        print(summary.summary(study, final))
+        print(report.summary(study.results, final))
     print(f"results and pictures are in {folder}", file=sys.stderr if json else sys.stdout)
 
 
@@ -129,12 +131,12 @@ def show_data(
     found = summarize(dataset)
     path = None
     if shape or out or dataset.x.ndim > 2:
-        figure = figures.samples(dataset, shape or None)
+        figure = report.samples(dataset, shape or None)
         path = out or Path("runs") / f"{dataset.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="png")
     if json:
-        _print_json(files.plain(found | {"picture": None if path is None else str(path)}))
+        _print_json(plain(found | {"picture": None if path is None else str(path)}))
         return
     print(to_text(found))
     if path is not None:

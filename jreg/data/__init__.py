@@ -1,10 +1,11 @@
 """Data sets, where they come from, and preprocessing fitted on training rows alone."""
 
+from jreg.data.compose import by_part, chain
 from jreg.data.dataset import Dataset
 from jreg.data.items import from_items
 from jreg.data.load import load_dataset
 from jreg.data.missing import impute
-from jreg.data.preprocess import Preprocessor, chain, min_max, scale, standardize, standardize_samples
+from jreg.data.preprocess import Preprocessor, min_max, scale, standardize, standardize_samples
 from jreg.data.summary import summarize
 from jreg.data.tables import from_csv, from_openml
 from jreg.data.transform import permute_pixels, random_labels, subset
@@ -13,6 +14,7 @@ from jreg.data.whitening import whiten
 __all__ = [
     "Dataset",
     "Preprocessor",
+    "by_part",
     "chain",
     "from_csv",
     "from_items",

@@ -17,10 +17,10 @@ _NUMBERS = 2**19
 
 
 class HostRows:
-    """Rows that are read from the host a block at a time; `over_rows` takes them in the place of an array.
+    """Rows that are read from the host block by block; `over_rows` takes them instead of an array.
 
     Args:
-      read: ``(first, last) -> rows``; what weighs 0 may be anything.
+      read: ``(first, last) -> rows``; rows of weight 0 may be anything.
       shape: of all rows.
     """
 
@@ -28,13 +28,24 @@ class HostRows:
         self.read, self.shape, self.ndim = read, shape, len(shape)
 
 
-def mapped(function: Callable[[Array], Array], x: Array | HostRows) -> Any:
-    """``function(x)`` of any number of rows, of rows on the host when they are read."""
-    if not isinstance(x, HostRows):
+def mapped(function: Callable[[Any], Any], x: PyTree) -> PyTree:
+    """``function(x)`` of any number of rows, of rows on the host when they are read; both may be several arrays."""
+    if not any(isinstance(part, HostRows) for part in jax.tree.leaves(x)):
         return function(x)
     jitted = jax.jit(function)
-    like = jax.eval_shape(function, x.read(0, 1))
-    return HostRows(lambda first, last: jitted(x.read(first, last)), (x.shape[0], *like.shape[1:]))
+
+    def read(first: int, last: int) -> PyTree:
+        return jax.tree.map(lambda part: part.read(first, last), x)
+
+    like, form = jax.tree.flatten(jax.eval_shape(function, read(0, 1)))
+    rows = jax.tree.leaves(x)[0].shape[0]
+
+    def part(number: int) -> HostRows:
+        return HostRows(
+            lambda first, last: jax.tree.leaves(jitted(read(first, last)))[number], (rows, *like[number].shape[1:])
+        )
+
+    return form.unflatten([part(number) for number in range(len(like))])
 
 
 def over_rows(

@@ -3,158 +3,172 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
+
+from jreg._base.types import PyTree
+from jreg.data.arrays import convert, example, is_tree, parts, row_groups, row_weights, shown, structure
+from jreg.data.targets import check_task, check_word, seen_task, target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """Examples and targets, with a test set that no study looks at before the end.
 
+    `x` and `y` are each one array, or several: a dict, tuple or NamedTuple of arrays with the same number of rows. A
+    list is one array, whose items are rows. ``len(data)`` is the number of rows.
+
     Args:
-      x: ``(n, ...)`` examples; uint8 stays uint8 on the device, anything else becomes float32.
+      x: ``(n, ...)`` examples, two axes or more; where there are several arrays, one or more each. Dtypes are kept, so
+        that tokens stay integers and images uint8; 64 bits become 32 as in JAX.
       y: ``(n,)`` targets; integers are class labels 0 to K - 1, floating ones are numbers to predict. Or ``(n, k)``:
-        integers 0 and 1 say which of k labels an example has, floating ones are k numbers to predict.
+        integers 0 and 1 say which of k labels an example has, floating ones are k numbers to predict. Or of any other
+        shape, or several arrays, with the task given. They become int32 and float32.
       x_test, y_test: the held-out test set in the same form, or None.
       name: what tables and folders call it.
       missing: whether NaN in the examples is an error, ``"reject"``, or a missing value, ``"keep"``, that the recipe
         then has to `impute`.
       labels: the classes' names, or those of the k labels, where there are any.
       features: the features' names, where examples are rows of features that have any.
+      task: ``"classification"`` (integers of any shape, such as the next tokens ``(n, length)``), ``"multilabel"`` or
+        ``"regression"``; default: what `y` shows. It must be given for integers of another shape than above and for
+        several arrays. Afterwards the attribute always says which one it is, and ``dataclasses.replace`` keeps it.
+      weights: ``(n,)`` finite numbers of at least 0, not all 0: how much each row counts in the loss, the metrics and
+        the statistics of preprocessing; default: 1 for all rows. Test rows have none.
+      groups: ``(n,)`` numbers or texts: which rows belong together, such as those of one patient; default: no groups.
 
     Raises:
-      ValueError: the arrays' shapes don't fit, a value is NaN or infinite, a label is out of range, or there are more
-        or fewer names than what they name.
+      ValueError: the arrays' shapes don't fit, a value is NaN, infinite or too large, a label is out of range, the
+        targets don't show the task, or there are more or fewer names than what they name.
       TypeError: an array doesn't hold real numbers.
 
     >>> data = Dataset(x=[[0.0], [1.0]], y=[0, 1], name="two points")
     >>> data.x.dtype, data.task, data.classes
     (dtype('float32'), 'classification', 2)
+    >>> Dataset({"tokens": [[5, 2, 8], [1, 1, 0]], "age": [30.0, 41.0]}, [0.5, 1.5], weights=[1, 3], name="texts")
+    Dataset(texts: 2 rows of age () float32, tokens (3,) int32, regression, weighted, no test set)
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    x_test: np.ndarray | None = None
-    y_test: np.ndarray | None = None
+    x: PyTree
+    y: PyTree
+    x_test: PyTree | None = None
+    y_test: PyTree | None = None
     name: str = "data"
     missing: str = "reject"
     labels: Sequence[str] = ()
     features: Sequence[str] = ()
+    # None until it is seen; afterwards always a str.
+    task: Any = None
+    weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in ("reject", "keep"):
             raise ValueError(f"{self.name}'s missing is {self.missing!r}, but must be 'reject' or 'keep'")
+        check_word(self.task, self.name)
         for field in ("labels", "features"):
-            object.__setattr__(self, field, tuple(map(str, getattr(self, field))))
+            self._set(field, tuple(map(str, getattr(self, field))))
         if (self.x_test is None) != (self.y_test is None):
             raise ValueError(f"{self.name} has one of x_test and y_test, but needs both or neither")
-        for part in ("", "_test"):
-            if getattr(self, "x" + part) is not None:
-                x = _examples(getattr(self, "x" + part), f"{self.name}'s x{part}", self.missing)
-                y = _targets(getattr(self, "y" + part), f"{self.name}'s y{part}")
-                if len(x) != len(y):
-                    raise ValueError(f"{self.name} has {len(x)} rows in x{part} but {len(y)} in y{part}")
-                object.__setattr__(self, "x" + part, x)
-                object.__setattr__(self, "y" + part, y)
-        if self.x_test is not None and self.y_test is not None:
-            if self.x_test.shape[1:] != self.x.shape[1:]:
-                raise ValueError(
-                    f"{self.name}'s test examples have shape {self.x_test.shape[1:]}, the others {self.x.shape[1:]}"
-                )
-            if self.y_test.dtype.kind != self.y.dtype.kind:
-                raise ValueError(f"{self.name}'s y is {self.y.dtype}, but its y_test is {self.y_test.dtype}")
-            if self.y_test.shape[1:] != self.y.shape[1:]:
-                raise ValueError(
-                    f"{self.name}'s y has shape {self.y.shape}, but its y_test {self.y_test.shape}: one row an example "
-                    "each, and as many columns"
-                )
-            if self.task == "classification" and self.y_test.size and self.y_test.max() >= self.classes:
-                raise ValueError(
-                    f"{self.name}'s y_test has label {self.y_test.max()}, out of range: y has labels 0 to "
-                    f"{self.classes - 1}"
-                )
+        self._convert("")
+        if self.x_test is not None:
+            self._convert("_test")
+            self._check_test()
+        if self.task is None:
+            self._set("task", seen_task(self.y, f"{self.name}'s y"))
+        check_task(self.y, self.task, f"{self.name}'s y")
+        if self.y_test is not None:
+            check_task(self.y_test, self.task, f"{self.name}'s y_test")
+            self._check_test_labels()
         self._check_names()
+        if self.weights is not None:
+            self._set("weights", row_weights(self.weights, len(self), f"{self.name}'s weights"))
+        if self.groups is not None:
+            self._set("groups", row_groups(self.groups, len(self), f"{self.name}'s groups"))
+
+    def _set(self, field: str, value: Any) -> None:
+        object.__setattr__(self, field, value)
+
+    def _convert(self, part: str) -> None:
+        values = getattr(self, "x" + part)
+        checked = functools.partial(example, missing=self.missing, axes=1 if is_tree(values) else 2)
+        self._set("x" + part, convert(checked, values, f"{self.name}'s x{part}"))
+        self._set("y" + part, convert(target, getattr(self, "y" + part), f"{self.name}'s y{part}"))
+        found = [pair for field in ("x" + part, "y" + part) for pair in parts(getattr(self, field), field)]
+        for field, array in found[1:]:
+            if len(array) != len(found[0][1]):
+                raise ValueError(
+                    f"{self.name} has {len(found[0][1])} rows in {found[0][0]} but {len(array)} in {field}"
+                )
+
+    def _check_test(self) -> None:
+        for field in ("x", "y"):
+            own, test = getattr(self, field), getattr(self, field + "_test")
+            if jax.tree.structure(own) != jax.tree.structure(test):
+                raise ValueError(
+                    f"{self.name}'s {field} has {structure(own)}, but its {field}_test "
+                    f"{structure(test)}: both need the same"
+                )
+        for (field, own), (_, test) in zip(parts(self.x, "x"), parts(self.x_test, "x_test"), strict=True):
+            place = "" if field == "x" else f" in {field}"
+            if test.shape[1:] != own.shape[1:]:
+                raise ValueError(
+                    f"{self.name}'s test examples have shape {test.shape[1:]}{place}, the others {own.shape[1:]}"
+                )
+            if test.dtype != own.dtype:
+                raise ValueError(f"{self.name}'s test examples are {test.dtype}{place}, the others {own.dtype}")
+        for (field, own), (test_field, test) in zip(parts(self.y, "y"), parts(self.y_test, "y_test"), strict=True):
+            if test.dtype != own.dtype:
+                raise ValueError(f"{self.name}'s {field} is {own.dtype}, but its {test_field} is {test.dtype}")
+            if test.shape[1:] != own.shape[1:]:
+                raise ValueError(
+                    f"{self.name}'s {field} has shape {own.shape}, but its {test_field} {test.shape}: one row per "
+                    "example each, and as many columns"
+                )
+
+    def _check_test_labels(self) -> None:
+        test = self.y_test
+        if self.task != "classification" or is_tree(test) or test is None or test.size == 0:
+            return
+        if test.max() >= self.classes:
+            raise ValueError(
+                f"{self.name}'s y_test has label {test.max()}, out of range: y has labels 0 to {self.classes - 1}"
+            )
 
     def _check_names(self) -> None:
-        # A class may lack examples, but not a name.
-        wrong = len(self.labels) < self.classes if self.task == "classification" else len(self.labels) != self.classes
-        if self.labels and (wrong or self.task == "regression"):
-            raise ValueError(f"{self.name} has names of {len(self.labels)} labels, but targets with {self.classes}")
-        if self.features and (len(self.features),) != self.x.shape[1:]:
+        if self.labels and not is_tree(self.y):
+            # A class may lack examples, but not a name.
+            few = len(self.labels) < self.classes
+            wrong = few if self.task == "classification" else len(self.labels) != self.classes
+            if wrong or self.task == "regression":
+                raise ValueError(f"{self.name} has names of {len(self.labels)} labels, but targets with {self.classes}")
+        if self.features and not is_tree(self.x) and (len(self.features),) != self.x.shape[1:]:
             raise ValueError(
                 f"{self.name} has names of {len(self.features)} features, but examples of shape {self.x.shape[1:]}"
             )
 
     @property
-    def task(self) -> str:
-        """``"regression"`` for floating targets, for integers ``"classification"``, or ``"multilabel"`` in columns."""
-        if self.y.dtype.kind == "f":
-            return "regression"
-        return "classification" if self.y.ndim == 1 else "multilabel"
-
-    @property
     def classes(self) -> int:
-        """How many classes or labels there are; for regression the numbers to predict, mostly 1."""
+        """How many classes or labels there are, for regression numbers to predict; 0 where `y` is a tree."""
+        if is_tree(self.y):
+            return 0
         if self.task == "classification":
             return max(int(self.y.max()) + 1, len(self.labels))
-        return 1 if self.y.ndim == 1 else self.y.shape[1]
+        return self.y.shape[-1] if self.task == "multilabel" else math.prod(self.y.shape[1:])
+
+    def __len__(self) -> int:
+        return len(jax.tree.leaves(self.y)[0])
 
     def __repr__(self) -> str:
-        test = "no test set" if self.y_test is None else f"{len(self.y_test)} test rows"
-        return f"Dataset({self.name}: {len(self.y)} rows of {self.x.shape[1:]} {self.x.dtype}, {self.task}, {test})"
-
-
-def _numbers(values: Any, name: str) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} has dtype {array.dtype}, but must hold real numbers")
-    return array
-
-
-def _refuse(bad: np.ndarray, sentence: str) -> None:
-    if bad.any():
-        raise ValueError(sentence.format(row=int(np.argwhere(bad)[0][0])))
-
-
-def _float32(array: np.ndarray, name: str) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        short = array.astype(np.float32)
-    if np.isinf(short).any():
-        raise ValueError(f"{name} has {np.nanmax(np.abs(array)):g}, which float32 can't hold: scale it down")
-    return short
-
-
-def _examples(values: Any, name: str, missing: str) -> np.ndarray:
-    array = _numbers(values, name)
-    if array.ndim < 2 or array.size == 0:
-        raise ValueError(f"{name} has shape {array.shape}, but must be rows of features, (n, ...), n at least 1")
-    if array.dtype == np.uint8:
-        return array
-    if missing == "keep":
-        _refuse(np.isinf(array), f"{name} has infinity (first in row {{row}}), but a missing value is NaN")
-    else:
-        advice = "remove the row, or keep NaN by missing='keep' for impute"
-        _refuse(~np.isfinite(array), f"{name} has NaN or infinity (first in row {{row}}): {advice}")
-    return _float32(array, name)
-
-
-def _targets(values: Any, name: str) -> np.ndarray:
-    array = _numbers(values, name)
-    if array.ndim not in (1, 2) or array.shape[1:] == (0,):
-        raise ValueError(f"{name} has shape {array.shape}, but must be one target a row, (n,), or several, (n, k)")
-    if array.dtype.kind == "f":
-        _refuse(~np.isfinite(array), f"{name} has NaN or infinity (first in row {{row}}): remove the row")
-        return _float32(array, name)
-    if array.ndim == 2 and not np.isin(array, (0, 1)).all():
-        raise ValueError(
-            f"{name} has {array.max()} in a column of labels, but must have 0 and 1: numbers to predict are floating, "
-            "and one class an example has shape (n,)"
-        )
-    if array.size and int(array.min()) < 0:
-        raise ValueError(f"{name} has label {array.min()}, out of range: labels are 0 to K - 1")
-    # A label near 2**31 is a mistake, and would ask for as many output units.
-    if array.size and int(array.max()) >= 2**20:
-        raise ValueError(f"{name} has label {array.max()}, out of range: labels are 0 to K - 1, K at most 2**20")
-    return array.astype(np.int32)
+        texts = [f"{self.name}: {len(self)} rows of {shown(self.x)}", self.task]
+        if self.weights is not None:
+            texts.append("weighted")
+        if self.groups is not None:
+            texts.append(f"{len(np.unique(self.groups))} groups")
+        texts.append("no test set" if self.y_test is None else f"{len(jax.tree.leaves(self.y_test)[0])} test rows")
+        return f"Dataset({', '.join(texts)})"

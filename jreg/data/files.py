@@ -20,8 +20,10 @@ _MOST_EXPANSION = 1032
 _MOST_BYTES = 16 * 2**30
 
 
-def read_npz(path: Path, missing: str) -> Dataset:
+def read_npz(path: Path, missing: str, task: str | None = None) -> Dataset:
     """A data set from an ``.npz`` with arrays x, y and, if there are any, x_test and y_test.
+
+    Dtypes are kept as `Dataset` keeps them: integers may be tokens.
 
     Raises:
       ValueError: the file is no npz, an array is missing, or its header doesn't fit the file.
@@ -39,11 +41,13 @@ def read_npz(path: Path, missing: str) -> Dataset:
             }
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise ValueError(f"{path} is no readable .npz file ({error}): write it with numpy.savez") from None
-    return Dataset(**arrays, name=path.stem, missing=missing)
+    return Dataset(**arrays, name=path.stem, missing=missing, task=task)
 
 
-def read_npy(folder: Path, missing: str) -> Dataset:
+def read_npy(folder: Path, missing: str, task: str | None = None) -> Dataset:
     """A data set from a folder with x.npy and y.npy and, if there are any, x_test.npy and y_test.npy.
+
+    Dtypes are kept as `Dataset` keeps them: integers may be tokens.
 
     Raises:
       ValueError: a file is missing, or its header doesn't fit it.
@@ -57,7 +61,7 @@ def read_npy(folder: Path, missing: str) -> Dataset:
         if path.is_file():
             with path.open("rb") as file:
                 arrays[name] = _array(file, path.stat().st_size, math.inf, str(path))
-    return Dataset(**arrays, name=folder.resolve().name, missing=missing)
+    return Dataset(**arrays, name=folder.resolve().name, missing=missing, task=task)
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> np.ndarray:

@@ -9,19 +9,23 @@ import numpy as np
 from jreg.data.dataset import Dataset
 
 
-def from_items(items: Any, x: Any = 0, y: Any = 1, *, test: Any = None, name: str = "data") -> Dataset:
+def from_items(
+    items: Any, x: Any = 0, y: Any = 1, *, test: Any = None, name: str = "data", task: str | None = None
+) -> Dataset:
     """A data set from anything with a length whose items are pairs or dictionaries.
 
     That is a ``torch.utils.data.Dataset`` of the map style, a Hugging Face ``datasets.Dataset``, or a list. Neither
     library is imported: a value is whatever ``numpy.asarray`` makes an array of, such as a number, a tensor in the
-    host's memory or a PIL image. Bytes stay bytes, so leave out a transform to floating point.
+    host's memory or a PIL image. Dtypes are kept as `Dataset` keeps them: bytes stay bytes, so leave out a transform to
+    floating point, and integers stay integers, which an embedding needs and a dense layer doesn't take.
 
     Args:
       items: has ``len(items)`` and ``items[i]``.
-      x: under what an item has its example: a place in a pair, or a key of a dictionary, such as ``"image"``.
-      y: under what it has its target, such as ``"label"``.
+      x: where an item has its example: an index into a pair, or a key of a dictionary, such as ``"image"``.
+      y: where it has its target, such as ``"label"``.
       test: the test set in the same form, or None.
       name: what tables and folders call it.
+      task: as in `Dataset`; default: what the targets show.
 
     Returns:
       A `Dataset`.
@@ -37,7 +41,7 @@ def from_items(items: Any, x: Any = 0, y: Any = 1, *, test: Any = None, name: st
     for end, source in (("", items), ("_test", test)):
         if source is not None:
             parts["x" + end], parts["y" + end] = _gather(source, (x, y), name)
-    return Dataset(**parts, name=name)
+    return Dataset(**parts, name=name, task=task)
 
 
 def _gather(items: Any, keys: tuple[Any, Any], name: str) -> list[np.ndarray]:

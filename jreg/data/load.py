@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base import checks
+from jreg.data.arrays import is_tree
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
 from jreg.data.mnist1d import mnist1d
@@ -47,9 +48,18 @@ _MNIST_SERVER = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 
 
 def load_dataset(
-    name: str | Path, *, test_size: float = 0.2, seed: int = 0, target: str | None = None, missing: str = "reject"
+    name: str | Path,
+    *,
+    test_size: float = 0.2,
+    seed: int = 0,
+    target: str | None = None,
+    missing: str = "reject",
+    task: str | None = None,
 ) -> Dataset:
     """A data set by name or from a file.
+
+    Tables (those of scikit-learn, OpenML and CSV) have float32 features. Arrays in files keep their dtypes, as
+    `Dataset` says: images uint8, and integers integers, which an embedding needs and a dense layer doesn't take.
 
     Args:
       name: ``"digits"``, ``"breast_cancer"``, ``"diabetes"`` or ``"wine"`` (they come with scikit-learn);
@@ -61,9 +71,10 @@ def load_dataset(
       test_size: the share of rows held out as the test set, in [0, 1), where the data brings none; classes
         keep their shares; 0 holds out nothing.
       seed: of the shuffle before that split.
-      target: the target column of a ``.csv``; None: its last one.
+      target: the target column of a ``.csv``; default: its last one.
       missing: of files and of OpenML: whether NaN in the examples is an error, ``"reject"``, or kept for `impute`,
         ``"keep"``.
+      task: as in `Dataset`, of a ``.csv`` as in `from_csv`; default: what the targets show.
 
     Returns:
       A `Dataset`.
@@ -78,14 +89,16 @@ def load_dataset(
     if not 0 <= test_size < 1:
         raise ValueError(f"test_size is {test_size}, but must lie in [0, 1)")
     check_seed(seed)
-    data = _read(str(name), target, missing)
+    data = _read(str(name), target, missing, task)
+    if task is not None:
+        data = dataclasses.replace(data, task=task)
     if data.x_test is not None or test_size == 0:
         return data
     train, test = split(data, test_size, seed)
     return dataclasses.replace(data, x=data.x[train], y=data.y[train], x_test=data.x[test], y_test=data.y[test])
 
 
-def _read(name: str, target: str | None, missing: str) -> Dataset:
+def _read(name: str, target: str | None, missing: str, task: str | None) -> Dataset:
     path = Path(name)
     if target is not None and path.suffix != ".csv":
         raise ValueError(f"only a .csv file has a target column to name, but load_dataset got {target!r} for {name}")
@@ -101,13 +114,13 @@ def _read(name: str, target: str | None, missing: str) -> Dataset:
             raise ValueError(f"{name!r} is no name of an OpenML data set: write openml:NAME or openml:NAME@VERSION")
         return from_openml(title, int(version or 1), missing)
     if path.suffix == ".csv":
-        return from_csv(path, target, missing=missing)
+        return from_csv(path, target, task=task, missing=missing)
     if path.suffix == ".npz":
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
-        return read_npz(path, missing)
+        return read_npz(path, missing, task)
     if name and path.is_dir():
-        return read_npy(path, missing)
+        return read_npy(path, missing, task)
     known = ", ".join((*_SCIKIT_LEARN, "mnist", "mnist1d"))
     raise ValueError(
         f"there is no data set {name!r}: choose one of {known}, openml:NAME, or the path of an .npz file, a .csv file "
@@ -130,8 +143,13 @@ def check_seed(seed: int) -> None:
         raise ValueError(f"seed is {seed}, but must be below 2**32")
 
 
+def has_classes(data: Dataset) -> bool:
+    """Whether each row has one class, as stratified splits need."""
+    return data.task == "classification" and not is_tree(data.y) and data.y.ndim == 1
+
+
 def split(data: Dataset, size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers in two parts, the second with this share of them; classes keep their shares.
+    """Row numbers in two parts, the second with this share of them; classes, one per row, keep their shares.
 
     Raises:
       ValueError: scikit-learn can't split them so.
@@ -139,9 +157,9 @@ def split(data: Dataset, size: float, seed: int) -> tuple[np.ndarray, np.ndarray
     from sklearn.model_selection import train_test_split
 
     check_seed(seed)
-    strata = data.y if data.task == "classification" else None
+    strata = data.y if has_classes(data) else None
     try:
-        first, second = train_test_split(np.arange(len(data.y)), test_size=size, random_state=seed, stratify=strata)
+        first, second = train_test_split(np.arange(len(data)), test_size=size, random_state=seed, stratify=strata)
     except ValueError as error:
         raise ValueError(f"{data.name} can't be split with test_size={size}: {error}") from None
     return np.sort(first), np.sort(second)

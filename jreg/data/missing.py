@@ -8,11 +8,11 @@ from jax import lax
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.data.blocks import over_rows
-from jreg.data.preprocess import Preprocessor
+from jreg.data.preprocess import Preprocessor, for_array
 
 
 def impute(strategy: str | Scalar = "mean") -> Preprocessor:
-    r"""Puts one number a feature in the place of missing values, learned from the training rows that have one.
+    r"""Replaces missing values by one number per feature, learned from the training rows that have one.
 
     .. math:: x_{ij} \leftarrow m_j \text{ where } x_{ij} \text{ is NaN}, \qquad
        m_j = \frac{\sum_{i: x_{ij} \text{ is a number}} w_i x_{ij}}{\sum_{i: x_{ij} \text{ is a number}} w_i}
@@ -20,8 +20,10 @@ def impute(strategy: str | Scalar = "mean") -> Preprocessor:
     A feature that no training row has becomes 0. It comes first in a `chain`, of a `Dataset` that keeps missing values.
 
     Args:
-      strategy: ``"mean"``, ``"median"`` (of an even count the mean of the middle two), or a number, which may be
-        traced and needs no training rows.
+      strategy: ``"mean"``, ``"median"``, or a number, which may be traced and needs no training rows. Rows of weight
+        two count as two rows; the median of any weights is the number that half of the weight lies below and half
+        above, or the mean of two neighbours where it is exactly half (to a millionth of the sum, unless the weights
+        are whole numbers).
 
     Returns:
       A `Preprocessor` to float32 without `invert`.
@@ -58,7 +60,7 @@ def impute(strategy: str | Scalar = "mean") -> Preprocessor:
         x = x.astype(jnp.float32)
         return jnp.where(jnp.isnan(x), statistics, x)
 
-    return Preprocessor(fit, apply)
+    return for_array("impute", fit, apply)
 
 
 def _means(x: Array, weights: Array) -> Array:
@@ -72,12 +74,15 @@ def _means(x: Array, weights: Array) -> Array:
 
 
 def _median(values: Array, weights: Array) -> Array:
+    values = values.astype(jnp.float32)
     counts = jnp.where(jnp.isnan(values), 0, weights)
-    order = jnp.argsort(jnp.where(counts > 0, values.astype(jnp.float32), jnp.inf))
+    order = jnp.argsort(jnp.where(counts > 0, values, jnp.inf))
     below = jnp.cumsum(counts[order])
     total = below[-1]
+    # Sums of whole numbers are exact; those of others may miss the half by rounding, in either direction.
+    slack = jnp.where(jnp.all(counts == jnp.round(counts)), 0, 1e-6 * total)
     # A row of weight two is two rows, so the middle is where half of the weight has passed.
     lower, upper = (
-        values[order[jnp.argmax(passed)]].astype(jnp.float32) for passed in (below >= total / 2, below > total / 2)
+        values[order[jnp.argmax(passed)]] for passed in (below >= total / 2 - slack, below > total / 2 + slack)
     )
     return jnp.where(total > 0, lower + (upper - lower) / 2, 0)

@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
+from jreg._base.tree import path_of
 from jreg._base.types import Array, PyTree, Scalar
-from jreg.data.blocks import mapped, over_rows
+from jreg.data.blocks import over_rows
 
 
 class Preprocessor(NamedTuple):
     """A fit and an apply.
 
     Attributes:
-      fit: ``(x, weights) -> statistics``, x all rows of the data ``(n, ...)`` and weights ``(n,)`` 1 for the
-        training rows and 0 for the others, which must not count.
+      fit: ``(x, weights) -> statistics``, x all rows of the data ``(n, ...)`` and weights ``(n,)`` how much each row
+        counts: 0 for all but the training rows, which must not count, and for those 1, or the row's weight in the data.
       apply: ``(statistics, x) -> x`` for any number of rows.
-      invert: takes apply back, or None.
+      invert: undoes apply, or None.
     """
 
-    fit: Callable[[Array, Array], PyTree]
-    apply: Callable[[PyTree, Array], Array]
-    invert: Callable[[PyTree, Array], Array] | None = None
+    fit: Callable[[Any, Array], PyTree]
+    apply: Callable[[PyTree, Any], Any]
+    invert: Callable[[PyTree, Any], Any] | None = None
+
+
+def for_array(
+    name: str,
+    fit: Callable[[Any, Array], PyTree],
+    apply: Callable[[PyTree, Array], Array],
+    invert: Callable[[PyTree, Array], Array] | None = None,
+) -> Preprocessor:
+    """A preprocessor of one array, which refuses examples of several arrays.
+
+    Raises:
+      TypeError: from `fit` and `apply`, when x is a dict, a tuple or a list.
+    """
+
+    def one(x: Any) -> Any:
+        places = jax.tree_util.tree_leaves_with_path(x)
+        if places and places[0][0]:
+            names = [path_of(keys) for keys, _ in places]
+            raise TypeError(
+                f"{name} got x with the parts {', '.join(names)}, but takes one array: choose a preprocessor per part "
+                f"of a dict by jreg.data.by_part({names[0] if names[0].isidentifier() else 'name'}={name}(...))"
+            )
+        return x
+
+    return Preprocessor(
+        lambda x, weights: fit(one(x), weights), lambda statistics, x: apply(statistics, one(x)), invert
+    )
 
 
 def standardize(center: bool = True, divide: bool = True, per: str = "feature") -> Preprocessor:
@@ -38,7 +66,7 @@ def standardize(center: bool = True, divide: bool = True, per: str = "feature") 
     A feature that doesn't vary on the training rows is centred only.
 
     Args:
-      center: whether the mean is taken off.
+      center: whether the mean is subtracted.
       divide: whether the standard deviation is divided by; it is that around the mean in any case.
       per: what has a mean and a deviation of its own: ``"feature"`` each entry of an example; ``"channel"`` each
         entry of the last axis of ``(n, ..., channels)``, as Keras' featurewise options do with images; ``"data"``
@@ -84,7 +112,7 @@ def standardize(center: bool = True, divide: bool = True, per: str = "feature") 
         mean, deviation = _fitting(statistics, x)
         return x * deviation + mean
 
-    return Preprocessor(fit, apply, invert)
+    return for_array("standardize", fit, apply, invert)
 
 
 def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Preprocessor:
@@ -92,8 +120,8 @@ def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Prep
 
     .. math:: x \leftarrow a + (b - a) \frac{x - \min_i x_i}{\max_i x_i - \min_i x_i}
 
-    Other rows may fall outside. A feature that doesn't vary on the training rows becomes `low` there and keeps its
-    differences to that.
+    Rows of weight 0 don't count and may fall outside; all others count alike, whatever their weight. A feature that
+    doesn't vary on the training rows becomes `low` there and keeps its differences to that.
 
     Args:
       low, high: a and b, a below b; may be traced.
@@ -142,7 +170,7 @@ def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Prep
         a, b = jnp.float32(low), jnp.float32(high)
         return (x - a) / (b - a) * width + least
 
-    return Preprocessor(fit, apply, invert)
+    return for_array("min_max", fit, apply, invert)
 
 
 def _check_per(per: str, name: str) -> None:
@@ -170,7 +198,7 @@ def standardize_samples(center: bool = True, divide: bool = True) -> Preprocesso
     An example whose entries are all equal is centred only.
 
     Args:
-      center: whether the mean is taken off.
+      center: whether the mean is subtracted.
       divide: whether the standard deviation is divided by.
 
     Returns:
@@ -194,7 +222,7 @@ def standardize_samples(center: bool = True, divide: bool = True) -> Preprocesso
         centred = x - mean if center else x
         return centred / jnp.sqrt(jnp.where(constant, 1, variance)) if divide else centred
 
-    return Preprocessor(lambda x, weights: (), apply)
+    return for_array("standardize_samples", lambda x, weights: (), apply)
 
 
 def scale(divisor: float) -> Preprocessor:
@@ -220,61 +248,9 @@ def scale(divisor: float) -> Preprocessor:
     """
     if divisor == 0:
         raise ValueError("scale's divisor is 0, but must be another number")
-    return Preprocessor(
+    return for_array(
+        "scale",
         lambda x, weights: (),
         lambda statistics, x: x.astype(jnp.float32) / divisor,
         lambda statistics, x: x * divisor,
     )
-
-
-def chain(*preprocessors: Preprocessor) -> Preprocessor:
-    r"""Several preprocessors one after the other, each fitted on what the ones before it make of the training rows.
-
-    .. math:: x \leftarrow f_k(\dots f_2(f_1(x)))
-
-    While it is fitted, each training has a float32 copy of all rows for each part but the last; one alone has none.
-
-    Args:
-      preprocessors: at least one.
-
-    Returns:
-      A `Preprocessor`; its `invert` is None where one of them has none.
-
-    Raises:
-      ValueError: there are none.
-      TypeError: one is no `Preprocessor`.
-
-    >>> import jax.numpy as jnp
-    >>> fit, apply, _ = chain(scale(10), min_max(-1, 1))
-    >>> x = jnp.array([[10], [30]])
-    >>> apply(fit(x, jnp.ones(2)), x).tolist()
-    [[-1.0], [1.0]]
-
-    Source: scikit-learn's ``Pipeline``.
-    """
-    if not preprocessors:
-        raise ValueError("chain got no preprocessors, but needs at least one")
-    for part in preprocessors:
-        if not isinstance(part, Preprocessor):
-            raise TypeError(f"chain got {part!r}, but must get preprocessors, such as standardize()")
-
-    def fit(x: Array, weights: Array) -> tuple[PyTree, ...]:
-        statistics = []
-        for part in preprocessors:
-            statistics.append(part.fit(x, weights))
-            x = mapped(functools.partial(part.apply, statistics[-1]), x)
-        return tuple(statistics)
-
-    def apply(statistics: tuple[PyTree, ...], x: Array) -> Array:
-        for part, own in zip(preprocessors, statistics, strict=True):
-            x = part.apply(own, x)
-        return x
-
-    backwards = [part.invert for part in reversed(preprocessors) if part.invert is not None]
-
-    def invert(statistics: tuple[PyTree, ...], x: Array) -> Array:
-        for back, own in zip(backwards, reversed(statistics), strict=True):
-            x = back(own, x)
-        return x
-
-    return Preprocessor(fit, apply, invert if len(backwards) == len(preprocessors) else None)

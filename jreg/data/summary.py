@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
+from jreg._base.types import PyTree
+from jreg.data.arrays import is_floating, is_tree
+from jreg.data.arrays import parts as named_parts
 from jreg.data.dataset import Dataset
 
 _MOST_LINES = 40
@@ -16,52 +20,86 @@ def summarize(data: Dataset) -> dict[str, Any]:
     """Sizes, ranges, missing values, and how many rows each class has.
 
     Returns:
-      A dictionary of plain values: `name`, `task`, `rows`, `test_rows`, `shape` of an example, `dtype`, `bytes` of all
-      examples, `least` and `most`, `missing` (how many values) and `missing_rows`; `targets`, a list with a dictionary
-      for each class, label or number to predict; and `features`, one for each feature where examples are rows of them.
+      A dictionary of plain values: `name`, `task`, `rows`, `test_rows`, `bytes` of all examples, `missing` (how many
+      values) and `missing_rows`; `shape` of an example, `dtype`, `least` and `most`, or where the examples are several
+      arrays `parts`, a list with a dictionary of these for each; `targets`, a list with a dictionary for each class
+      (its rows, or its labels where a row has several), label, number to predict or part; `features`, one for each
+      feature where examples are rows of them; `weights` with their range and `groups` with their number, if there are
+      any.
 
     >>> summarize(Dataset([[0.0], [2.0], [3.0]], [0, 1, 1]))["targets"]
     [{'target': '0', 'rows': 1, 'test_rows': 0}, {'target': '1', 'rows': 2, 'test_rows': 0}]
     """
-    x = data.x if data.x_test is None else np.concatenate([data.x, data.x_test])
-    holes = np.isnan(x).reshape(len(x), -1) if x.dtype.kind == "f" else np.zeros((len(x), 1), bool)
-    least, _, most = _range(x)
-    return {
+    x = _joined(data.x, data.x_test)
+    parts: list[dict[str, Any]] = [{"part": name[2:], **_part(part)} for name, part in named_parts(x, "x")]
+    holes = np.stack([_holes(part).any(axis=1) for part in jax.tree.leaves(x)])
+    found = {
         "name": data.name,
         "task": data.task,
-        "rows": len(data.y),
-        "test_rows": len(x) - len(data.y),
-        "shape": list(data.x.shape[1:]),
-        "dtype": str(data.x.dtype),
-        "bytes": x.nbytes,
+        "rows": len(data),
+        "test_rows": holes.shape[1] - len(data),
+        "bytes": sum(part.nbytes for part in jax.tree.leaves(x)),
+        "missing": sum(part["missing"] for part in parts),
+        "missing_rows": int(holes.any(axis=0).sum()),
+        "targets": _targets(data),
+        "features": _features(data, x) if not is_tree(x) and x.ndim == 2 else [],
+    }
+    if is_tree(x):
+        found["parts"] = parts
+    else:
+        found |= {name: parts[0][name] for name in ("shape", "dtype", "least", "most")}
+    if data.weights is not None:
+        found["weights"] = _named(data.weights)
+    if data.groups is not None:
+        found["groups"] = len(np.unique(data.groups))
+    return found
+
+
+def _joined(own: PyTree, test: PyTree | None) -> PyTree:
+    return own if test is None else jax.tree.map(lambda *both: np.concatenate(both), own, test)
+
+
+def _holes(array: np.ndarray) -> np.ndarray:
+    """What is missing, one row per example."""
+    return np.isnan(array).reshape(len(array), -1) if is_floating(array) else np.zeros((len(array), 1), bool)
+
+
+def _part(array: np.ndarray) -> dict[str, Any]:
+    least, _, most = _range(array)
+    return {
+        "shape": list(array.shape[1:]),
+        "dtype": str(array.dtype),
         "least": least,
         "most": most,
-        "missing": int(holes.sum()),
-        "missing_rows": int(holes.any(axis=1).sum()),
-        "targets": _targets(data),
-        "features": _features(data, x) if x.ndim == 2 else [],
+        "missing": int(_holes(array).sum()),
     }
 
 
 def _range(values: np.ndarray) -> tuple[float, float, float]:
-    known = values[~np.isnan(values)].astype(np.float64) if values.dtype.kind == "f" else values
+    known = values[~np.isnan(values)].astype(np.float64) if is_floating(values) else values
     if known.size == 0:
         return np.nan, np.nan, np.nan
     return float(known.min()), float(known.mean()), float(known.max())
 
 
 def _targets(data: Dataset) -> list[dict[str, Any]]:
-    test = data.y[:0] if data.y_test is None else data.y_test
-    names = data.labels or [str(number) for number in range(data.classes)]
+    y = _joined(data.y, data.y_test)
+    if is_tree(y):
+        found = [(name[2:], part) for name, part in named_parts(y, "y")]
+        return [{"target": name, "shape": list(p.shape[1:]), "dtype": str(p.dtype), **_named(p)} for name, p in found]
     if data.task == "regression":
-        columns = np.concatenate([data.y, test]).reshape(-1, data.classes).T
+        names = [",".join(map(str, place)) or "0" for place in np.ndindex(*y.shape[1:])]
+        columns = y.reshape(len(y), -1).T
         return [{"target": name, **_named(column)} for name, column in zip(names, columns, strict=True)]
+    names = data.labels or [str(number) for number in range(data.classes)]
+    both = (data.y, y[len(data) :])
     if data.task == "multilabel":
-        rows, test_rows = (part.sum(axis=0) for part in (data.y, test))
+        rows, test_rows = (part.reshape(-1, data.classes).sum(axis=0) for part in both)
     else:
-        rows, test_rows = (np.bincount(part, minlength=data.classes) for part in (data.y, test))
+        rows, test_rows = (np.bincount(part.reshape(-1), minlength=data.classes) for part in both)
+    of = "labels" if y.ndim > (2 if data.task == "multilabel" else 1) else "rows"
     counts = zip(names, rows, test_rows, strict=False)
-    return [{"target": name, "rows": int(some), "test_rows": int(others)} for name, some, others in counts]
+    return [{"target": name, of: int(some), f"test_{of}": int(others)} for name, some, others in counts]
 
 
 def _named(values: np.ndarray) -> dict[str, float]:
@@ -70,9 +108,8 @@ def _named(values: np.ndarray) -> dict[str, float]:
 
 def _features(data: Dataset, x: np.ndarray) -> list[dict[str, Any]]:
     names = data.features or [str(number) for number in range(x.shape[1])]
-    holes = np.isnan(x).sum(axis=0) if x.dtype.kind == "f" else np.zeros(x.shape[1], int)
-    columns = zip(names, x.T, holes, strict=True)
-    return [{"feature": name, **_named(column), "missing": int(lacking)} for name, column, lacking in columns]
+    columns = zip(names, x.T, strict=True)
+    return [{"feature": name, **_named(column), "missing": int(_holes(column).sum())} for name, column in columns]
 
 
 def to_text(found: dict[str, Any]) -> str:
@@ -84,14 +121,23 @@ def to_text(found: dict[str, Any]) -> str:
     """
     test = f"{found['test_rows']} for the test" if found["test_rows"] else "no test set"
     missing = f"{found['missing']} in {found['missing_rows']} rows" if found["missing"] else "none"
+    parts = found.get("parts", [])
+    if parts:
+        examples = f"{len(parts)} parts"
+    else:
+        examples = f"{_text(found['shape'])} {found['dtype']}, {found['least']:g} to {found['most']:g}"
     lines = [
         f"{found['name']}: {found['task']}",
         f"rows       {found['rows']}, {test}",
-        f"examples   ({', '.join(map(str, found['shape']))}{',' * (len(found['shape']) == 1)}) {found['dtype']}, "
-        f"{found['least']:g} to {found['most']:g}, {found['bytes'] / 1e6:.3g} MB",
+        f"examples   {examples}, {found['bytes'] / 1e6:.3g} MB",
         f"missing    {missing}",
     ]
-    for table in (found["targets"], found["features"]):
+    if "weights" in found:
+        weights = found["weights"]
+        lines.append(f"weights    {weights['least']:g} to {weights['most']:g}, mean {weights['mean']:g}")
+    if "groups" in found:
+        lines.append(f"groups     {found['groups']}")
+    for table in (parts, found["targets"], found["features"]):
         if table:
             lines += ["", *_aligned(table)]
     return "\n".join(lines)
@@ -111,4 +157,6 @@ def _aligned(table: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return str(tuple(value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -23,16 +23,16 @@ def from_csv(
     missing: str = "reject",
     leave_out: Sequence[str] = (),
 ) -> Dataset:
-    r"""A data set from a CSV file: a line of column names, then a line an example, in UTF-8 and with commas.
+    r"""A data set from a CSV file: a line of column names, then one line per example, in UTF-8 and with commas.
 
-    Columns of numbers are features as they are, columns of text a feature of 0 and 1 for each category. An empty field,
-    ``?``, ``NA``, ``NaN``, ``null`` or ``None`` is a missing value.
+    Columns of numbers, whole ones too, become float32 features, columns of text a feature of 0 and 1 for each category.
+    An empty field, ``?``, ``NA``, ``NaN``, ``null`` or ``None`` is a missing value.
 
     Args:
       path: the file, at most 1 GiB.
-      target: the name of the target column; None: the last one.
-      task: ``"classification"`` or ``"regression"``. None: a target column of text holds class names, one of exactly
-        the whole numbers 0 to K - 1 labels, any other one numbers to predict.
+      target: the name of the target column; default: the last one.
+      task: ``"classification"`` or ``"regression"``; default: a target column of text holds class names, one of
+        exactly the whole numbers 0 to K - 1 labels, any other one numbers to predict.
       missing: whether a missing value is an error, ``"reject"``, or kept for `impute`, ``"keep"``; in a column of text
         it is then missing in all its features.
       leave_out: names of columns that are no features, such as a row's number.
@@ -116,11 +116,12 @@ def from_openml(name: str, version: int = 1, missing: str = "reject") -> Dataset
       missing: as in `from_csv`.
 
     Returns:
-      A `Dataset` without a test set; categories become features of 0 and 1, and a target of categories labels.
+      A `Dataset` without a test set, with float32 features; categories become features of 0 and 1, and a target of
+      categories labels.
 
     Raises:
       FileNotFoundError: it can't be fetched.
-      ValueError: there is no such data set or version, or it is none for one target.
+      ValueError: there is no such data set or version, or it has no single target.
     """
     from sklearn.datasets import fetch_openml
 

@@ -7,25 +7,26 @@ import dataclasses
 import numpy as np
 
 from jreg._base import checks
+from jreg.data.arrays import is_tree, structure, take
 from jreg.data.dataset import Dataset
-from jreg.data.load import check_seed
+from jreg.data.load import check_seed, has_classes
 
 
 def subset(data: Dataset, per_class: int, seed: int = 0) -> Dataset:
-    """As many random training rows of every class, and the same test set.
+    """Equally many random training rows of every class, and the same test set.
 
     A smaller subset with the same seed is part of a larger one.
 
     Args:
-      data: for classification.
+      data: for classification, with one class per example.
       per_class: how many rows of each class that has any.
       seed: of the choice.
 
     Returns:
-      A `Dataset` whose rows keep their order.
+      A `Dataset` whose rows keep their order, their weights and their groups.
 
     Raises:
-      ValueError: a class has fewer rows, or the data are not for classification.
+      ValueError: a class has fewer rows, or the rows don't have one class each.
 
     >>> from jreg.data import load_dataset
     >>> subset(load_dataset("digits"), per_class=10)
@@ -37,7 +38,7 @@ def subset(data: Dataset, per_class: int, seed: int = 0) -> Dataset:
     _check_classes(data, "subset")
     check_seed(seed)
     per_class = checks.count(per_class, "subset's per_class")
-    order = np.random.default_rng(seed).permutation(len(data.y))
+    order = np.random.default_rng(seed).permutation(len(data))
     chosen = []
     for label in np.unique(data.y):
         rows = order[data.y[order] == label]
@@ -45,7 +46,8 @@ def subset(data: Dataset, per_class: int, seed: int = 0) -> Dataset:
             raise ValueError(f"{data.name}'s class {label} has {len(rows)} rows, but subset is to take {per_class}")
         chosen.append(rows[:per_class])
     rows = np.sort(np.concatenate(chosen))
-    return dataclasses.replace(data, x=data.x[rows], y=data.y[rows])
+    kept = {field: take(getattr(data, field), rows) for field in ("x", "y", "weights", "groups")}
+    return dataclasses.replace(data, **kept)
 
 
 def random_labels(data: Dataset, share: float, seed: int = 0) -> Dataset:
@@ -56,7 +58,7 @@ def random_labels(data: Dataset, share: float, seed: int = 0) -> Dataset:
     share keeps the wrong labels of a smaller one.
 
     Args:
-      data: for classification.
+      data: for classification, with one class per example.
       share: in [0, 1]; 0 changes nothing.
       seed: of the choice of the rows and of their labels.
 
@@ -64,7 +66,7 @@ def random_labels(data: Dataset, share: float, seed: int = 0) -> Dataset:
       A `Dataset`.
 
     Raises:
-      ValueError: `share` is out of range, or the data are not for classification.
+      ValueError: `share` is out of range, or the rows don't have one class each.
 
     >>> from jreg.data import load_dataset
     >>> data = load_dataset("digits")
@@ -85,8 +87,8 @@ def random_labels(data: Dataset, share: float, seed: int = 0) -> Dataset:
 def permute_pixels(data: Dataset, seed: int = 0) -> Dataset:
     """Puts the pixels, or features, of every example into one random order, the same for training and test rows.
 
-    What the examples say is the same, but neighbours are none any more: a network of dense layers learns as well as
-    before, one of convolutions doesn't.
+    What the examples say is the same, but neighbours are no longer neighbours: a network of dense layers learns as
+    well as before, one of convolutions doesn't.
 
     Args:
       data: examples ``(n, d)``, ``(n, height, width)`` or ``(n, height, width, channels)``; channels stay together.
@@ -94,6 +96,9 @@ def permute_pixels(data: Dataset, seed: int = 0) -> Dataset:
 
     Returns:
       A `Dataset`.
+
+    Raises:
+      ValueError: the examples are several arrays.
 
     >>> from jreg.data import load_dataset
     >>> data = load_dataset("digits")
@@ -104,6 +109,11 @@ def permute_pixels(data: Dataset, seed: int = 0) -> Dataset:
     Goodfellow et al., An empirical investigation of catastrophic forgetting (2013), section 4.
     """
     check_seed(seed)
+    if is_tree(data.x):
+        raise ValueError(
+            f"permute_pixels got {data.name}, whose examples have {structure(data.x)}, but needs one array of pixels "
+            "or features"
+        )
     shape = data.x.shape[1:]
     pixels = int(np.prod(shape[:2]))
     order = np.random.default_rng(seed).permutation(pixels)
@@ -112,10 +122,15 @@ def permute_pixels(data: Dataset, seed: int = 0) -> Dataset:
         return x.reshape(len(x), pixels, -1)[:, order].reshape(x.shape)
 
     test = None if data.x_test is None else permuted(data.x_test)
-    names = [data.features[place] for place in order] if data.features else ()
+    names = [data.features[old] for old in order] if data.features else ()
     return dataclasses.replace(data, x=permuted(data.x), x_test=test, features=names)
 
 
 def _check_classes(data: Dataset, name: str) -> None:
+    if has_classes(data):
+        return
     if data.task != "classification":
-        raise ValueError(f"{name} got {data.name}, which is for {data.task}, but needs one class an example")
+        found = f"which is for {data.task}"
+    else:
+        found = f"whose y has {structure(data.y)}" if is_tree(data.y) else f"whose y has shape {data.y.shape}"
+    raise ValueError(f"{name} got {data.name}, {found}, but needs one class per example")

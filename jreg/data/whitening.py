@@ -10,7 +10,7 @@ from jax import lax
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.data.blocks import over_rows
-from jreg.data.preprocess import Preprocessor
+from jreg.data.preprocess import Preprocessor, for_array
 
 
 def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = None) -> Preprocessor:
@@ -28,11 +28,11 @@ def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = N
       epsilon: added to the variance of each principal component, above 0; may be traced. The covariance becomes
         :math:`\Lambda / (\Lambda + \epsilon)`. Components in which the training rows hardly vary are noise that a
         small epsilon blows up; for images in [0, 1] about 0.01 to 0.1 is usual.
-      components: how many principal components PCA keeps; None: all. Static.
+      components: how many principal components PCA keeps; default: all. Static.
 
     Returns:
       A `Preprocessor` to float32, ZCA in the shape of the examples, PCA ``(n, components)``. It keeps d x d numbers
-      for examples of d features. `invert` takes it back but for components that were left out.
+      for examples of d features. `invert` undoes it but for components that were left out.
 
     Raises:
       ValueError: `kind` is neither, a known `epsilon` is not above 0, or there are fewer features than `components`.
@@ -93,4 +93,4 @@ def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = N
         white = x if kind == "pca" else turned((jnp.zeros_like(mean), vectors, deviations), x)
         return back(vectors, white * deviations, mean.shape[1:]) + mean
 
-    return Preprocessor(fit, apply, invert)
+    return for_array("whiten", fit, apply, invert)

@@ -6,15 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
 from jreg._base.files import write_text
+from jreg.engine.jobs import Job
 from jreg.engine.layout import Layout, choose_layout
-from jreg.engine.pool import Chunk, Population
-from jreg.engine.program import Member, shapes_of
+from jreg.engine.pool import Chunk, Pool
+from jreg.engine.program import shapes_of
 from jreg.splits import Folds
 from jreg.training import Plan, Rows
 
@@ -26,47 +26,12 @@ _FASTER = 1.05
 _WORTH = 300.0
 
 
-def train(
-    plan: Plan, layout: Layout | None, members: Member, rows: Rows, folds: Folds, trainings: int
-) -> Iterator[Chunk]:
-    """Trains the members, a chunk of epochs at a time, in no particular order.
-
-    Without a layout it begins with the one that `choose_layout` gives by rule. When the first chunk shows that the
-    study takes long, layouts with other batches are measured on its first trainings, and the study begins anew with
-    the fastest. What was measured is remembered beside JAX's persistent compilation cache, where there is one.
-
-    Args:
-      plan: their static part.
-      layout: devices and slots, or None.
-      members: NumPy arrays with a leading axis.
-      rows: the data; copied to each device once.
-      folds: of the study, NumPy arrays.
-      trainings: of the study, of which these may be a round's.
-    """
-    example = jax.tree.map(lambda leaf: leaf[0], members)
-    population = Population(plan, layout or by_rule(plan, members, rows, folds, trainings), example, rows, folds)
-    population.add(members)
-    while population.running or population.queued:
-        chunk = population.advance()
-        if layout is None:
-            layout = population.layout
-            epochs = float(members.limit.sum()) * members.number.shape[1]
-            if chunk.run_seconds / max(1, chunk.useful) * epochs > _WORTH:
-                layout = fastest(population, members, rows, folds)
-            if layout != population.layout:
-                # Trainings of one study all run alike, so the first ones begin anew.
-                population = Population(plan, layout, example, rows, folds)
-                population.add(members)
-                continue
-        yield chunk
-
-
-def by_rule(plan: Plan, members: Member, rows: Rows, folds: Folds, trainings: int) -> Layout:
+def by_rule(plan: Plan, jobs: Job, rows: Rows, folds: Folds, trainings: int) -> Layout:
     """The layout that `choose_layout` gives for so many trainings like these."""
-    example = jax.tree.map(lambda leaf: leaf[0], members)
-    state = shapes_of(plan, example, rows, folds).state
+    example = jax.tree.map(lambda leaf: leaf[0], jobs)
+    state = shapes_of(plan, example, rows, folds)[0].state
     layout = choose_layout(trainings, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
-    lines, stages = members.number.shape
+    lines, stages = jobs.id.shape
     if stages == 1:
         return layout
     # Paths are few and long: slots without one would cost as much as the others to the end.
@@ -74,20 +39,27 @@ def by_rule(plan: Plan, members: Member, rows: Rows, folds: Folds, trainings: in
     return layout.with_slots(min(layout.slots, fewer))
 
 
-def fastest(population: Population, members: Member, rows: Rows, folds: Folds) -> Layout:
-    """The layout with the highest throughput on the first of the members, measured or remembered.
+def is_long(chunk: Chunk, jobs: Job) -> bool:
+    """Whether training these jobs to their end, going by a first chunk, takes so long that measuring pays."""
+    epochs = float(jobs.limit.sum()) * jobs.id.shape[1]
+    return chunk.run_seconds / max(1, chunk.useful) * epochs > _WORTH
+
+
+def fastest(pool: Pool, jobs: Job, rows: Rows, folds: Folds) -> Layout:
+    """The layout with the highest throughput on the first of the jobs, measured or remembered.
 
     Args:
-      population: one that has begun with the layout that is left when no other is faster.
-      members, rows, folds: as in `train`.
+      pool: one that has begun with the layout that is left when no other is faster.
+      jobs: those that are to train, NumPy arrays with a leading axis.
+      rows, folds: the data.
     """
-    layout, lanes = population.layout, len(population.layout.devices)
-    notes = _Notes(population)
+    layout, lanes = pool.layout, len(pool.layout.devices)
+    notes = _Notes(pool)
     if notes.slots is None:
         rates: dict[int, float] = {}
-        share = -(-len(members.fold) // lanes)
+        share = -(-len(jobs.fold) // lanes)
         for slots in _BATCHES.get(layout.devices[0].platform, _BATCHES["other"]):
-            rate = _throughput(population, Layout(layout.devices, slots, slots), members, rows, folds)
+            rate = _throughput(pool, Layout(layout.devices, slots, slots), jobs, rows, folds)
             if rate is None or (rates and rate < _FASTER * max(rates.values())):
                 break
             rates[slots] = rate
@@ -98,13 +70,13 @@ def fastest(population: Population, members: Member, rows: Rows, folds: Folds) -
     return Layout(layout.devices, slots, slots)
 
 
-def _throughput(population: Population, layout: Layout, members: Member, rows: Rows, folds: Folds) -> float | None:
-    """Member-epochs a second; None when the layout doesn't fit into memory."""
-    few = jax.tree.map(lambda leaf: leaf[: 4 * layout.slots * len(layout.devices)], members)
-    trial = Population(population.plan, layout, jax.tree.map(lambda leaf: leaf[0], few), rows, folds)
+def _throughput(pool: Pool, layout: Layout, jobs: Job, rows: Rows, folds: Folds) -> float | None:
+    """Job-epochs a second; None when the layout doesn't fit into memory."""
+    few = jax.tree.map(lambda leaf: leaf[: 4 * layout.slots * len(layout.devices)], jobs)
+    trial = Pool(pool.plan, layout, jax.tree.map(lambda leaf: leaf[0], few), rows, folds)
     if trial.layout != layout:
         return None
-    trial.add(few)
+    trial.submit(few)
     # The first call also pays for what is done once.
     trial.advance(budget=1)
     chunk = trial.advance()
@@ -114,12 +86,12 @@ def _throughput(population: Population, layout: Layout, members: Member, rows: R
 class _Notes:
     """Slots that were measured before for the same program on the same devices, in a file beside the programs."""
 
-    def __init__(self, population: Population):
+    def __init__(self, pool: Pool):
         folder = jax.config.jax_compilation_cache_dir  # ty: ignore[missing-attribute]  # set at run time
         self._path = Path(folder) / "jreg-layouts.json" if folder else None
-        device = population.layout.devices[0]
-        described = f"{device.device_kind} {len(population.layout.devices)} {os.cpu_count()} {jax.__version__}"
-        self._key = hashlib.sha256((described + population.text()).encode()).hexdigest()
+        device = pool.layout.devices[0]
+        described = f"{device.device_kind} {len(pool.layout.devices)} {os.cpu_count()} {jax.__version__}"
+        self._key = hashlib.sha256((described + pool.text()).encode()).hexdigest()
         self.slots = self._read().get(self._key)
 
     def _read(self) -> dict[str, int]:
@@ -132,7 +104,7 @@ class _Notes:
         return {key: slots for key, slots in found.items() if type(slots) is int and 0 < slots <= 65536}
 
     def write(self, slots: int) -> None:
-        """Remembers a measurement."""
+        """Rejobs a measurement."""
         self.slots = slots
         if self._path:
             # A cache that can't be written costs another measurement, and no study.

@@ -1,16 +1,15 @@
 """Many trainings at once: slots that are refilled from a queue inside one compiled program.
 
-Each device owns some slots and a queue. The program trains for a budget of epochs; a slot whose training has
-ended writes its outcome down and takes the next one from the queue. What a queue doesn't get to is handed out
-again at the next call (`jreg.engine.pool`), so devices stay evenly busy. The number of trainings is no part of any
-shape.
+Each device owns some slots and a queue. The program trains for a budget of epochs; a slot whose training has ended
+puts its outcome into the outbox and takes the next one from the queue. What a queue doesn't get to is handed out again
+at the next call (`jreg.engine.pool`), so devices stay evenly busy. The number of trainings is no part of any shape.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,131 +17,52 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from jreg import training
-from jreg._base.types import Array
+from jreg._base.types import Array, PyTree
+from jreg.engine.jobs import Counts, Job, Outcome, Slot, Work
 from jreg.engine.layout import AXIS, Layout
 from jreg.splits import Folds
-from jreg.training import Plan, Rows, TrainState
+from jreg.training import Plan, Rows, Status, Training
 
-
-class Member(NamedTuple):
-    """One place in line of a study; as arrays with a leading axis, many.
-
-    It is one training, or a path of several stages in which each training starts from the network that the one
-    before it left.
-
-    Attributes:
-      number: ``(stages,)`` int32, the places of its trainings in the study.
-      hp: its traced hyperparameters, ``(stages,)`` float32 each.
-      fold: the number of its fold, int32.
-      seed: uint32.
-      limit: the epochs to which it is trained now, int32.
-    """
-
-    number: Any
-    hp: dict[str, Any]
-    fold: Any
-    seed: Any
-    limit: Any
-
-
-class Slot(NamedTuple):
-    """A place for one training.
-
-    Attributes:
-      member: who is in it.
-      state: its state.
-      stage: which of the member's trainings it is; as many as there are stages when the slot is free.
-      busy: whether it is running.
-    """
-
-    member: Member
-    state: TrainState
-    stage: Any
-    busy: Any
-
-
-class Outcome(NamedTuple):
-    """What a training leaves.
-
-    Attributes:
-      number: its place in the study.
-      history: ``(epochs, columns)``; NaN where not run, on the device 0.
-      epochs: how many were run.
-      best_epoch: the one that counts, from 0; -1 when no value was ever finite.
-      status: index into `jreg.training.STATUS`; running for one that was trained to its limit only.
-    """
-
-    number: Any
-    history: Any
-    epochs: Any
-    best_epoch: Any
-    status: Any
-
-
-class Work(NamedTuple):
-    """What a device gets for one call.
-
-    Attributes:
-      queue: members in line.
-      length: how many they are.
-      drop: a flag for each slot, whether its training is to be given up.
-      more: whether more wait behind the queue.
-      budget: epochs.
-    """
-
-    queue: Any
-    length: Any
-    drop: Any
-    more: Any
-    budget: Any
-
-
-class Counts(NamedTuple):
-    """What a device did in one call: members taken, outcomes, epochs that trained something, epochs paid for.
-
-    Every slot of a batch pays for an epoch in which one of them trains.
-    """
-
-    taken: Any
-    ended: Any
-    useful: Any
-    executed: Any
+# The name of the axis along which a batch is vmapped.
+AXIS_OF_BATCH = "batch"
 
 
 def program(layout: Layout) -> Any:
-    """The jitted ``(slots, work, rows, folds, *, plan, layout) -> (slots, outcomes, Counts)`` for its devices."""
+    """The jitted ``(slots, outbox, work, rows, folds, *, plan, layout) -> (slots, outbox, Counts)``."""
     return _advance_on_cpu if layout.devices[0].platform == "cpu" else _advance_elsewhere
 
 
-def _advance(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, layout: Layout):
+def _advance(slots: Slot, outbox: Outcome, work: Work, rows: Rows, folds: Folds, *, plan: Plan, layout: Layout):
     own, all_ = PartitionSpec(AXIS), PartitionSpec()
     device = functools.partial(_device, plan=plan, layout=layout)
     return jax.shard_map(
         device,
         mesh=layout.mesh,
-        in_specs=(own, Work(own, own, own, all_, all_), all_, all_),
+        in_specs=(own, own, Work(own, own, own, all_, all_), all_, all_),
         out_specs=own,
         # Nothing is communicated, so there is no replication for JAX to check.
         check_vma=False,
-    )(slots, work, rows, folds)
+    )(slots, outbox, work, rows, folds)
 
 
-_compiled = functools.partial(jax.jit, _advance, static_argnames=("plan", "layout"), donate_argnames="slots")
-# XLA uses half of AVX-512's width unless told otherwise; a CPU without it compiles to the same code as ever.
+_compiled = functools.partial(
+    jax.jit, _advance, static_argnames=("plan", "layout"), donate_argnames=("slots", "outbox")
+)
+# XLA uses half of AVX-512's width by default; a CPU without it compiles to the same code.
 _advance_on_cpu = _compiled(compiler_options={"xla_cpu_prefer_vector_width": 512})
 _advance_elsewhere = _compiled()
 
 
-def _device(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, layout: Layout):
-    queue, length = jax.tree.map(lambda leaf: leaf[0], (work.queue, work.length))
-    longest, stages = queue.number.shape
-    # A member ends once for each of its stages.
-    capacity = (longest + layout.slots) * stages
+def training_of(job: Job, stage: Array | int, folds: Folds) -> Training:
+    """What the training of a job's stage is given."""
+    fold = jax.tree.map(lambda leaf: jnp.asarray(leaf)[job.fold], folds)
+    hp = {name: values[stage] for name, values in job.hp.items()}
+    return Training(training.member_key(job.seed, fold.number), hp, fold, job.epochs)
 
-    def context(member: Member, stage: Array):
-        fold = jax.tree.map(lambda leaf: leaf[member.fold], folds)
-        hp = {name: values[stage] for name, values in member.hp.items()}
-        return training.member_key(member.seed, member.fold), hp, rows, fold
+
+def _device(slots: Slot, outbox: Outcome, work: Work, rows: Rows, folds: Folds, *, plan: Plan, layout: Layout):
+    queue, length = jax.tree.map(lambda leaf: leaf[0], (work.queue, work.length))
+    stages, capacity = queue.id.shape[1], outbox.id.shape[0]
 
     def waiting(carry: tuple[Array, Slot]) -> Array:
         taken, slots = carry
@@ -154,60 +74,107 @@ def _device(slots: Slot, work: Work, rows: Rows, folds: Folds, *, plan: Plan, la
         onward = ~slots.busy & (slots.stage < stages)
         place = jnp.where(jnp.any(onward), jnp.argmax(onward), jnp.argmin(slots.busy))
         old, goes_on = jax.tree.map(lambda leaf: leaf[place], slots), onward[place]
-        member = jax.tree.map(lambda leaf, own: jnp.where(goes_on, own, leaf[taken]), queue, old.member)
+        job = jax.tree.map(lambda leaf, own: jnp.where(goes_on, own, leaf[taken]), queue, old.job)
         stage = jnp.where(goes_on, old.stage, 0)
-        warm = (goes_on & (old.state.status != training.DIVERGED), training.kept(old.state)) if stages > 1 else None
-        state = training.start(plan, *context(member, stage), warm)
+        well = goes_on & (old.state.status != Status.DIVERGED)
+        warm = (well, training.final_network(old.state)) if stages > 1 else None
+        state = training.start(plan, training_of(job, stage, folds), rows, warm)
         # The host writes NaN where not run, so that jax_debug_nans meets none but those that were computed.
         state = state._replace(history=jnp.zeros_like(state.history))
-        new = Slot(member, state, stage, jnp.ones((), bool))
+        new = Slot(job, state, stage, jnp.ones((), bool))
         slots = jax.tree.map(lambda leaf, value: leaf.at[place].set(value), slots, new)
         return taken + jnp.where(goes_on, 0, 1), slots
 
-    def train(slot: Slot) -> Slot:
-        return slot._replace(state=training.epoch(plan, slot.state, *context(slot.member, slot.stage)))
+    def train(wanted: Array, slot: Slot) -> Slot:
+        axis = AXIS_OF_BATCH if layout.batch > 1 else None
+        given = training_of(slot.job, slot.stage, folds)
+        return slot._replace(state=training.epoch(plan, slot.state, given, rows, wanted, axis))
 
     def body(carry):
-        taken, slots, outcomes, ended, useful, executed, used = carry
+        taken, slots, outbox, ended, useful, executed, used = carry
         taken, slots = jax.lax.while_loop(waiting, refill, (taken, slots))
-        running = slots.busy & (slots.state.status == training.RUNNING)
+        running = slots.busy & ~_done(slots)
         slots = _each(layout, train)(running, slots)
-        done = slots.busy & ((slots.state.status != training.RUNNING) | (slots.state.epoch >= slots.member.limit))
-        place = jnp.where(done, ended + jnp.cumsum(done.astype(jnp.int32)) - 1, capacity)
-        outcomes = jax.tree.map(lambda all_, new: all_.at[place].set(new, mode="drop"), outcomes, _outcome(slots))
-        given_up = slots.state.status == training.PRUNED
-        stage = jnp.where(done, jnp.where(given_up, stages, slots.stage + 1), slots.stage)
-        slots = slots._replace(busy=slots.busy & ~done, stage=stage)
+        ended, outbox, busy, stage = _collect(plan, slots, outbox, ended, rows, folds)
+        slots = slots._replace(busy=busy, stage=stage)
         batches = jnp.any(running.reshape(-1, layout.batch), axis=1)
-        ends, trains, pays = (jnp.sum(flags.astype(jnp.int32)) for flags in (done, running, batches))
-        executed += pays * layout.batch
-        return taken, slots, outcomes, ended + ends, useful + trains, executed, used + 1
+        trains, pays = (jnp.sum(flags.astype(jnp.int32)) for flags in (running, batches))
+        return taken, slots, outbox, ended, useful + trains, executed + pays * layout.batch, used + 1
 
     def unfinished(carry):
-        taken, slots, *_, used = carry
+        taken, slots, _, ended, *_, used = carry
         free = ~slots.busy & (slots.stage >= stages)
         starved = jnp.any(free) & (taken >= length)
-        return (used < work.budget) & (~jnp.all(free) | (taken < length)) & ~(starved & work.more)
+        todo = ~jnp.all(free) | (taken < length)
+        return (used < work.budget) & todo & ~(starved & work.more) & (ended < capacity)
 
-    status = jnp.where(work.drop & slots.busy, training.PRUNED, slots.state.status)
+    status = jnp.where(work.drop & slots.busy, jnp.int32(Status.PRUNED), slots.state.status)
     slots = slots._replace(state=slots.state._replace(status=status))
-    empty = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape[1:]), leaf.dtype), _outcome(slots))
     zero = jnp.zeros((), jnp.int32)
-    taken, slots, outcomes, ended, useful, executed, _ = jax.lax.while_loop(
-        unfinished, body, (zero, slots, empty, zero, zero, zero, zero)
+    taken, slots, outbox, ended, useful, executed, _ = jax.lax.while_loop(
+        unfinished, body, (zero, slots, outbox, zero, zero, zero, zero)
     )
     counts = Counts(taken, ended, useful, executed)
-    return slots, outcomes, jax.tree.map(lambda leaf: leaf[None], counts)
+    return slots, outbox, jax.tree.map(lambda leaf: leaf[None], counts)
 
 
-def _each(layout: Layout, function: Callable[[Slot], Slot]) -> Callable[[Array, Slot], Slot]:
+def _done(slots: Slot) -> Array:
+    """Which slots' trainings have ended; a slot stays busy until its outcome is in the outbox."""
+    return slots.busy & ((slots.state.status != Status.RUNNING) | (slots.state.epoch >= slots.job.limit))
+
+
+def _collect(
+    plan: Plan, slots: Slot, outbox: Outcome, ended: Array, rows: Rows, folds: Folds
+) -> tuple[Array, Outcome, Array, Array]:
+    """Puts the outcomes of trainings that have ended into the outbox, one at a time and as many as there is room for.
+
+    Returns how many there are now, the outbox, and the slots' new `busy` and `stage`.
+    """
+    done, (capacity, stages) = _done(slots), (outbox.id.shape[0], slots.job.id.shape[1])
+
+    def some(carry: Any) -> Array:
+        ended, _, busy, _ = carry
+        return jnp.any(done & busy) & (ended < capacity)
+
+    def one(carry: Any) -> Any:
+        ended, outbox, busy, stage = carry
+        place = jnp.argmax(done & busy)
+        slot = jax.tree.map(lambda leaf: leaf[place], slots)
+        found = outcome_of(plan, slot, rows, folds)
+        outbox = jax.tree.map(lambda all_, new: all_.at[ended].set(new), outbox, found)
+        following = jnp.where(found.status == Status.PRUNED, stages, slot.stage + 1)
+        return ended + 1, outbox, busy.at[place].set(False), stage.at[place].set(following)
+
+    return jax.lax.while_loop(some, one, (ended, outbox, slots.busy, slots.stage))
+
+
+def outcome_of(plan: Plan, slot: Slot, rows: Rows, folds: Folds) -> Outcome:
+    """What the training in a slot leaves."""
+    state, job = slot.state, slot.job
+    stage = jnp.minimum(slot.stage, job.id.shape[-1] - 1)
+    kept: dict[str, PyTree] = {}
+    if plan.keep:
+        given = training_of(job, stage, folds)
+        network, recipe = training.final_network(state), training.recipe_of(plan, given)
+        finished = training.Finished(*network, state.statistics, recipe, rows, given.fold, plan.block)
+        kept = training.collect(plan.keep, finished)
+    status = jnp.where(state.status == Status.RUNNING, jnp.int32(Status.WAITING), state.status)
+    return Outcome(job.id[stage], status, job.limit, state.epoch, training.best_epoch(state), state.history, kept)
+
+
+def _each(layout: Layout, function: Callable[[Array, Slot], Slot]) -> Callable[[Array, Slot], Slot]:
     """The function on each slot that is wanted, `layout.batch` slots at once; a batch that wants none is skipped."""
 
     def one(wanted: Array, slot: Slot) -> Slot:
-        return jax.lax.cond(wanted, lambda: function(slot), lambda: slot)
+        return jax.lax.cond(wanted, lambda: function(wanted, slot), lambda: slot)
+
+    def among(wanted: Array, slot: Slot) -> Slot:
+        new = function(wanted, slot)
+        return jax.tree.map(functools.partial(jnp.where, wanted), new, slot)
 
     def some(wanted: Array, slots: Slot) -> Slot:
-        return jax.lax.cond(jnp.any(wanted), lambda: jax.vmap(one)(wanted, slots), lambda: slots)
+        together = jax.vmap(among, axis_name=AXIS_OF_BATCH)
+        return jax.lax.cond(jnp.any(wanted), lambda: together(wanted, slots), lambda: slots)
 
     def all_(wanted: Array, slots: Slot) -> Slot:
         if layout.batch == 1:
@@ -221,34 +188,31 @@ def _each(layout: Layout, function: Callable[[Slot], Slot]) -> Callable[[Array, 
     return all_
 
 
-def _outcome(slots: Slot) -> Outcome:
-    state, member = slots.state, slots.member
-    at = jnp.minimum(slots.stage, member.number.shape[-1] - 1)
-    number = jnp.take_along_axis(member.number, at[:, None], axis=1)[:, 0]
-    return Outcome(number, state.history, state.epoch, training.best_epoch(state), state.status)
+@functools.partial(jax.jit, static_argnums=0)
+def _begun(plan: Plan, job: Job, rows: Rows, folds: Folds) -> tuple[Slot, Outcome]:
+    state = training.start(plan, training_of(job, 0, folds), rows)
+    slot = Slot(job, state, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+    return slot, outcome_of(plan, slot, rows, folds)
 
 
-def shapes_of(plan: Plan, member: Member, rows: Rows, folds: Folds) -> Slot:
-    """A slot with a training of `member` in it, as shapes."""
+def shapes_of(plan: Plan, job: Job, rows: Rows, folds: Folds) -> tuple[Slot, Outcome]:
+    """A slot with a training of `job` in it and the outcome of that, as shapes; traced once for each plan."""
+    # As shapes alone: where the arrays lie is all the same.
+    given = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(
+            np.shape(leaf), leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        ),
+        (job, rows, folds),
+    )
+    return _begun.eval_shape(plan, *given)
 
-    def begin(member: Member, rows: Rows, folds: Folds) -> Slot:
-        fold = jax.tree.map(lambda leaf: leaf[0], folds)
-        hp = {name: values[0] for name, values in member.hp.items()}
-        state = training.start(plan, training.member_key(member.seed, member.fold), hp, rows, fold)
-        return Slot(member, state, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
-    return jax.eval_shape(begin, member, rows, folds)
-
-
-def empty_slots(plan: Plan, layout: Layout, member: Member, rows: Rows, folds: Folds) -> Slot:
-    """Free slots for the layout's devices, arrays of the shapes that a training of `member` has."""
-    count = layout.slots * len(layout.devices)
-    shapes = shapes_of(plan, member, rows, folds)
+def empty(shapes: Any, count: int) -> Any:
+    """Arrays of zeros with a leading axis, for things of these shapes."""
 
     def zeros(leaf: jax.ShapeDtypeStruct) -> Any:
         # NumPy has no random keys, which the state of an optimizer may hold.
         make = jax.lax.full if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended) else np.full
         return make((count, *leaf.shape), 0, leaf.dtype)
 
-    empty = jax.tree.map(zeros, shapes)
-    return empty._replace(stage=np.full(count, member.number.shape[-1], np.int32))
+    return jax.tree.map(zeros, shapes)

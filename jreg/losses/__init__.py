@@ -1,4 +1,4 @@
-"""Losses: ``(outputs, targets) -> one loss for each example``, built on optax.
+"""Losses: ``(outputs, targets) -> one loss per example``, built on optax.
 
 A recipe's `loss` has this form; the training step takes the mean over the examples of the batch.
 """
@@ -12,6 +12,7 @@ from jreg.losses.classification import (
     softmax_cross_entropy,
     squared_hinge,
 )
+from jreg.losses.links import link_of
 from jreg.losses.regression import absolute_error, cosine_proximity, huber, kl_divergence, squared_error
 from jreg.losses.tasks import Task, for_task
 
@@ -28,6 +29,7 @@ __all__ = [
     "huber",
     "cosine_proximity",
     "kl_divergence",
+    "link_of",
     "for_task",
     "Task",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,14 +20,14 @@ class Task(NamedTuple):
     Attributes:
       activation: of the last layer, to be applied to the network's outputs for probabilities or numbers; the loss
         and the metric take the outputs without it.
-      loss: ``(outputs, targets) -> one loss for each example``.
-      metric: ``(outputs, targets, weights) -> number``, higher is better.
+      loss: ``(outputs, targets) -> one loss per example``.
+      metric: of `jreg.metrics`.
       name: of the metric.
     """
 
     activation: Callable[[Array], Array]
     loss: Callable[[Array, Array], Array]
-    metric: Callable[[Array, Array, Array], Array]
+    metric: metrics.Metric
     name: str
 
 
@@ -34,16 +35,17 @@ def _identity(outputs: Array) -> Array:
     return outputs
 
 
-def _r2_of_sigmoid(outputs: Array, targets: Array, weights: Array) -> Array:
-    return metrics.r2(jax.nn.sigmoid(outputs), targets, weights)
-
+_R2_OF_SIGMOID = dataclasses.replace(
+    metrics.r2,
+    update=lambda state, outputs, targets, weights: metrics.r2.update(state, jax.nn.sigmoid(outputs), targets, weights),
+)
 
 _TASKS = {
     "binary": Task(jax.nn.sigmoid, sigmoid_cross_entropy, metrics.accuracy, "accuracy"),
     "multiclass": Task(jax.nn.softmax, softmax_cross_entropy, metrics.accuracy, "accuracy"),
     "multilabel": Task(jax.nn.sigmoid, sigmoid_cross_entropy, metrics.accuracy, "accuracy"),
     "regression": Task(_identity, squared_error, metrics.r2, "r2"),
-    "unit_regression": Task(jax.nn.sigmoid, sigmoid_cross_entropy, _r2_of_sigmoid, "r2"),
+    "unit_regression": Task(jax.nn.sigmoid, sigmoid_cross_entropy, _R2_OF_SIGMOID, "r2"),
 }
 
 

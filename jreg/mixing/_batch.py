@@ -23,7 +23,7 @@ def fit(x: Array, y: Array, weights: Array, name: str) -> None:
 
 def beta(key: Key, alpha: Scalar, count: int) -> Array:
     """Draws from Beta(alpha, alpha), and 1 where `alpha` is 0."""
-    # At 0 the distribution is no number's any more; 1 is what mixes nothing.
+    # At 0 there is no such distribution; 1 is what mixes nothing.
     alpha = jnp.asarray(alpha, jnp.float32)
     known = jnp.where(alpha > 0, alpha, 1)
     return jnp.where(alpha > 0, jax.random.beta(key, known, known, (count,), jnp.float32), 1)
@@ -40,8 +40,8 @@ def partners(key: Key, weights: Array) -> Array:
 
 
 def between(one: Array, other: Array, share: Array) -> Array:
-    """`share` of one and the rest of the other, a number a row; computed in float32 for the half precisions."""
+    """`share` of one and the rest of the other, one number per row; computed in float32 for the half precisions."""
     share = share.astype(wide_dtype(one)).reshape(-1, *[1] * (one.ndim - 1))
     mixed = share * wide(one) + (1 - share) * wide(other)
-    # A row that isn't mixed takes nothing from its partner, be it infinite.
+    # A row that isn't mixed takes nothing from its partner, even where that is infinite.
     return jnp.where(share == 1, one, mixed.astype(one.dtype))

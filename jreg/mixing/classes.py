@@ -17,8 +17,8 @@ def smote(key: Key, x: Array, y: Array, weights: Array, reach: Scalar) -> tuple[
     .. math:: \tilde x_i = x_i + u_i (x_{j(i)} - x_i), \qquad
        u_i \sim \operatorname{Uniform}(0, \text{reach}), \; j(i) \text{ of the class of } i
 
-    This is SMOTE's interpolation with the batch's rows of the class in the place of the nearest neighbours, and of
-    every row, not of the rare classes alone. A row whose class has no other stays as it is.
+    This is SMOTE's interpolation with the batch's rows of the class instead of the nearest neighbours, and for
+    every row, not for the rare classes alone. A row whose class has no other stays as it is.
 
     Args:
       key: a JAX random key.
@@ -54,14 +54,14 @@ def smote(key: Key, x: Array, y: Array, weights: Array, reach: Scalar) -> tuple[
     ordered = classes[order]
     first, end = (jnp.searchsorted(ordered, ordered, side=side) for side in ("left", "right"))
     place = jnp.arange(len(y), dtype=first.dtype)
-    # Within a class the order is random, so that the next one, and of the last the first, is a random other.
+    # Within a class the order is random, so that the next row (after the last one the first) is random.
     following = jnp.where(place + 1 < end, place + 1, first)
     partner = jnp.zeros_like(order).at[order].set(order[following])
     return between(x, x[partner], 1 - far), y
 
 
 def label_smoothing(key: Key, x: Array, y: Array, weights: Array, rate: Scalar) -> tuple[Array, Array]:
-    r"""Moves a share of every label to all classes alike, for losses that don't do so themselves.
+    r"""Moves a share of every label to all classes equally, for losses that don't do so themselves.
 
     .. math:: \tilde y_k = (1 - \text{rate}) y_k + \text{rate} / K
 

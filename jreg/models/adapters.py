@@ -17,9 +17,9 @@ from jreg._base.types import Array, Key, Model, Path, PyTree
 
 
 def trained(path: Path, leaf: Any) -> bool:
-    """The default choice of an Equinox module's parameters: all floating arrays but a number called ``p``.
+    """The default choice of an Equinox module's parameters: all floating arrays except a number called ``p``.
 
-    Equinox keeps the rate of its Dropout as `p`, beside the weights; one that is swept is an array as they are.
+    Equinox keeps the rate of its Dropout as `p`, beside the weights; a rate that is swept is an array, as they are.
 
     >>> import jax.numpy as jnp
     >>> trained("linear/weight", jnp.ones((2, 3))), trained("dropout/p", jnp.float32(0.5))
@@ -127,8 +127,8 @@ def from_haiku(transformed: Any, flag: str | None = None) -> Model:
 
     Args:
       transformed: the pair of pure functions ``init(rng, x)`` and ``apply(params, [state,] rng, x)``.
-      flag: the name of the argument by which the function is told whether it trains, such as ``"is_training"``; None:
-        it has none.
+      flag: the name of the argument that says whether the function trains, such as ``"is_training"``; default: it has
+        no such argument.
 
     Returns:
       A `Model`; its parameters are Haiku's, ``"linear/w"``.

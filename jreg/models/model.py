@@ -15,7 +15,7 @@ from jreg._base.types import Array, Key, Model, PyTree, Where
 
 # Flax's name for what a module sows.
 _ACTIVATIONS = "intermediates"
-# What the key of a step is folded for, beside the noise of activations that takes it as it is.
+# What is folded into the key of a step for other purposes than the noise of activations, which takes it as it is.
 _FALLBACK, _WEIGHTS = 1, 2
 
 
@@ -142,7 +142,7 @@ def with_weights(model: Any, change: Callable[..., Array], where: Where = kernel
     Args:
       model: what a recipe's model may be.
       change: ``(key, w) -> w``, noise such as ``functools.partial(jreg.stochastic.drop_connect, rate=0.5)``, which
-        is drawn once a step for each weight array in training, while evaluation takes the weights as they are; or
+        is drawn once per step for each weight array in training, while evaluation takes the weights as they are; or
         ``w -> w``, such as `jreg.projections.symmetric`, which always holds. The first parameter of noise is
         called `key`.
       where: which parameters, as in `jreg.on_params`; default: the weights of affine maps.

@@ -16,7 +16,7 @@ def from_nnx(make: Callable[[Any], Any]) -> Model:
 
     The parameters are a nested dict by the module's attributes (``"layers/0/kernel"``), so that `where` and all lifts
     find them as they do Linen's. Everything else that changes, such as `BatchNorm`'s averages, is the model's state.
-    In each step the module is built anew around them, with random streams from the training's key, so every
+    In each step the module is rebuilt around them, with random streams from the training's key, so every
     `nnx.Dropout` has a mask of its own; what building would draw is never computed.
 
     Args:

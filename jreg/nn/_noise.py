@@ -36,5 +36,5 @@ class Noise(linen.Module):
         raise NotImplementedError
 
     def evaluation(self, x: Array) -> Array:
-        """What stands for the noise at evaluation."""
+        """What replaces the noise at evaluation."""
         return x

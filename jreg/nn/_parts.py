@@ -17,7 +17,7 @@ from jreg.nn.weights import CosineConv, CosineDense, WeightStandardized
 Activation = str | Callable[[Array], Array]
 Normalization = str | Callable[[], linen.Module] | None
 
-# Of activations, so each has a place before or after the activation function.
+# Of activations, so each may come before or after the activation function.
 LAYERS: dict[str, Callable[[], linen.Module]] = {
     "batch": linen.BatchNorm,
     "batch_renorm": BatchRenorm,
@@ -78,7 +78,7 @@ def affine(
 
 
 def normalized(normalization: Normalization, x: Array, train: bool, mask: Array | None) -> Array:
-    """X after a normalization of activations, if it is one; `mask` has one entry a row."""
+    """X after a normalization of activations, if it is one; `mask` has one entry per row."""
     if normalization is None or normalization in WEIGHTS:
         return x
     if normalization == "group" and x.shape[-1] % 8:

@@ -75,7 +75,7 @@ def window(
 
 
 def patches(x: Array, size: Sequence[int], strides: Sequence[int], padding: Sequence[tuple[int, int]]) -> Array:
-    """The window around each place, ``(batch, *space, window * channels)``, in the order of a reshaped kernel."""
+    """The window around each position, ``(batch, *space, window * channels)``, in the order of a reshaped kernel."""
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     counts = [(length - width) // step + 1 for length, width, step in zip(x.shape[1:-1], size, strides, strict=True)]
     shifted = [

@@ -23,9 +23,9 @@ class Linear(linen.Module):
     the default choice of parameters leaves the bias alone.
 
     Args:
-      features: outputs, one a class or 1.
+      features: outputs, one per class or 1.
       use_bias: whether there is a bias.
-      kernel_init: initializer of the weights; default: zeros, from where a convex training starts best.
+      kernel_init: initializer of the weights; default: zeros, the best start for a convex loss.
 
     Raises:
       ValueError: `features` is below 1.
@@ -64,7 +64,7 @@ class Maxout(linen.Module):
 
     Args:
       features: units.
-      pieces: K, affine maps a unit.
+      pieces: K, affine maps per unit.
       kernel_init: initializer of the weights; default: Glorot's uniform one for all the maps.
 
     Raises:
@@ -115,7 +115,7 @@ class MLP(linen.Module):
       kernel_init: initializer of the weights; default: He's uniform one.
       position: whether activations are normalized ``"before"`` or ``"after"`` the activation function.
       noise: a function without arguments that makes a layer of noise, such as ``lambda: GaussianDropout(hp["rate"])``,
-        for after each hidden layer; None: no other noise than dropout.
+        for after each hidden layer; default: no noise but dropout.
 
     Raises:
       ValueError: a known rate lies outside [0, 1), there are no features, or the activation, normalization or

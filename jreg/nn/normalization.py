@@ -157,7 +157,7 @@ class ResponseNorm(linen.Module):
     .. math:: y = \max\left(\gamma \frac{x}{\sqrt{\nu^2 + |\epsilon|}} + \beta, \tau\right), \qquad
        \nu^2 = \operatorname{mean}_{\text{space}}(x^2)
 
-    There are no batch statistics, so padding and small batches don't matter. The threshold takes the place of the
+    There are no batch statistics, so padding and small batches don't matter. The threshold replaces the
     activation: give a network ``activation="identity"`` with it. Without spatial axes a mean is over one number, and
     the quotient almost its sign; the paper then learns epsilon.
 

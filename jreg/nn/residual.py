@@ -24,7 +24,7 @@ class ResidualMLP(linen.Module):
 
     An affine map leads into the blocks; normalization, activation and an affine map lead out. In training a block's
     branch is dropped for an example (:math:`b_l = 0`) with probability :math:`p_l = \text{drop_path}\; l / L` in
-    block l of L: the last block's rate is the one given, those before rise to it on a line. The outputs of the blocks
+    block l of L: the last block's rate is the one given, those before it rise to it linearly. The outputs of the blocks
     are sown in ``"intermediates"`` as ``"hidden_0"``, ``"hidden_1"`` and so on.
 
     Args:

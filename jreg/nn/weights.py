@@ -1,4 +1,4 @@
-"""Normalization of weights that Flax lacks: standardized kernels, and cosines in place of scalar products.
+"""Normalization of weights that Flax lacks: standardized kernels, and cosines instead of scalar products.
 
 `flax.linen.WeightNorm` and `flax.linen.SpectralNorm` are used as they are, see the page on networks.
 """

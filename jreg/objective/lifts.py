@@ -28,8 +28,8 @@ def on_params(
       where: which parameters: a path pattern (``"*/kernel"``), a compiled regular expression that some part of the
         path matches, a function of (path, leaf), or a tree of flags like the parameters. The default takes the
         weights of affine maps and leaves biases and normalization scales alone.
-      reference: a tree like the parameters for penalties such as `jreg.penalties.l2_sp`; None: there is none.
-      name: what the history calls the term; None: the penalty's own name.
+      reference: a tree like the parameters for penalties such as `jreg.penalties.l2_sp`; default: no reference.
+      name: what the history calls the term; default: the penalty's own name.
 
     Returns:
       A `Penalty` of strength 1.
@@ -68,7 +68,7 @@ def on_outputs(penalty: Callable[..., Array], *, name: str | None = None) -> Pen
       penalty: ``outputs of one example -> scalar``. One with a parameter called `weights` is instead called once
         with the outputs of the batch and its rows' weights, and with `inputs` and `targets` of the batch if it has
         parameters of these names.
-      name: what the history calls the term; None: the penalty's own name.
+      name: what the history calls the term; default: the penalty's own name.
 
     Returns:
       A `Penalty` of strength 1; rows that are padding don't count.
@@ -95,7 +95,7 @@ def on_activations(penalty: Callable[..., Array], where: Where, *, name: str | N
       where: which activations, by path as in `on_params`. Those of a Linen network are the results of all its
         modules (``"Dense_0"``) and what it sows into ``"intermediates"``; the networks of `jreg.nn` sow
         ``"hidden_0"``, ``"hidden_1"``, ... A plain network returns them, see `jreg.models.as_model`.
-      name: what the history calls the term; None: the penalty's own name.
+      name: what the history calls the term; default: the penalty's own name.
 
     Returns:
       A `Penalty` of strength 1; rows that are padding don't count.
@@ -130,7 +130,7 @@ def on_inputs(penalty: Callable[..., Array], *, of: str = "outputs", name: str |
       penalty: ``(f, x) -> scalar`` such as `jreg.penalties.jacobian`, or ``(key, f, x) -> scalar``, with f the
         network as at evaluation (no noise, running averages), a function of one example.
       of: what f returns: the ``"outputs"`` of the network, or its ``"loss"`` on the example.
-      name: what the history calls the term; None: the penalty's own name.
+      name: what the history calls the term; default: the penalty's own name.
 
     Returns:
       A `Penalty` of strength 1.
@@ -184,7 +184,7 @@ def on_passes(penalty: Callable[[Array, Array], Array], *, name: str | None = No
 
     Args:
       penalty: ``(outputs, outputs again) -> scalar`` for one example, such as `jreg.penalties.r_drop`.
-      name: what the history calls the term; None: the penalty's own name.
+      name: what the history calls the term; default: the penalty's own name.
 
     Returns:
       A `Penalty` of strength 1. The second pass costs as much as the first; the running averages are the first's.
@@ -211,7 +211,7 @@ def on_network(penalty: Callable[..., Array], *, name: str | None = None) -> Pen
     Args:
       penalty: ``(f, params, x) -> scalar`` such as `jreg.penalties.path_norm`, with f the network as at evaluation,
         ``(params, x) -> outputs``, and x the batch.
-      name: what the history calls the term; None: the penalty's own name.
+      name: what the history calls the term; default: the penalty's own name.
 
     Returns:
       A `Penalty` of strength 1.
@@ -229,13 +229,13 @@ def on_network(penalty: Callable[..., Array], *, name: str | None = None) -> Pen
 
 
 def on_loss(wrapper: Callable[[Array], Array], *, name: str | None = None) -> Penalty:
-    r"""Lifts a function of the mean loss of a batch, so that it takes the loss's place.
+    r"""Lifts a function of the mean loss of a batch, so that it replaces the loss.
 
     .. math:: J + 1 \cdot (\text{wrapper}(J) - J) = \text{wrapper}(J)
 
     Args:
       wrapper: ``loss -> loss``, such as ``functools.partial(jreg.penalties.flooding, b=0.1)``.
-      name: what the history calls the term; None: the wrapper's own name.
+      name: what the history calls the term; default: the wrapper's own name.
 
     Returns:
       A `Penalty` of strength 1, whose value is what the wrapper adds; at strength 0 the loss is as it was.
@@ -269,7 +269,7 @@ def _over_batch(penalty: Callable[..., Array], h: Array, forward: Forward) -> Ar
 
 def _key(forward: Forward, penalty: Callable[..., Any]) -> Key:
     assert forward.key is not None
-    # Terms of different names have different noise, whatever stands beside them.
+    # Terms of different names have different noise, whatever other terms there are.
     return jax.random.fold_in(forward.key, zlib.crc32(_name(penalty).encode()))
 
 

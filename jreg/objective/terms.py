@@ -16,7 +16,7 @@ Schedule = Callable[[Array], Scalar]
 class Forward(NamedTuple):
     """What one forward pass leaves for the terms of the objective to look at.
 
-    Most terms look at one or two of these; outside a training give what yours needs.
+    Most terms look at one or two of these; outside a training give those that yours needs.
 
     Attributes:
       params: the network's parameters.
@@ -30,7 +30,7 @@ class Forward(NamedTuple):
       key: a random key of this step that nothing else uses.
       network: ``(params, x) -> outputs`` as at evaluation, without noise and with running averages.
       again: ``key -> outputs``, another pass in training with other noise.
-      losses: ``(outputs, targets) -> one loss for each example``.
+      losses: ``(outputs, targets) -> one loss per example``.
     """
 
     params: PyTree

@@ -1,7 +1,21 @@
 """Results as tables, pictures and progress."""
 
-from jreg.report.figures import augmented, curves, samples, scores
+from jreg.report.images import augmented, samples
 from jreg.report.progress import Display, Progress, describe
+from jreg.report.summary import curves, save_pictures, scores, summary, table, test_result
 from jreg.report.text import settings_table
 
-__all__ = ["Display", "Progress", "augmented", "curves", "describe", "samples", "scores", "settings_table"]
+__all__ = [
+    "Display",
+    "Progress",
+    "augmented",
+    "curves",
+    "describe",
+    "samples",
+    "save_pictures",
+    "scores",
+    "settings_table",
+    "summary",
+    "table",
+    "test_result",
+]

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jreg._base.types import Array, Key
-from jreg.data import Dataset
 from jreg.recipe import describe
 from jreg.search.space import Space
+from jreg.training import Column
 
 _MOST_LINES = 8
 _MOST_COLUMNS = 3
-_MOST_ROWS = 20
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
+def canvas(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
+    """A matplotlib figure of this size in inches, and its panels ``(rows, columns)``."""
     # The object interface needs no display and leaves pyplot's global state alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -51,7 +47,7 @@ def scores(space: Space, means: np.ndarray, errors: np.ndarray, score: str, best
     swept = [name for name in space.traced if len(space.axes[name]) > 1]
     if len(swept) > 1 and len(space.settings) != math.prod(map(len, space.axes.values())):
         return _points(space, swept, means, errors, score, best, simple, title)
-    figure, grid = _figure(8, 5)
+    figure, grid = canvas(8, 5)
     axes = grid[0, 0]
     along = max(swept, key=lambda name: len(space.axes[name]), default=None)
     position = _positions(space, along)
@@ -94,7 +90,7 @@ def _points(
 ) -> Any:
     rows = math.ceil(len(swept) / _MOST_COLUMNS)
     columns = math.ceil(len(swept) / rows)
-    figure, grid = _figure(3.6 * columns + 1, 3.2 * rows + 1, rows, columns)
+    figure, grid = canvas(3.6 * columns + 1, 3.2 * rows + 1, rows, columns)
     colours = _static_parts(space)
     for axes, name in zip(grid.flat, swept, strict=False):
         position, beyond = _finite([setting[name] for setting in space.settings])
@@ -158,22 +154,34 @@ def _positions(space: Space, along: str | None) -> list[float]:
     return [setting[along] for setting in space.settings]
 
 
-def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[tuple[str, str]], title: str) -> Any:
+class Panel(NamedTuple):
+    """What a row of panels shows.
+
+    Attributes:
+      train: label of the training column.
+      validation: the validation column.
+    """
+
+    train: str
+    validation: Column
+
+
+def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[Panel], title: str) -> Any:
     """Learning curves: a column of panels for each setting, a thin line for each training and their mean.
 
     Args:
       settings: by label, the columns of the history as ``(trainings, epochs)``, NaN where not run.
-      panels: the (train, validation) columns of each row of panels.
+      panels: one for each row of the picture.
       title: of the picture.
 
     Returns:
       A matplotlib Figure.
     """
-    figure, grid = _figure(5.5 * len(settings), 3.5 * len(panels), len(panels), len(settings))
+    figure, grid = canvas(5.5 * len(settings), 3.5 * len(panels), len(panels), len(settings))
     for column, (label, curves_) in enumerate(settings.items()):
-        for row, pair in enumerate(panels):
+        for row, panel in enumerate(panels):
             axes = grid[row, column]
-            for name, colour in zip(pair, ("tab:blue", "tab:orange"), strict=True):
+            for name, colour in zip((panel.train, panel.validation.label), ("tab:blue", "tab:orange"), strict=True):
                 values = curves_[name]
                 epochs = np.arange(1, values.shape[1] + 1)
                 axes.plot(epochs, values.T, color=colour, lw=0.6, alpha=0.5)
@@ -181,8 +189,8 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[tu
                 mean = values.mean(axis=0)
                 axes.plot(epochs, mean, color=colour, lw=2, label=f"{name}, mean while all folds train")
             axes.set_xlabel("epoch")
-            axes.set_ylabel(pair[1].removeprefix("val_"))
-            if pair[1].endswith("loss"):
+            axes.set_ylabel(panel.validation.name)
+            if panel.validation.kind == "loss":
                 axes.set_yscale("log")
             axes.grid(alpha=0.3, which="both")
             axes.legend(fontsize="small")
@@ -193,97 +201,3 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[tu
             axes.set_ylim(low, high)
     figure.suptitle(f"{title}: learning curves of the best and the worst setting (thin lines: one training each)")
     return figure
-
-
-def augmented(
-    key: Key,
-    augmentation: Callable[[Key, Array], Array],
-    x: Any,
-    y: Sequence[Any] | np.ndarray,
-    path: str | Path | None = None,
-    columns: int = 10,
-) -> Any:
-    """Augmented images beside their originals, to see whether each label still fits.
-
-    Args:
-      key: a JAX random key; every picture but those of the first column has one of its own.
-      augmentation: a function ``(key, x) -> x`` of one image, such as a recipe's `augment`.
-      x: ``(n, height, width)`` or ``(n, height, width, channels)``, a row of pictures each; uint8 is divided by 255.
-      y: ``(n,)`` labels, written beside the rows.
-      path: of a PNG to write, or None.
-      columns: pictures a row, the original among them.
-
-    Returns:
-      A matplotlib Figure.
-
-    Raises:
-      ValueError: `x` is no batch of images, or there isn't one label an image.
-    """
-    images = jnp.asarray(x)
-    if images.ndim not in (3, 4) or len(images) != len(y) or len(images) == 0:
-        raise ValueError(
-            f"plots.augmented got x of shape {images.shape} with {len(y)} labels, but needs (n, height, width) or "
-            "(n, height, width, channels) with n labels: reshape rows that are flat"
-        )
-    images = images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
-    keys = jax.random.split(key, (len(images), columns - 1))
-    changed = jax.jit(jax.vmap(jax.vmap(augmentation, (0, None))))(keys, images)
-    low, high = float(images.min()), float(images.max())
-    rows = np.concatenate([np.asarray(images)[:, None], np.asarray(changed)], axis=1)
-    figure, grid = _images(rows, y, low, high)
-    grid[0, 0].set_title("original", fontsize="small")
-    if path is not None:
-        figure.savefig(path)
-    return figure
-
-
-def samples(data: Dataset, shape: Sequence[int] | None = None, columns: int = 10) -> Any:
-    """Training images in the order of the data: a row of them for each class, for other targets rows one by one.
-
-    Args:
-      data: examples are ``(height, width)`` or ``(height, width, channels)``.
-      shape: what flat examples are images of, such as (8, 8).
-      columns: pictures a row.
-
-    Returns:
-      A matplotlib Figure.
-
-    Raises:
-      ValueError: the examples are no images, or `shape` doesn't fit them.
-    """
-    form = tuple(shape or data.x.shape[1:])
-    if math.prod(form) != math.prod(data.x.shape[1:]):
-        raise ValueError(f"{data.name}'s examples have shape {data.x.shape[1:]}, which shape {form} doesn't fit")
-    if len(form) not in (2, 3) or (len(form) == 3 and form[2] not in (1, 3, 4)):
-        raise ValueError(
-            f"{data.name}'s examples have shape {form}, but a picture needs (height, width) or "
-            "(height, width, channels) with 1, 3 or 4 channels"
-        )
-    if data.task == "classification":
-        labels = np.unique(data.y)[:_MOST_ROWS]
-        chosen = [np.flatnonzero(data.y == label)[:columns] for label in labels]
-        names = [data.labels[label] if data.labels else label for label in labels]
-    else:
-        chosen = np.split(
-            np.arange(min(len(data.y), _MOST_ROWS * columns)), range(columns, _MOST_ROWS * columns, columns)
-        )
-        chosen = [numbers for numbers in chosen if len(numbers)]
-        names = [""] * len(chosen)
-    rows = np.full((len(chosen), columns, *form), np.nan, np.float32)
-    for row, numbers in zip(rows, chosen, strict=True):
-        row[: len(numbers)] = data.x[numbers].reshape(-1, *form)
-    return _images(rows, names, float(np.nanmin(rows)), float(np.nanmax(rows)))[0]
-
-
-def _images(rows: np.ndarray, labels: Sequence[Any] | np.ndarray, low: float, high: float) -> tuple[Any, Any]:
-    """Rows of images ``(rows, columns, height, width)`` and channels, if any, with a label beside each row."""
-    # Grey shows a missing value, and the end of a row that isn't full.
-    shown = np.nan_to_num(np.clip((rows - low) / ((high - low) or 1), 0, 1), nan=0.5)
-    figure, grid = _figure(0.8 * rows.shape[1] + 0.4, 0.8 * len(rows) + 0.3, len(rows), rows.shape[1])
-    for axes, picture in zip(grid.flat, shown.reshape(-1, *shown.shape[2:]), strict=True):
-        axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
-        axes.set_xticks([])
-        axes.set_yticks([])
-    for axes, label in zip(grid[:, 0], labels, strict=True):
-        axes.set_ylabel(str(label), rotation=0, ha="right", va="center")
-    return figure, grid

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
-from jreg.engine.layout import Layout
+from jreg.engine import Chunk, Layout
+from jreg.results import Found, Results
+from jreg.training import Status
 
 # Seconds between two renewals of a notebook's line; each is a message to the browser.
 _RENEW = 0.2
@@ -77,6 +80,95 @@ def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+class Meter:
+    """Counts what a study does, at the same cost for each training however many there are.
+
+    Args:
+      results: of the study, whose timing it fills.
+    """
+
+    def __init__(self, results: Results):
+        self._results, self._clock = results, time.perf_counter()
+        self._sums: dict[int, list[float]] = {}
+        self._best: float | None = None
+        self._done = self._total = self._running = self._round = 0
+        self._rounds, self._given = 1, False
+        self._began = 0.0
+        self._layout: Layout | None = None
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._clock - self._results.timing.compile_seconds
+
+    def begin(self, decision: Any) -> None:
+        """Begins a round of a race, where `decision` is of another one than before."""
+        if decision.total is not None:
+            self._total, self._given = decision.total, True
+        if decision.round != self._round:
+            self._done = self._total = self._running = 0
+            self._began = self._seconds()
+        self._round, self._rounds = decision.round, decision.rounds
+
+    def started(self, count: int) -> None:
+        """Counts trainings that are to be done."""
+        self._total += 0 if self._given else count
+
+    def given_up(self, count: int) -> None:
+        """Counts trainings that were started and are not wanted any more."""
+        self._done += count
+
+    def add(self, chunk: Chunk, found: Sequence[Found]) -> None:
+        """Counts what a chunk has done; `found` are trainings that have not been counted before."""
+        self._done += len(found)
+        self._running = chunk.running
+        # The one it began with: the last trainings may have been moved into fewer slots.
+        self._layout = self._layout or chunk.layout
+        timing = self._results.timing
+        timing.compile_seconds += chunk.compile_seconds
+        timing.device_seconds += chunk.run_seconds
+        timing.useful += chunk.useful
+        timing.executed += chunk.executed
+        timing.layout, timing.devices = str(self._layout), len(self._layout.devices)
+        timing.run_seconds = self._seconds()
+        self._rank(found)
+
+    def _rank(self, found: Sequence[Found]) -> None:
+        spec = self._results.spec
+        place, (_, folds, seeds) = spec.columns.index(spec.score), self._results.shape
+        for row in found:
+            if row.role != "validation" or row.status == Status.WAITING:
+                continue
+            score = float(row.history[max(row.best_epoch, 0), place]) if row.status.has_score else math.nan
+            scores = self._sums.setdefault(row.setting, [])
+            scores.append(score)
+            if len(scores) == folds * seeds and math.isfinite(mean := math.fsum(scores) / len(scores)):
+                better = max if spec.score.maximize else min
+                self._best = mean if self._best is None else better(self._best, mean)
+
+    def end(self) -> None:
+        """Notes how long everything took."""
+        self._results.timing.run_seconds = self._seconds()
+
+    def progress(self, compiling: int = 0) -> Progress:
+        """Where the study stands."""
+        seconds = self._seconds() - self._began
+        left = seconds / self._done * (self._total - self._done) if self._done else None
+        return Progress(
+            done=self._done,
+            total=self._total,
+            best=self._best,
+            score=self._results.spec.score.label,
+            seconds=self._seconds(),
+            seconds_left=left,
+            compiling=compiling,
+            running=self._running,
+            queued=max(0, self._total - self._done - self._running),
+            per_second=self._done / seconds if self._done and seconds else None,
+            round=self._round,
+            rounds=self._rounds,
+            layout=self._layout,
+        )
 
 
 class Display:

@@ -7,15 +7,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jreg._base.names import qualified_name
+
 
 def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
-    """Settings as a table, a line each, in the order given.
+    """Settings as a table, one line each, in the order given.
 
     Args:
-      rows: hyperparameters, then mean, standard_error, epochs and note.
+      rows: what `jreg.results.table.settings` gives: hyperparameters, mean, standard_error, epochs and note.
       score: what the mean is of.
 
-    >>> print(settings_table([{"l2": 0.1, "mean": 0.9, "standard_error": 0.01, "epochs": 5.0, "note": ""}], "score"))
+    >>> numbers = {"mean": 0.9, "standard_error": 0.01, "epochs": 5.0, "note": ""}
+    >>> print(settings_table([{"hyperparameters": {"l2": 0.1}, **numbers}], "score"))
      l2    mean score   standard error   epochs
     ───────────────────────────────────────────────
      0.1       0.9000           0.0100      5.0
@@ -25,7 +28,7 @@ def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    names = [name for name in (rows[0] if rows else ()) if name not in ("mean", "standard_error", "epochs", "note")]
+    names = list(rows[0]["hyperparameters"]) if rows else []
     for name in names:
         table.add_column(name)
     for name in (f"mean {score}", "standard error", "epochs"):
@@ -33,7 +36,7 @@ def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
     table.add_column("")
     for row in rows:
         numbers = (f"{row['mean']:.4f}", f"{row['standard_error']:.4f}", f"{row['epochs']:.1f}")
-        table.add_row(*(text(row[name]) for name in names), *numbers, row["note"])
+        table.add_row(*(text(row["hyperparameters"][name]) for name in names), *numbers, row["note"])
     page = io.StringIO()
     console = Console(file=page, width=200, color_system=None)
     console.print(table)
@@ -43,9 +46,9 @@ def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
 def text(value: Any) -> str:
     """A hyperparameter's value in a table.
 
-    >>> text(0.00031622776601683794), text("relu")
-    ('0.0003162', 'relu')
+    >>> text(0.00031622776601683794), text("relu"), text(math.tanh)
+    ('0.0003162', 'relu', 'math.tanh')
     """
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else str(value)
-    return str(value)
+    return qualified_name(value) or str(value)

@@ -1,1 +1,8 @@
-"""What was asked and what was found, without code and data."""
+"""What was asked and what was found: numbers and names, without code and data."""
+
+from jreg.results.results import Found, Results, Timing
+from jreg.results.selection import SettingResult
+from jreg.results.spec import FoldRows, Spec
+from jreg.results.values import canonical
+
+__all__ = ["FoldRows", "Found", "Results", "SettingResult", "Spec", "Timing", "canonical"]

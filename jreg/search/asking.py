@@ -1,4 +1,4 @@
-"""Searches that choose each setting by the results before it: what asks and is told, and Optuna as one."""
+"""Searches that choose each setting by the results before it: the protocol `Asker`, and Optuna as one."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class Asker(Protocol):
     """What `jreg.optimize` asks for settings and tells their results."""
 
     def ask(self) -> tuple[Any, Mapping[str, Any]]:
-        """A trial, whatever stands for one, and its setting: the same names each time."""
+        """A trial, which may be any object, and its setting, with the same names each time."""
         ...
 
     def report(self, trial: Any, epoch: int, score: float) -> bool:
-        """Is told the mean score after an epoch, counted from 1; says whether the trial goes on."""
+        """Receives the mean score after `epoch` epochs, at least 1; returns whether the trial goes on."""
         ...
 
     def tell(self, trial: Any, score: float | None, ending: Ending) -> None:
-        """Is told how the trial ended; there is no score unless it is complete."""
+        """Receives how the trial ended; there is no score unless it is complete."""
         ...
 
     def check(self, maximize: bool) -> None:
-        """Raises ValueError when it takes the score's better end for the worse."""
+        """Raises ValueError where its direction is not the score's."""
         ...
 
 

@@ -129,7 +129,7 @@ def choice(values: Any, weights: Any = None) -> Choice:
     Args:
       values: a sequence, from the weakest to the strongest regularization; a study compiles one program for each
         value of a static one.
-      weights: how often each comes, at least 0 and not all 0; None: all alike.
+      weights: how often each comes, at least 0 and not all 0; default: all equally often.
 
     Returns:
       A distribution for `jreg.random_space`.

@@ -1,4 +1,4 @@
-"""When a study gives settings up: rules that are shown the scores after each round and say which settings go on."""
+"""When a study gives settings up: rules that receive the scores after each round and say which settings go on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jreg._base import checks
 
 
 class History(NamedTuple):
-    """What a pruner is shown after a round, as NumPy arrays.
+    """What a pruner receives after a round, as NumPy arrays.
 
     Attributes:
       scores: ``(settings, folds, seeds)``, each training's score so far: at its best epoch under early stopping,
@@ -22,7 +22,7 @@ class History(NamedTuple):
       curves: ``(settings, folds, seeds, epochs)``, the score after each of the study's epochs; NaN where not run.
       trained: ``(settings, folds, seeds)``, whether the training took part in a round so far; a diverged one did.
       kept: ``(settings,)``, whether the setting has joined the race and is still in it.
-      round, epochs: the number of the round that just ended, from 0, and to which epoch it trained.
+      round, epochs: the zero-based number of the round that just ended, and the epochs to which it trained.
       maximize: whether higher scores are better.
       test_share: validation rows divided by training rows of a fold, mean over folds.
     """
@@ -60,9 +60,9 @@ class Race:
     """A pruner, and the rounds after which, but for the last, it is asked which settings go on.
 
     Args:
-      pruner: makes of a `History` which settings go on, ``(settings,)`` bool; ignored for those not in the race.
-      rounds: makes of (settings, folds, seeds) and the study's epochs a sequence of `Round`; the last one trains to
-        the study's epochs.
+      pruner: from a `History` which settings go on, ``(settings,)`` bool; ignored for those not in the race.
+      rounds: a function of (settings, folds, seeds) and the study's epochs that returns a sequence of `Round`; the
+        last one trains to the study's epochs.
     """
 
     pruner: Pruner
@@ -74,7 +74,7 @@ class Race:
 
         Args:
           rungs: numbers of epochs from low to high, from 1 to the study's epochs, which need not be among them.
-          pruner: makes of a `History` which settings go on, ``(settings,)`` bool.
+          pruner: a function of a `History` that returns which settings go on, ``(settings,)`` bool.
 
         Raises:
           ValueError, TypeError: a rung is out of range, order or not whole, or `pruner` is no function.
@@ -115,7 +115,7 @@ def successive_halving(least: int | Literal["exhaust"], factor: int = 3) -> Race
     .. math:: r_k = r_0 \eta^k, \qquad n_{k+1} = \lceil n_k / \eta \rceil
 
     where n_k settings are trained to r_k epochs, r_0 = `least` and :math:`\eta` = `factor`. They rank by their mean
-    score over folds and seeds, diverged ones last; of equals the one ahead at the rung before stays, else the later
+    score over folds and seeds, diverged ones last; ties go to the one ahead at the rung before, then to the later
     one in the space. Rungs and survivors are those of scikit-learn's ``HalvingGridSearchCV`` with epochs as its
     resource: :math:`1 + \lfloor \log_\eta n_0 \rfloor` rungs, fewer if the next would pass the study's epochs R.
     Where that class stops below R, here the last rung's winner goes on to R if a further rung would have fitted;
@@ -152,7 +152,7 @@ def hyperband(least: int, factor: int = 3, *, seed: int) -> Race:
     with R the study's epochs, r = `least` and :math:`\eta` = `factor`: bracket s begins with n_s settings at
     r_{s,0} epochs, and n_{s,i} of them reach r_{s,i}. The study's settings are dealt to the brackets at random (the
     paper draws as many as those ask for), with sizes rounded by largest remainders. They rank by their mean score,
-    those with a diverged training last; of equals the later one in the space stays.
+    those with a diverged training last; ties go to the later one in the space.
 
     Args:
       least: r, at least 1 and at most R.
@@ -186,9 +186,10 @@ def paired_elimination(alpha: float, least: int = 2) -> Race:
     where d are the J paired differences to the setting with the best mean so far, n_1 the training and n_2 the
     validation rows of a fold; their ratio corrects for training sets that overlap. Each round trains the settings
     that are left for all epochs with the next fold, and after all folds with the next seed. One with a diverged
-    training is dropped at once, one whose differences are all the same if it is worse, the best never. `alpha` is
-    the level of one test: a race makes many, against the best of many, and drops a setting that is as good as the
-    best more often. Coarse scores may have equal differences by chance: take a larger `least` then.
+    training is dropped at once, one whose differences are all equal is dropped if it is worse, and the best is never
+    dropped. `alpha` is the level of one test; a race makes many, against the best of many settings, so it drops a
+    setting that is as good as the best more often. Coarse scores may have equal differences by chance: take a larger
+    `least` then.
 
     Args:
       alpha: the level of each one-sided test, above 0 and at most 0.5.
@@ -286,7 +287,7 @@ def _eliminate(history: History, alpha: float, least: int) -> np.ndarray:
 
 
 def _best(history: History, among: np.ndarray, number: int, *earlier: np.ndarray) -> np.ndarray:
-    """The best settings of `among`, at most a number; of equals those ahead in the last of `earlier`, and so on."""
+    """The best settings of `among`, at most `number`; ties go to those ahead in the last of `earlier`, and so on."""
     order = np.lexsort((*earlier, merits(history)))
     order = order[among[order]]
     return np.isin(np.arange(len(among)), order[max(0, len(order) - number) :])

@@ -22,8 +22,9 @@ def random_space(count: int, seed: int, *, method: str = "random", **axes: Any) 
 
     .. math:: \text{setting}_n = (F_1^{-1}(q_{n1}), \ldots, F_d^{-1}(q_{nd}))
 
-    Numbers from a range are traced, and all of them train in one program. Of few settings that matter in few of
-    their hyperparameters, random ones try more values of each than a grid; quasi-random ones also leave fewer gaps.
+    Numbers from a range are traced, and all of them train in one program. Where few of many
+    hyperparameters matter, random settings try more values of each than a grid; quasi-random ones also leave fewer
+    gaps.
 
     Args:
       count: how many settings, at least 1.
@@ -107,7 +108,7 @@ def _is_single(distribution: Distribution) -> bool:
 
 
 def _atoms(distribution: Distribution) -> tuple[Any, ...]:
-    """The values that may come again and again; a range has none."""
+    """The values that may occur more than once; a range has none."""
     if isinstance(distribution, When):
         rest = _atoms(distribution.distribution)
         return rest if distribution.otherwise in rest else (distribution.otherwise, *rest)

@@ -21,7 +21,7 @@ class Space(NamedTuple):
         regularization, which is how the one-standard-error rule reads them.
       settings: the hyperparameters of each setting.
       traced: the names whose values are numbers inside the compiled program; the others are static.
-      logarithmic: the names that pictures show on a logarithmic scale; None: those whose values spread widely.
+      logarithmic: the names that pictures show on a logarithmic scale; default: those whose values spread widely.
     """
 
     axes: dict[str, tuple[Any, ...]]

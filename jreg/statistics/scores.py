@@ -17,7 +17,7 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
        \mathrm{SE} = \sqrt{\frac{1}{K(K-1)} \sum_k (s_k - \bar s)^2}
 
     where s_k is fold k's score, averaged over seeds. Folds share training rows, so this is the customary
-    estimate and not an unbiased one. With one fold the seeds take the folds' place.
+    estimate and not an unbiased one. With one fold the seeds stand in for the folds.
 
     Args:
       scores: ``(..., folds, seeds)``.
@@ -40,7 +40,7 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def regularization(axes: Mapping[str, Sequence[Any]], setting: Mapping[str, Any]) -> float:
-    """How regularized a setting is: its place on each axis, from 0 for the first value to 1 for the last, added.
+    """How regularized a setting is: its position on each axis, from 0 for the first value to 1 for the last, added.
 
     >>> regularization({"l2": (0.0, 0.1, 0.2), "dropout": (0.5,)}, {"l2": 0.1, "dropout": 0.5})
     0.5
@@ -53,7 +53,7 @@ def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndar
 
     Args:
       means, errors: ``(settings,)``; NaN means never chosen.
-      strengths: ``(settings,)``, how regularized each is; of equals the better mean wins.
+      strengths: ``(settings,)``, how regularized each is; ties go to the better mean.
       maximize: whether higher means are better.
 
     Returns:

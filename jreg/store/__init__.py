@@ -1,5 +1,7 @@
 """Results on disk."""
 
-from jreg.store.files import plain, to_text, write
+from jreg.store.export import Export, Nowhere, folder_or_nowhere
+from jreg.store.files import to_text, write, write_results
+from jreg.store.folder import load_results
 
-__all__ = ["plain", "to_text", "write"]
+__all__ = ["Export", "Nowhere", "folder_or_nowhere", "load_results", "to_text", "write", "write_results"]

@@ -1,65 +1,56 @@
-"""Results on disk: JSON and CSV, each file written whole or not at all."""
+"""Results written into a folder, each file whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jreg._base.files import write_text
+from jreg.results import Results, table
+from jreg.results.files import to_json
+from jreg.results.values import plain
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: NaN becomes None, infinity text, and what is neither number nor text its repr.
-
-    >>> plain({"l2": np.float32(0.5), "c": float("inf"), "scores": [float("nan")]})
-    {'l2': 0.5, 'c': 'inf', 'scores': [None]}
-    """
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
-
-
-def write(
-    folder: str | Path,
-    results: Mapping[str, Any],
-    settings: Sequence[Mapping[str, Any]],
-    trainings: Sequence[Mapping[str, Any]],
-    curves: Iterable[Mapping[str, Any]],
-) -> Path:
+def write(folder: str | Path, results: Results, more: Mapping[str, Any] | None = None) -> Path:
     """Writes results.json, settings.csv, trainings.csv and curves.csv into a folder, made if need be.
+
+    Args:
+      folder: where to.
+      results: what to write.
+      more: what else belongs into results.json, such as the test result of the final network.
 
     Raises:
       OSError: the folder can't be written.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    write_text(path / "results.json", to_text(results))
-    for name, rows in (("settings", settings), ("trainings", trainings), ("curves", curves)):
-        write_text(path / f"{name}.csv", _csv(list(rows)))
+    write_results(path, results, more or {})
+    settings, trainings = ([table.flat(row) for row in rows(results)] for rows in (table.settings, table.trainings))
+    write_text(path / "settings.csv", _csv(settings))
+    write_text(path / "trainings.csv", _csv(trainings))
+    names = ("setting", "fold", "seed", "epoch", *results.labels)
+    write_text(path / "curves.csv", _csv(table.curves(results), names))
     return path
 
 
-def to_text(results: Mapping[str, Any]) -> str:
-    """Results as indented JSON."""
-    return json.dumps(plain(results), indent=1, allow_nan=False) + "\n"
+def write_results(folder: Path, results: Results, more: Mapping[str, Any]) -> None:
+    """Writes results.json alone, with `more` beside the results."""
+    write_text(folder / "results.json", to_text({**to_json(results), **more}))
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def to_text(found: Mapping[str, Any]) -> str:
+    """A JSON object as indented text."""
+    return json.dumps(plain(found), indent=1, allow_nan=False) + "\n"
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:
+    rows = list(rows)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, names or (list(rows[0]) if rows else []), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -1,8 +1,27 @@
 """Studies: cross-validation of many settings in one compiled program, searches, and the final training."""
 
 from jreg.study.cross_validation import cross_validate
+from jreg.study.design import Design, Trainings
 from jreg.study.optimization import optimize
-from jreg.study.refit import Refit, refit
-from jreg.study.result import SettingResult, Study
+from jreg.study.out_of_fold import OutOfFold
+from jreg.study.policies import Everything, Racing
+from jreg.study.refit import refit
+from jreg.study.run import Decision, Policy, Store, View, run
+from jreg.study.study import Study
 
-__all__ = ["Refit", "SettingResult", "Study", "cross_validate", "optimize", "refit"]
+__all__ = [
+    "Decision",
+    "Design",
+    "Everything",
+    "OutOfFold",
+    "Policy",
+    "Racing",
+    "Store",
+    "Study",
+    "Trainings",
+    "View",
+    "cross_validate",
+    "optimize",
+    "refit",
+    "run",
+]

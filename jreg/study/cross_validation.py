@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jreg._base import checks
-from jreg._base.files import check_folder
 from jreg.data import Dataset
-from jreg.engine.layout import Layout
-from jreg.engine.pool import members_of
-from jreg.recipe import Hyperparameters, Recipe, check_read, extremes
-from jreg.report.progress import Display, Progress
-from jreg.search.racing import Race, Round
-from jreg.search.space import Space, as_space
-from jreg.splits import as_folds
-from jreg.study.groups import plan_group, ranked_by, train_group
-from jreg.study.result import Study
-from jreg.study.tally import Tally
-from jreg.training.stopping import EarlyStopping
+from jreg.engine import Layout, Local
+from jreg.recipe import Recipe
+from jreg.report.progress import Progress
+from jreg.search.racing import Race
+from jreg.search.space import Space
+from jreg.store import folder_or_nowhere
+from jreg.study.design import Design, Trainings
+from jreg.study.observing import observers
+from jreg.study.policies import Everything, Racing
+from jreg.study.run import Policy, run
+from jreg.study.study import Study
+from jreg.training import EarlyStopping, Keep
 
 
 def cross_validate(
-    recipe: Callable[[Any], Recipe],
+    recipe: Callable[..., Recipe],
     data: Dataset,
     space: Space | Iterable[Mapping[str, Any]],
     *,
@@ -38,9 +36,10 @@ def cross_validate(
     race: Race | None = None,
     warm: str | None = None,
     score: str | None = None,
+    keep: Sequence[Keep] | None = None,
     store: str | Path | None = None,
     layout: Layout | None = None,
-    progress: bool | Callable[[Progress], None] = True,
+    progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Study:
     r"""Trains every setting on every fold with every seed and scores it on the fold's validation rows.
 
@@ -58,18 +57,23 @@ def cross_validate(
       cv: a number of folds (stratified for classification, shuffled with seed 0), a scikit-learn splitter, or
         pairs of (training rows, validation rows).
       seeds: how many seeds, 0, 1, ..., or which; they set the initial weights, the order of examples and dropout.
-      epochs: passes over the training rows at most.
-      batch_size: examples a step, unless the recipe says otherwise.
-      stopping: early stopping, or None.
-      race: gives settings up early, such as `successive_halving`, `hyperband` and `paired_elimination`; None: all
+      epochs: the most passes over the training rows.
+      batch_size: examples per step, unless the recipe says otherwise.
+      stopping: early stopping; default: all trainings run for all epochs.
+      race: gives settings up early, such as `successive_halving`, `hyperband` and `paired_elimination`; default: all
         are trained to their end.
       warm: the name of a traced strength along which each training starts from the network of the next larger
-        strength, as glmnet computes a regularization path; None: all start afresh.
-      score: a column of the history that ranks the settings; None: ``"val_"`` and the recipe's first metric.
+        strength, as glmnet computes a regularization path; default: every training starts from fresh weights.
+      score: the label of a validation column that ranks the settings; default: ``"val_"`` and the recipe's first
+        metric.
+      keep: functions of a `jreg.training.Finished`, run on the device when a training ends, whose results outlive it:
+        `jreg.keep.outputs`, `jreg.keep.network`, or your own. Default: outputs, where those of all trainings stay
+        under 256 MiB.
       store: a folder for results.json, settings.csv, trainings.csv and curves.csv; on Ctrl-C they hold what has
         been finished.
-      layout: devices and slots; None: `choose_layout` decides by rule, and a measurement in a long study.
-      progress: True shows it on standard error; False doesn't; a function is called with each `Progress`.
+      layout: devices and slots; default: `choose_layout` decides by rule, and a measurement in a long study.
+      progress: True shows it on standard error; False doesn't; a function, or several, are called with each
+        `jreg.report.Progress`.
 
     Returns:
       A `Study`.
@@ -91,88 +95,33 @@ def cross_validate(
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithm 5.1.
     """
-    if store is not None:
-        check_folder(store)
-    space = as_space(space)
-    numbers = seeds_of(seeds)
-    folds = as_folds(cv, data)
-    shape = (len(space.settings), folds.train.shape[0], len(numbers))
     if race is not None and not isinstance(race, Race):
         raise TypeError(
             f"race is a {type(race).__name__}, but must be a jreg.Race, such as jreg.successive_halving(least=3)"
         )
     if race is not None and warm is not None:
         raise ValueError("a warm path trains every setting to its end, so it can't race: give race or warm, not both")
-    lines = [[setting] for setting in range(shape[0])] if warm is None else space.paths(warm)
-    rounds = race.rounds(shape, checks.count(epochs, "epochs")) if race else [_all(shape, epochs)]
-    plans, called, columns = {}, [], ()
-    for static, group in space.groups().items():
-        settings = [
-            Hyperparameters(setting) for setting in extremes(space, [space.settings[number] for number in group])
-        ]
-        plan, columns = plan_group(recipe, settings, static, data, folds, epochs, batch_size, stopping, columns)
-        plans[static] = plan
-        called += settings
-    check_read(space, called)
-    ranked = ranked_by(score, columns)
-    tally = Tally(shape, columns, epochs, ranked)
-    values = {name: np.array([setting[name] for setting in space.settings]) for name in space.traced}
-    share = float(np.mean(folds.validation_count / folds.train_count))
-    kept = np.zeros(shape[0], bool)
-    groups = {static: set(group) for static, group in space.groups().items()}
-    lines_of = {static: [line for line in lines if line[0] in group] for static, group in groups.items()}
-    layouts = dict.fromkeys(lines_of, layout)
-    with contextlib.ExitStack() as stack:
-        show = stack.enter_context(Display()) if progress is True else progress or (lambda progress: None)
-        try:
-            for number, round_ in enumerate(rounds):
-                kept |= round_.joins
-                wanted = kept[:, None, None] & round_.trainings & tally.unfinished(round_.epochs)
-                tally.begin(int(wanted.sum()), number, len(rounds))
-                for static, own in lines_of.items():
-                    members = members_of(values, own, wanted[[line[0] for line in own]], numbers, round_.epochs)
-                    if len(members.fold):
-                        # A race's later rounds train as its first one did.
-                        layouts[static] = train_group(plans[static], layouts[static], members, data, folds, tally, show)
-                if race and kept.any() and number + 1 < len(rounds):
-                    dropped = kept & ~tally.keep(race, kept, number, round_.epochs, share)
-                    kept &= ~dropped
-                    tally.drop(dropped)
-        finally:
-            # Also when Ctrl-C ends the study: what has been finished is kept.
-            study = Study(
-                recipe,
-                data,
-                space,
-                folds,
-                numbers,
-                epochs,
-                batch_size,
-                stopping,
-                ranked,
-                columns,
-                **tally.findings(),
-                warm=warm,
-            )
-            if store is not None and tally.any_done:
-                study.save(store)
-    return study
+    kept = folder_or_nowhere(store)
+    asked: dict[str, Any] = {"cv": cv, "seeds": seeds, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
+    design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, **asked)
+    policy = policy_of(design, race)
+    executor = Local(data, design.folds, layout, trainings=int(np.prod(_shape(design))))
+    with observers(progress) as watching:
+        return Study.of(*run(design, policy, executor, kept, watching), executor)
 
 
-def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    """The seeds' numbers, 0, 1, ... where only how many is said.
-
-    Raises:
-      ValueError: they are out of range, or one comes twice.
-      TypeError: one is no whole number.
-    """
-    if isinstance(seeds, Iterable):
-        numbers = tuple(checks.count(seed, "a seed", least=0) for seed in seeds)
-        if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= 2**32:
-            raise ValueError(f"seeds are {numbers}, but must be one or more different numbers below 2**32")
-        return numbers
-    return tuple(range(checks.count(seeds, "seeds")))
+def policy_of(design: Design, race: Race | None) -> Policy:
+    """What trains all of a design's settings, or as far as a race lets them."""
+    spec = design.spec
+    if race is not None:
+        return Racing(race, race.rounds(_shape(design), spec.epochs))
+    if spec.warm is None:
+        return Everything([design.everything()])
+    paths = np.array(spec.space.paths(spec.warm))
+    path, fold, seed = (axis.reshape(-1) for axis in np.indices((len(paths), *_shape(design)[1:])))
+    seeds = np.asarray(spec.seeds, np.int64)[seed]
+    return Everything([Trainings(paths[path], fold, seeds, spec.epochs, spec.epochs)])
 
 
-def _all(shape: tuple[int, int, int], epochs: int) -> Round:
-    return Round(epochs, np.ones(shape[1:], bool), np.ones(shape[0], bool))
+def _shape(design: Design) -> tuple[int, int, int]:
+    return len(design.spec.settings), len(design.spec.folds), len(design.spec.seeds)

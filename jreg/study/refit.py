@@ -8,89 +8,76 @@ from typing import Any
 
 import numpy as np
 
-from jreg import statistics, training
-from jreg._base.types import Array
-from jreg.search.space import Setting
-from jreg.study.result import SettingResult, Study
-from jreg.training import Fit
+from jreg import statistics
+from jreg.network import Network
+from jreg.results import SettingResult
+from jreg.study.design import Design, Trainings
+from jreg.study.study import Study
+from jreg.study.training_again import networks_of
+from jreg.training import Status
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Refit:
-    """The final network and how it did on the test set.
-
-    Attributes:
-      study: where its setting comes from.
-      hyperparameters: that setting.
-      epochs: how long it trained.
-      fit: the training.
-      test: loss and metrics on the test set by name; empty where there is none.
-      interval: the 95% binomial interval of the test accuracy; None for regression or without a test set.
-    """
-
-    study: Study
-    hyperparameters: Setting
-    epochs: int
-    fit: Fit
-    test: dict[str, float]
-    interval: tuple[float, float] | None
-
-    def predict(self, x: Any) -> Array:
-        """The network's outputs for examples ``(n, ...)``, see `jreg.predict`."""
-        return training.predict(self.study.recipe, self.fit, x, self.hyperparameters)
-
-
-def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None) -> Refit:
+def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None) -> Network:
     """Trains one network on all training and validation rows and tests it once.
 
     There are no validation rows left to stop on, so it trains for the mean of the best setting's best epochs over
-    folds and seeds, rounded; without early stopping for the study's epochs. After a study along a warm path it
-    trains, from fresh weights, for as long as all trainings of the path up to that setting together.
+    folds and seeds, rounded; without early stopping for the study's epochs. It trains in the study's own program, so
+    that nothing is compiled for it. After a study along a warm path it trains, from fresh weights, for as long as all
+    trainings of the path up to that setting together, which takes a program of its own.
 
     Args:
       study: a finished study.
-      setting: one of its settings, such as ``study.one_standard_error``; None: the best.
+      setting: one of its settings, such as ``study.one_standard_error``; default: the best.
 
     Returns:
-      A `Refit`.
+      A `jreg.Network` with its history and test scores.
 
     Raises:
       ValueError: the study has no such setting, or some training of the setting was not trained to its end.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.8 and algorithm 7.2.
     """
-    result = _result(study, setting)
-    if np.isin(study.status[result.number], (training.RUNNING, training.PRUNED)).any():
+    result = study.setting(setting)
+    unfinished = (Status.WAITING, Status.RUNNING, Status.PRUNED, Status.FAILED)
+    if np.isin(study.status[result.number], unfinished).any():
         raise ValueError(f"the setting {result.hyperparameters} was not trained to its end, so it can't be judged")
-    path = [result.number]
-    if study.warm is not None:
-        path = next(line for line in study.space.paths(study.warm) if result.number in line)
-        path = path[: path.index(result.number) + 1]
-    each = study.best_epochs[path] + 1 if study.stopping else np.full((len(path), 1, 1), study.epochs)
-    epochs = round(float(each.mean(axis=(1, 2)).sum()))
+    epochs = _epochs(study, result)
     if epochs < 1:
         raise ValueError(f"the setting {result.hyperparameters} never had a finite score, so there is nothing to refit")
-    hp, data = result.hyperparameters, study.data
-    static = {name: value for name, value in hp.items() if name not in study.space.traced}
-    # A fold number that no fold has gives the final training a key of its own.
-    key = training.member_key(study.seeds[0], study.scores.shape[1])
-    fitted = training.fit(key, study.recipe, data, hp, epochs=epochs, batch_size=study.batch_size, static=tuple(static))
+    design = study.design if study.spec.warm is None else _alone(study.design, epochs)
+    place = np.array([len(design.spec.folds)])
+    wanted = Trainings(np.array([[result.number]]), place, np.array([design.spec.seeds[0]]), epochs, epochs)
+    [(found, network)] = networks_of(design, wanted, study.layouts, study.results)
+    names = [(number, column) for number, column in enumerate(design.spec.columns) if column.split != "validation"]
+    history = {column.label: found.history[:, number] for number, column in names if number < found.history.shape[1]}
+    data, spec = design.data, design.spec
+    made = Network.of(
+        design.recipe, result.hyperparameters, spec.space.traced, network, data, epochs=epochs, history=history
+    )
     if data.x_test is None or data.y_test is None:
-        return Refit(study, hp, epochs, fitted, {}, None)
-    test = training.evaluate(study.recipe, fitted, data.x_test, data.y_test, hp)
+        return made
+    test = made.evaluate(data.x_test, data.y_test)
     interval = None
-    if "accuracy" in test:
+    if "accuracy" in test and np.ndim(data.y_test) == 1:
         count = len(data.y_test)
         interval = statistics.binomial_interval(round(test["accuracy"] * count), count)
-    return Refit(study, hp, epochs, fitted, test, interval)
+    return dataclasses.replace(made, test=test, interval=interval)
 
 
-def _result(study: Study, setting: SettingResult | Mapping[str, Any] | None) -> SettingResult:
-    if setting is None:
-        return study.best
-    if isinstance(setting, SettingResult):
-        return setting
-    for result in study.results:
-        if result.hyperparameters == dict(setting):
-            return result
-    raise ValueError(f"the study has no setting {dict(setting)}")
+def _epochs(study: Study, result: SettingResult) -> int:
+    """For how many epochs the final network trains."""
+    path = [result.number]
+    if study.spec.warm is not None:
+        path = next(line for line in study.spec.space.paths(study.spec.warm) if result.number in line)
+        path = path[: path.index(result.number) + 1]
+    shape = (len(path), *study.results.shape[1:])
+    each = study.best_epochs[path] + 1 if study.spec.stopping else np.full(shape, study.spec.epochs)
+    return round(float(each.mean(axis=(1, 2)).sum()))
+
+
+def _alone(design: Design, epochs: int) -> Design:
+    """The design with room for more epochs, as the final training after a warm path needs."""
+    plans = {
+        static: dataclasses.replace(plan, epochs=max(plan.epochs, epochs)) for static, plan in design.plans.items()
+    }
+    return dataclasses.replace(design, plans=plans)

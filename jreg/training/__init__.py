@@ -1,48 +1,58 @@
 """One training run: pure functions for its start, an epoch and its evaluation, and `fit` that runs them all."""
 
-from jreg.training.fit import Fit, evaluate, fit, named_tracers, predict
-from jreg.training.plan import Plan, make_plan
-from jreg.training.step import (
-    COMPLETED,
-    DIVERGED,
-    PRUNED,
-    RUNNING,
-    STATUS,
-    STOPPED,
-    Rows,
-    TrainState,
-    best_epoch,
-    epoch,
-    kept,
-    member_key,
-    start,
+from jreg.training import keep
+from jreg.training.check import make_plan, sample_steps
+from jreg.training.columns import Column, find, labels
+from jreg.training.fit import (
+    Fit,
+    evaluate,
+    first_fold,
+    fit,
+    fit_of,
+    named_tracers,
+    predict,
+    rows_of,
 )
-from jreg.training.stopping import EarlyStopping, StoppingState, higher_is_better
+from jreg.training.inputs import Rows
+from jreg.training.keep import Finished, Keep, collect
+from jreg.training.keys import FINAL, member_key
+from jreg.training.plan import Plan
+from jreg.training.status import Status
+from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, recipe_of, start
+from jreg.training.stopping import EarlyStopping, StoppingState
 from jreg.training.stream import fit_stream
 
 __all__ = [
-    "COMPLETED",
-    "DIVERGED",
-    "PRUNED",
-    "RUNNING",
-    "STATUS",
-    "STOPPED",
+    "FINAL",
+    "Column",
     "EarlyStopping",
+    "Finished",
     "Fit",
+    "Keep",
     "Plan",
     "Rows",
+    "Status",
     "StoppingState",
     "TrainState",
+    "Training",
     "best_epoch",
+    "collect",
     "epoch",
     "evaluate",
+    "final_network",
+    "find",
+    "first_fold",
     "fit",
+    "fit_of",
     "fit_stream",
-    "higher_is_better",
-    "kept",
+    "keep",
+    "labels",
     "make_plan",
     "member_key",
     "named_tracers",
     "predict",
+    "recipe_of",
+    "rows_of",
+    "sample_steps",
     "start",
 ]

@@ -13,11 +13,15 @@ import numpy as np
 
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
-from jreg.recipe import Recipe, build
+from jreg.recipe import Recipe, build, takes_steps
 from jreg.splits import Folds, pack
-from jreg.training.evaluation import measure, outputs_of, targets_of
-from jreg.training.plan import Plan, make_plan
-from jreg.training.step import RUNNING, Rows, best_epoch, epoch, kept, start
+from jreg.training import measure
+from jreg.training.check import make_plan, sample_steps
+from jreg.training.columns import labels
+from jreg.training.inputs import Rows, targets_of
+from jreg.training.plan import Plan
+from jreg.training.status import Status
+from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, start
 from jreg.training.stopping import EarlyStopping
 
 _TRACER_ERRORS = (
@@ -34,11 +38,11 @@ class Fit(NamedTuple):
       params: the parameters; with early stopping those of the best epoch.
       model_state: running averages that belong to them.
       statistics: of the preprocessing.
-      history: one ``(epochs,)`` array a column, NaN where not run; train columns are means over the epoch
-        while it trained (with dropout), val columns are evaluated after it.
+      history: one ``(epochs,)`` array per column, by its label, NaN where not run; train columns are means over the
+        epoch while it trained (with dropout), val columns are evaluated after it.
       epochs: how many were run.
-      best_epoch: which epoch the parameters are from, counted from 0.
-      status: index into `jreg.training.STATUS`.
+      best_epoch: the zero-based epoch that the parameters are from.
+      status: a `jreg.training.Status`.
     """
 
     params: PyTree
@@ -51,15 +55,19 @@ class Fit(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames="plan")
-def _fit(plan: Plan, key: Key, hp: Mapping[str, Array], rows: Rows, fold: Folds) -> Fit:
+def _fit(plan: Plan, training: Training, rows: Rows) -> Fit:
     state = jax.lax.while_loop(
-        lambda state: state.status == RUNNING,
-        lambda state: epoch(plan, state, key, hp, rows, fold),
-        start(plan, key, hp, rows, fold),
+        lambda state: state.status == Status.RUNNING,
+        lambda state: epoch(plan, state, training, rows),
+        start(plan, training, rows),
     )
-    params, model_state = kept(state)
-    columns = plan.columns(plan.build(hp), fold.validation.shape[-1] > 0)
-    history = {name: state.history[:, column] for column, name in enumerate(columns)}
+    return fit_of(plan, state)
+
+
+def fit_of(plan: Plan, state: TrainState) -> Fit:
+    """What a training leaves that has ended."""
+    params, model_state = final_network(state)
+    history = {label: state.history[:, number] for number, label in enumerate(labels(plan.columns))}
     return Fit(params, model_state, state.statistics, history, state.epoch, best_epoch(state), state.status)
 
 
@@ -85,11 +93,11 @@ def fit(
       recipe: a function of the hyperparameters that returns a `Recipe`.
       data: the data set; its test set is not touched.
       hp: the hyperparameters; floating ones are traced, others static.
-      epochs: passes over the training rows at most.
-      batch_size: examples a step, unless the recipe says otherwise; the last step of an epoch takes the rest.
+      epochs: the most passes over the training rows.
+      batch_size: examples per step, unless the recipe says otherwise; the last step of an epoch takes the rest.
       stopping: early stopping on the validation rows.
-      train: numbers of the rows to train on; None: all, or all but `validation`.
-      validation: numbers of the rows to validate on; None: none.
+      train: numbers of the rows to train on; default: all but `validation`.
+      validation: numbers of the rows to validate on; default: no validation.
       static: names of floating hyperparameters that Python needs to know, and so are not traced.
 
     Returns:
@@ -110,12 +118,17 @@ def fit(
     """
     setting, traced, fixed = divided(hp, static)
     chosen = np.asarray([] if validation is None else validation, np.int32)
-    rows = np.setdiff1d(np.arange(len(data.y)), chosen) if train is None else np.asarray(train, np.int32)
+    rows = np.setdiff1d(np.arange(len(data)), chosen) if train is None else np.asarray(train, np.int32)
     folds = pack([(rows, chosen)])
-    samples = [(setting, build(recipe, setting))]
-    plan, _ = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)
+    samples = [(setting, build(recipe, setting, sample_steps(data, folds, epochs, batch_size)))]
+    plan = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)
     with named_tracers(plan, traced, data, folds):
-        return _fit(plan, key, traced, Rows(data.x, data.y), _first(folds))
+        return _fit(plan, Training(key, traced, first_fold(folds), np.int32(epochs)), rows_of(data))
+
+
+def rows_of(data: Dataset) -> Rows:
+    """The rows of a data set that are not for the test."""
+    return Rows(data.x, data.y, data.weights)
 
 
 def divided(
@@ -128,7 +141,8 @@ def divided(
     return setting, traced, tuple((name, value) for name, value in setting.items() if name not in traced)
 
 
-def _first(folds: Folds) -> Folds:
+def first_fold(folds: Folds) -> Folds:
+    """The first of several folds, without the leading axis."""
     return Folds(*(leaf[0] for leaf in folds))
 
 
@@ -138,24 +152,35 @@ def named_tracers(plan: Plan, hp: Mapping[str, Any], data: Dataset, folds: Folds
     try:
         yield
     except _TRACER_ERRORS as error:
-        names = [name for name in hp if _refuses_tracer(plan, hp, name, data, _first(folds))]
-        if not names:
-            raise
-        raise TypeError(
-            f"the recipe puts hyperparameter {names[0]!r} where Python needs a plain number, but a study trains all "
-            "its values in one program: use a layer of jreg.nn instead of Flax's Dropout, or one of optax's "
-            f"schedules that takes traced numbers, or compile one program for each value: space.as_static({names[0]!r})"
-        ) from error
+        names = [name for name in hp if _refuses_tracer(plan, hp, data, first_fold(folds), name)]
+        if names:
+            raise TypeError(
+                f"the recipe puts hyperparameter {names[0]!r} where Python needs a plain number, but a study trains "
+                "all its values in one program: use a layer of jreg.nn instead of Flax's Dropout, or one of optax's "
+                "schedules that takes traced numbers, or compile one program for each value: "
+                f"space.as_static({names[0]!r})"
+            ) from error
+        if takes_steps(plan.recipe) and _refuses_tracer(plan, hp, data, first_fold(folds)):
+            raise TypeError(
+                "the recipe puts its number of steps where Python needs a plain number, but folds of all sizes train "
+                "in one program: scale the count that a schedule is called with, as in schedule(count / "
+                "steps.total_steps) with schedule = optax.cosine_decay_schedule(1e-3, 1.0)"
+            ) from error
+        raise
 
 
-def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], name: str, data: Dataset, fold: Folds) -> bool:
+def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], data: Dataset, fold: Folds, name: str | None = None) -> bool:
+    """Whether the recipe fails when the hyperparameter of this name is traced and the others aren't."""
+
     def once(value: Array, rows: Rows, fold: Folds) -> Any:
-        values: dict[str, Any] = {**{other: float(number) for other, number in hp.items()}, name: value}
-        key = jax.random.key(0)
-        return epoch(plan, start(plan, key, values, rows, fold), key, values, rows, fold)
+        values: dict[str, Any] = {other: float(number) for other, number in hp.items()}
+        if name is not None:
+            values[name] = value
+        training = Training(jax.random.key(0), values, fold, np.int32(plan.epochs))
+        return epoch(plan, start(plan, training, rows), training, rows)
 
     try:
-        jax.eval_shape(once, jax.ShapeDtypeStruct((), np.float32), Rows(data.x, data.y), fold)
+        jax.eval_shape(once, jax.ShapeDtypeStruct((), np.float32), rows_of(data), fold)
     except _TRACER_ERRORS:
         return True
     return False
@@ -180,7 +205,8 @@ def predict(recipe: Callable[[Any], Recipe], fitted: Fit, x: Any, hp: Mapping[st
     (36, 3)
     """
     made = build(recipe, hp or {})
-    outputs = outputs_of(made, fitted.params, fitted.model_state, fitted.statistics, jnp.asarray(x), jnp.arange(len(x)))
+    x = jax.tree.map(jnp.asarray, x)
+    outputs = measure.outputs_for(made, fitted.params, fitted.model_state, fitted.statistics, x)
     if made.targets is not None and made.targets.invert is not None:
         return made.targets.invert(fitted.statistics[1], outputs)
     return outputs
@@ -208,11 +234,18 @@ def evaluate(
     ['accuracy', 'loss']
     """
     made = build(recipe, hp or {})
-    y = jnp.asarray(y)
-    whole = "classification" if y.ndim == 1 else "multilabel"
-    task = whole if jnp.issubdtype(y.dtype, jnp.integer) else "regression"
-    outputs = outputs_of(made, fitted.params, fitted.model_state, fitted.statistics, jnp.asarray(x), jnp.arange(len(x)))
-    targets = targets_of(made, fitted.statistics, jnp.asarray(x), y)
-    losses = made.losses(outputs, targets)
-    found = measure(made, task, outputs, targets, losses, jnp.ones(len(y), jnp.float32), "")
-    return {name: float(value) for name, value in found.items()}
+    x, y = jax.tree.map(jnp.asarray, (x, y))
+    task = _task_of(y)
+    outputs = measure.outputs_for(made, fitted.params, fitted.model_state, fitted.statistics, x)
+    block = measure.seen(made, outputs, targets_of(made, fitted.statistics, x, y))
+    states = measure.begin(made, task, block.parts, lambda: block, len(block.losses))
+    states = measure.update(made, task, states, block, jnp.ones(len(block.losses), jnp.float32))
+    found = measure.compute(made, task, states, "test")
+    return {name: float(value) for (_, _, name), value in found.items()}
+
+
+def _task_of(y: PyTree) -> str:
+    """The kind of targets, as far as it matters for the default metric."""
+    if any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(y)):
+        return "regression"
+    return "classification"

@@ -1,26 +1,23 @@
-"""The static part of a training, checked before anything long begins."""
+"""The static part of a training."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
-from jreg._base import checks
 from jreg._base.types import Array
-from jreg.data import Dataset
-from jreg.models.model import as_model
-from jreg.objective import Penalty
-from jreg.recipe import Recipe, build, naming
+from jreg.recipe import Recipe, Steps, build
 from jreg.splits import Folds
-from jreg.training.batch import augmented, forward_of, mixed
-from jreg.training.evaluation import examples, measure
+from jreg.training.columns import Column
 from jreg.training.stopping import EarlyStopping
+
+# The most rows that a forward pass of an evaluation takes at once, so that its memory doesn't grow with the data, and
+# what a further block costs, in rows.
+MOST_ROWS, _COST = 2048, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,116 +28,63 @@ class Plan:
       recipe: the user's function of the hyperparameters.
       static: the hyperparameters that are not traced, as (name, value) pairs.
       task: ``"classification"``, ``"multilabel"`` or ``"regression"``.
-      epochs: passes over the training rows at most.
-      batch_size: examples a step.
-      stopping: early stopping, or None.
-      ragged: whether some fold has fewer steps an epoch than another.
-      terms: the names of the penalty's terms, of this plan's settings and of those it shares a history with.
+      epochs: the most passes over the training rows, which the history has room for.
+      batch_size: examples per step.
+      block: examples that an evaluation sends through the network at once.
+      stopping: early stopping with the better end of its column stated, or None.
+      columns: of the history.
+      output_bytes: that the network's outputs for one example take.
+      keep: functions of a `Finished` whose results outlive the training.
     """
 
-    recipe: Callable[[Any], Recipe]
+    recipe: Callable[..., Recipe]
     static: tuple[tuple[str, Any], ...]
     task: str
     epochs: int
     batch_size: int
+    block: int
     stopping: EarlyStopping | None
-    ragged: bool = False
-    terms: tuple[str, ...] = ()
+    columns: tuple[Column, ...]
+    output_bytes: int = 0
+    keep: tuple[Callable[..., Any], ...] = ()
 
-    def build(self, hp: Mapping[str, Any]) -> Recipe:
-        """The recipe of one member; `hp` are its traced hyperparameters."""
-        return build(self.recipe, {**dict(self.static), **hp})
+    def build(self, hp: Mapping[str, Any], fold: Folds, epochs: Array | int) -> Recipe:
+        """The recipe of one training with the traced hyperparameters `hp`, for as many epochs on this fold."""
+        steps = self.steps(fold)
+        return build(self.recipe, {**dict(self.static), **hp}, Steps(steps, steps * epochs))
 
-    def columns(self, recipe: Recipe, validated: bool) -> tuple[str, ...]:
-        """The names of the history's columns."""
-        scores = tuple(recipe.scores(self.task))
-        train = ("train_loss", *(f"train_{name}" for name in scores), "penalty")
-        validation = ("val_loss", *(f"val_{name}" for name in scores)) if validated else ()
-        return (*train, *validation, *(f"penalty_{name}" for name in self.terms))
+    def steps(self, fold: Folds) -> Array:
+        """How many steps an epoch takes on a fold, int32."""
+        return -(-jnp.asarray(fold.train_count, jnp.int32) // self.batch_size)
+
+    @property
+    def monitored(self) -> Column | None:
+        """The column that early stopping looks at."""
+        wanted = self.stopping.monitor if self.stopping else None
+        return next((column for column in self.columns if column.label == wanted), None)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of what the loss returns beside its values."""
+        return tuple(c.name for c in self.columns if (c.split, c.kind) == ("train", "loss") and c.name != "loss")
+
+    @property
+    def validated(self) -> bool:
+        """Whether there are validation rows in some fold."""
+        return any(column.split == "validation" for column in self.columns)
 
 
-def make_plan(
-    recipe: Callable[[Any], Recipe],
-    samples: Sequence[tuple[Mapping[str, Any], Recipe]],
-    static: tuple[tuple[str, Any], ...],
-    data: Dataset,
-    folds: Folds,
-    epochs: int,
-    batch_size: int,
-    stopping: EarlyStopping | None,
-    terms: tuple[str, ...] = (),
-) -> tuple[Plan, tuple[str, ...]]:
-    """The plan of trainings that share the static part of `samples`, and the columns of their history.
+def block_size(validation_counts: np.ndarray) -> int:
+    """How many rows to evaluate at once, so that folds of unequal size cost about what they have.
 
-    `terms` are names of penalties that come first in the history whether these samples have them or not.
+    The size among shares of the largest fold, at most 2048 rows, with which all folds together cost the least; a
+    block costs its rows and some more.
 
-    Each sample, a setting and the recipe made from it with plain numbers, runs a step on shapes, to find faults
-    before the long compilation.
-
-    Raises:
-      ValueError: a number is out of range, stopping monitors what isn't measured, or a label has no output unit.
-      TypeError: a number has the wrong type.
+    >>> block_size(np.array([288, 287, 287])), block_size(np.array([1000, 10, 10, 10, 10, 10, 10])) < 300
+    (288, True)
     """
-    made = samples[0][1]
-    size = made.batch_size or checks.count(batch_size, "batch_size")
-    steps = -(-folds.train_count // min(size, folds.train.shape[-1]))
-    epochs = checks.count(epochs, "epochs")
-    own = (name for _, sample in samples for name in (sample.penalty or Penalty()).names)
-    terms = tuple(dict.fromkeys((*terms, *own)))
-    plan = Plan(recipe, static, data.task, epochs, size, stopping, bool(np.ptp(steps)), terms)
-    columns = plan.columns(made, folds.validation.shape[-1] > 0)
-    if stopping and stopping.monitor not in columns:
-        names = ", ".join(columns)
-        raise ValueError(f"EarlyStopping monitors {stopping.monitor!r}, but measured are only: {names}")
-    holes = data.missing == "keep" and bool(np.isnan(data.x).any())
-    for setting, sample in samples:
-        with naming(setting):
-            if holes:
-                _check_imputed(sample, data)
-            _dry_run(sample, data)
-    return plan, columns
-
-
-def _check_imputed(recipe: Recipe, data: Dataset) -> None:
-    """Sends an example without a single value through preprocessing: training on NaN would only diverge."""
-    statistics, x = (), jnp.stack([jnp.zeros(data.x.shape[1:]), jnp.full(data.x.shape[1:], jnp.nan)])
-    if recipe.preprocess:
-        statistics = recipe.preprocess.fit(x, jnp.ones(2))
-    found = examples(recipe, (statistics,), x)
-    if not isinstance(found, Tracer) and jnp.isnan(found).any():
-        raise ValueError(
-            f"{data.name} has missing values, and the recipe's preprocess leaves them NaN: put jreg.data.impute() "
-            "first in its chain"
-        )
-
-
-def _dry_run(recipe: Recipe, data: Dataset) -> None:
-    """Runs a step on shapes: each plain number meets the check of the function that it is given to."""
-
-    def step(x: Array, y: Array) -> Any:
-        model, penalty, weights = as_model(recipe.model), recipe.penalty or Penalty(), jnp.ones(len(y))
-        key = jax.random.key(0)
-        params, state = model.init(key, x)
-        clean = x.reshape(len(x), -1) if recipe.reconstruct else y
-        x, targets = mixed(recipe, model, key, augmented(recipe, key, x), clean, weights, params, state)
-        forward, _ = forward_of(recipe, model, penalty, params, state, x, targets, weights, key)
-        losses = recipe.losses(forward.outputs, targets)
-        scores = measure(recipe, data.task, forward.outputs, clean, losses, weights, "")
-        added = penalty(forward._replace(loss=jnp.mean(losses), key=key))
-        moved = recipe.update(params, recipe.optimizer.init(params), params, added, lambda params, _: params)
-        return forward.outputs, scores, moved
-
-    x, y = (
-        jax.ShapeDtypeStruct((2, *array.shape[1:]), dtype)
-        for array, dtype in ((data.x, np.float32), (data.y, data.y.dtype))
-    )
-    shape = jax.eval_shape(step, x, y)[0].shape
-    if (
-        data.task == "classification"
-        and not recipe.reconstruct
-        and len(shape) == 2
-        and data.classes > max(shape[-1], 2)
-    ):
-        raise ValueError(
-            f"{data.name} has label {data.classes - 1}, out of range: the model has {shape[-1]} outputs, one a class"
-        )
+    largest = max(1, int(validation_counts.max(initial=1)))
+    fewest = -(-largest // MOST_ROWS)
+    sizes = sorted({-(-largest // share) for share in range(fewest, max(fewest, largest // 16) + 1)}, reverse=True)
+    cost = [int(np.sum(-(-validation_counts // size)) * (size + _COST)) for size in sizes]
+    return sizes[int(np.argmin(cost))]

@@ -14,13 +14,16 @@ import jax.numpy as jnp
 from jreg._base import checks
 from jreg._base.types import Array, PyTree
 
+# What is monitored unless the user says otherwise.
+_LOSS = "val_loss"
+
 
 class StoppingState(NamedTuple):
     """What the next evaluation needs.
 
     Attributes:
       best: the best value so far, float32.
-      best_epoch: when it was seen, counted from 0, int32; -1 before the first improvement.
+      best_epoch: the zero-based epoch at which it was seen, int32; -1 before the first improvement.
       wait: evaluations since then, int32.
       stopped: whether patience has run out, bool.
       best_params: the parameters of that epoch.
@@ -44,11 +47,13 @@ class EarlyStopping:
       patience: how many evaluations without improvement stop the training, at least 0 (0 and 1 both stop at
         the first one).
       min_delta: by how much a value has to be better, at least 0, in units of the monitored quantity.
-      monitor: name of a column of the history, such as ``"val_loss"`` or ``"val_accuracy"``.
-      mode: ``"min"``, ``"max"``, or ``"auto"``: "min" for names that end in "loss" or "penalty", else "max".
+      monitor: label of a column of the history, such as ``"val_loss"`` or ``"val_accuracy"``.
+      mode: ``"min"``, ``"max"``, or ``"auto"``: the better end of the column. Outside of a training there is no column
+        to ask, so ``"auto"`` then needs the default `monitor`.
 
     Raises:
-      ValueError: `patience` or `min_delta` is negative, or `mode` is none of the three.
+      ValueError: `patience` or `min_delta` is negative, `mode` is none of the three, or (when used outside of a
+        training) "auto" while another column than the loss is monitored.
       TypeError: `patience` is no whole number.
 
     >>> stopping = EarlyStopping(patience=2)
@@ -66,7 +71,7 @@ class EarlyStopping:
 
     patience: int
     min_delta: float = 0.0
-    monitor: str = "val_loss"
+    monitor: str = _LOSS
     mode: Literal["auto", "min", "max"] = "auto"
 
     def __post_init__(self) -> None:
@@ -78,7 +83,16 @@ class EarlyStopping:
     @property
     def maximize(self) -> bool:
         """Whether larger values of the monitored quantity are better."""
-        return higher_is_better(self.monitor) if self.mode == "auto" else self.mode == "max"
+        if self.mode == "auto" and self.monitor != _LOSS:
+            raise ValueError(
+                f"EarlyStopping(monitor={self.monitor!r}) has mode='auto', which only a training can resolve: give "
+                "mode='min' or mode='max' to use it alone"
+            )
+        return self.mode == "max"
+
+    def towards(self, maximize: bool) -> EarlyStopping:
+        """The same with the better end of its column, unless the user has stated one."""
+        return self if self.mode != "auto" else dataclasses.replace(self, mode="max" if maximize else "min")
 
     def init(self, params: PyTree) -> StoppingState:
         """The state before the first evaluation; `params` stand in until there is a best."""
@@ -101,12 +115,3 @@ class EarlyStopping:
             stopped=state.stopped | (~better & (wait >= self.patience) & (jnp.asarray(epoch) > 0)),
             best_params=jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
         )
-
-
-def higher_is_better(name: str) -> bool:
-    """Whether a column of the history is a score; losses and penalties end in their names.
-
-    >>> higher_is_better("val_accuracy"), higher_is_better("train_loss")
-    (True, False)
-    """
-    return not name.endswith(("loss", "penalty"))

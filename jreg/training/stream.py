@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,88 +17,80 @@ from jreg._base.random import unrolled
 from jreg._base.types import Array, Key, PyTree
 from jreg.data.blocks import HostRows
 from jreg.recipe import Recipe, build
-from jreg.splits import Folds, pack
+from jreg.splits import pack
+from jreg.training import measure
 from jreg.training._source import Reader
-from jreg.training.evaluation import ROWS, measure, outputs_of, targets_of
-from jreg.training.fit import Fit, divided, named_tracers
-from jreg.training.plan import Plan, make_plan
-from jreg.training.step import (
-    RUNNING,
-    TrainState,
-    begin,
-    best_epoch,
-    close,
-    kept,
-    mean_terms,
-    shuffled,
-    streams_of,
-    train_batch,
-)
+from jreg.training.check import make_plan, sample_steps
+from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers
+from jreg.training.inputs import Rows, targets_of
+from jreg.training.objective import Carry, streams_of, term_names, train_batch
+from jreg.training.plan import MOST_ROWS, Plan
+from jreg.training.shuffle import shuffled
+from jreg.training.status import Status
+from jreg.training.step import Training, TrainState, begin, close, recipe_of
 from jreg.training.stopping import EarlyStopping
 from jreg.transforms import evaluation_params
 
-_shuffled = jax.jit(shuffled, static_argnums=0)
+_shuffled = jax.jit(shuffled, static_argnums=3)
 _shown = jax.jit(evaluation_params)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
-def _begin(plan: Plan, key: Key, hp: Mapping[str, Array], statistics: PyTree, x: Array, validated: bool) -> TrainState:
-    return begin(plan, plan.build(hp), key, statistics, x, validated)
-
-
 @functools.partial(jax.jit, static_argnums=0)
+def _begin(plan: Plan, training: Training, statistics: PyTree, x: Array) -> TrainState:
+    return begin(plan, recipe_of(plan, training), training.key, statistics, x)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def _meters(
+    plan: Plan, training: Training, network: tuple[PyTree, PyTree, PyTree], rows: Any, most: int, trains: bool
+) -> measure.State:
+    recipe = recipe_of(plan, training)
+    terms = term_names(recipe) if trains else ()
+    like = functools.partial(measure.block_shapes, recipe, *network, rows, 1)
+    return measure.begin(recipe, plan.task, plan.parts, like, most, terms)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
 def _step(
     plan: Plan,
-    key: Key,
-    hp: Mapping[str, Array],
+    training: Training,
     statistics: PyTree,
     epoch: Array,
-    steps: Array,
-    carry: tuple[PyTree, PyTree, PyTree],
+    everything: Any,
     number: Array,
     x: Array,
     y: Array,
     weight: Array,
 ):
-    recipe = plan.build(hp)
-    streams = streams_of(recipe, unrolled(key), epoch)
-    batch = (carry, number, x, y, weight)
-    carry, seen = train_batch(recipe, statistics, streams, epoch * steps, *batch)
-    return carry, (*seen, targets_of(recipe, statistics, x, y))
+    recipe = recipe_of(plan, training)
+    streams = streams_of(recipe, unrolled(training.key), epoch)
+    carry, states = everything
+    before = epoch * plan.steps(training.fold)
+    carry, (seen, added) = train_batch(recipe, statistics, streams, before, carry, number, x, y, weight)
+    # The last is there when the step is done, and isn't given away to the next one.
+    return (carry, measure.update(recipe, plan.task, states, seen, weight, added)), jnp.sum(weight)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _evaluated(
-    plan: Plan, hp: Mapping[str, Array], params: PyTree, model_state: PyTree, statistics: PyTree, x: Array, y: Array
-):
-    recipe = plan.build(hp)
-    outputs = outputs_of(recipe, params, model_state, statistics, x, jnp.arange(x.shape[0]))
-    return outputs, targets_of(recipe, statistics, x, y)
+    plan: Plan, training: Training, network: tuple[PyTree, PyTree, PyTree], states: Any, x: Array, y: Array
+) -> Any:
+    recipe = recipe_of(plan, training)
+    block = measure.seen(recipe, measure.forward(recipe, *network, x), targets_of(recipe, network[2], x, y))
+    return measure.update(recipe, plan.task, states, block, jnp.ones(len(block.losses), jnp.float32))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _measured(plan: Plan, hp: Mapping[str, Array], train: tuple[Any, ...], validation: tuple[Any, ...] | None):
-    recipe = plan.build(hp)
-    outputs, losses, added, targets, weights = train
-    measured = measure(recipe, plan.task, outputs, targets, losses, weights.reshape(-1), "train_")
-    measured |= mean_terms(added, jnp.ones(weights.shape[0], jnp.float32))
-    if validation is not None:
-        outputs, targets = validation
-        losses, weights = recipe.losses(outputs, targets), jnp.ones(outputs.shape[0], jnp.float32)
-        measured |= measure(recipe, plan.task, outputs, targets, losses, weights, "val_")
-    return measured
-
-
-@functools.partial(jax.jit, static_argnums=(0, 5))
 def _close(
-    plan: Plan,
-    hp: Mapping[str, Array],
-    state: TrainState,
-    carry: tuple[PyTree, PyTree, PyTree],
-    measured: Mapping[str, Array],
-    validated: bool,
+    plan: Plan, training: Training, state: TrainState, carry: Carry, train: measure.State, validation: Any, steps: Any
 ) -> TrainState:
-    return close(plan, plan.build(hp), state, carry, evaluation_params(carry[2], carry[0]), measured, validated)
+    recipe = recipe_of(plan, training)
+    shown = evaluation_params(carry[2], carry[0])
+    measured = measure.compute(recipe, plan.task, train, "train", steps)
+    if validation is not None:
+        measured |= measure.compute(recipe, plan.task, validation, "validation")
+    measured |= measure.of_params(recipe, plan.task, shown)
+    return close(plan, state, carry, shown, measured, training.fold, training.epochs)
 
 
 def fit_stream(
@@ -121,7 +114,7 @@ def fit_stream(
 
     Order, noise, augmentation and early stopping are those of `fit` with the same key, and so are the results, but for
     rounding. On the device there are only a few batches at a time, and blocks of validation rows. The host reads the
-    next batches by grain, in threads, and keeps each epoch's outputs and targets for the metrics.
+    next batches by grain, in threads. Metrics accumulate from batch to batch.
 
     Preprocessing is fitted on the training rows by blocks, which are read once or twice for each part that is fitted.
 
@@ -156,7 +149,6 @@ def fit_stream(
 
     Source: grain's ``MapDataset``; Goodfellow, Bengio and Courville, Deep Learning (2016), algorithms 8.1 and 7.1.
     """
-    reader = Reader(source, missing, checks.count(workers, "workers"), checks.count(prefetch, "prefetch"))
     setting, traced, fixed = divided(hp, static)
     reader = Reader(source, missing, checks.count(workers, "workers"), checks.count(prefetch, "prefetch"))
     chosen = _rows(validation, reader.length, "validation")
@@ -164,91 +156,82 @@ def fit_stream(
     if rows.size == 0:
         raise ValueError("fit_stream has no rows to train on: the source is empty, or all rows are for validation")
     head, folds = reader.head(int(rows[0])), pack([(rows, chosen)])
-    samples = [(setting, build(recipe, setting))]
-    plan, _ = make_plan(recipe, samples, fixed, head, folds, epochs, batch_size, stopping)
+    samples = [(setting, build(recipe, setting, sample_steps(head, folds, epochs, batch_size)))]
+    plan = make_plan(recipe, samples, fixed, head, folds, epochs, batch_size, stopping)
+    # Only one row of the data is here, which says nothing about how many there are.
+    plan = dataclasses.replace(plan, batch_size=min(samples[0][1].batch_size or batch_size, reader.length))
+    training = Training(key, traced, first_fold(folds), np.int32(epochs))
     with named_tracers(plan, traced, head, folds):
-        return _run(plan, key, traced, reader, Folds(*(leaf[0] for leaf in folds)), statistics)
+        return _run(plan, training, reader, statistics)
 
 
-def _run(
-    plan: Plan,
-    key: Key,
-    hp: Mapping[str, Array],
-    reader: Reader,
-    fold: Folds,
-    statistics: tuple[PyTree, PyTree] | None,
-) -> Fit:
-    host = _host()
+def _run(plan: Plan, given: Training, reader: Reader, statistics: tuple[PyTree, PyTree] | None) -> Fit:
+    host, fold = _host(), given.fold
+    # The row numbers stay here.
+    training = given._replace(fold=fold._replace(train=fold.train[:0], validation=fold.validation[:0]))
     if statistics is None:
         with jax.default_device(host):
-            statistics = _fitted(plan.build(hp), reader, np.asarray(fold.train))
+            statistics = _fitted(recipe_of(plan, training), reader, np.asarray(fold.train))
     statistics = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), statistics)
     x, y = reader.read(fold.train[:1])
-    validated = fold.validation.size > 0
-    state = _begin(plan, key, hp, statistics, x, validated)
-    outputs, _ = jax.eval_shape(
-        functools.partial(_evaluated, plan), hp, state.params, state.model_state, statistics, x, y
-    )
-    if plan.task == "classification" and outputs.ndim == 2 and not plan.build(hp).reconstruct:
+    state = _begin(plan, training, statistics, x)
+    recipe = recipe_of(plan, training)
+    network = (state.params, state.model_state, state.statistics)
+    outputs = measure.block_shapes(recipe, *network, Rows(x, y), 1).outputs
+    if plan.task == "classification" and outputs.ndim == 2 and not recipe.reconstruct:
         reader.labels = max(outputs.shape[-1], 2)
-    # What grows with the data stays on the host's own device, and is given to it as numbers of no device.
-    with jax.default_device(host):
-        there = jax.device_put((key, hp), host) if host else (key, hp)
-    while state.status == RUNNING:
+    while state.status == Status.RUNNING:
+        # What grows with the data stays on the host's own device.
         with jax.default_device(host):
-            batches, weights = jax.device_get(_shuffled(plan, there[0], np.asarray(state.epoch), fold))
-        carry, train = _epoch(plan, key, hp, state, reader, batches, weights)
-        found = _validated(plan, hp, state, carry, reader, fold.validation) if validated else None
-        with jax.default_device(host):
-            measured = jax.device_get(_measured(plan, there[1], (*train, weights), found))
-        state = _close(plan, hp, state, carry, measured, validated)
-    params, model_state = kept(state)
-    columns = plan.columns(plan.build(hp), validated)
-    history = {name: state.history[:, column] for column, name in enumerate(columns)}
-    return Fit(params, model_state, state.statistics, history, state.epoch, best_epoch(state), state.status)
+            there = jax.device_put(training.key, host) if host else training.key
+            order = np.asarray(_shuffled(unrolled(there), np.asarray(state.epoch), fold, plan.batch_size))
+        carry, train = _epoch(plan, training, state, reader, order, len(fold.train), Rows(x, y))
+        validation = _validated(plan, training, state, carry, reader, fold.validation, Rows(x, y))
+        state = _close(plan, training, state, carry, train, validation, plan.steps(fold))
+    return fit_of(plan, state)
 
 
 def _epoch(
-    plan: Plan,
-    key: Key,
-    hp: Mapping[str, Array],
-    state: TrainState,
-    reader: Reader,
-    batches: np.ndarray,
-    weights: np.ndarray,
-) -> tuple[tuple[PyTree, PyTree, PyTree], tuple[Any, ...]]:
-    """The carry after all steps, and what was seen in them, on the host."""
-    carry, seen = (state.params, state.model_state, state.opt_state), []
-    steps = np.int32(len(batches))
+    plan: Plan, training: Training, state: TrainState, reader: Reader, order: np.ndarray, count: int, like: Rows
+) -> tuple[Carry, measure.State]:
+    """The carry after all steps, and what was measured in them."""
+    batches = order.reshape(-1, plan.batch_size)
+    weights = (np.arange(order.size) < count).astype(np.float32).reshape(batches.shape)
+    network = (state.params, state.model_state, state.statistics)
+    states = _meters(plan, training, network, like, order.size, True)
+    # Each step's state takes the place of the one before it; the epoch's own first one is still needed by `state`.
+    everything = jax.tree.map(jnp.copy, ((state.params, state.model_state, state.opt_state), states))
+    last: Any = None
     with contextlib.closing(reader.batches(batches)) as read:
         for number, ((x, y), weight) in enumerate(zip(read, weights, strict=True)):
-            place = (state.epoch, steps, carry, np.int32(number))
-            carry, found = _step(plan, key, hp, state.statistics, *place, x, y, weight)
-            seen.append(found)
-            # The step before this one is fetched while this one runs, so that only two batches are on the device.
-            if number:
-                seen[-2] = jax.device_get(seen[-2])
-    outputs, losses, added, targets = jax.tree.map(lambda *parts: np.stack(parts), *jax.device_get(seen))
-    flat = [part.reshape(-1, *part.shape[2:]) for part in (outputs, losses, targets)]
-    return carry, (flat[0], flat[1], added, flat[2])
+            place = (state.statistics, state.epoch, everything, np.int32(number))
+            everything, done = _step(plan, training, *place, x, y, weight)
+            # Waits for the step before this one, so that only two batches are on the device.
+            jax.block_until_ready(last)
+            last = done
+    return everything
 
 
 def _validated(
     plan: Plan,
-    hp: Mapping[str, Array],
+    training: Training,
     state: TrainState,
-    carry: tuple[PyTree, PyTree, PyTree],
+    carry: Carry,
     reader: Reader,
     chosen: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The outputs for the validation rows and their targets, on the host."""
+    like: Rows,
+) -> Any:
+    """What was measured on the validation rows; None where there are none."""
+    if not chosen.size:
+        return None
     params, model_state, opt_state = carry
-    shown = _shown(opt_state, params)
-    blocks = [chosen[first : first + ROWS] for first in range(0, len(chosen), ROWS)]
+    network = (_shown(opt_state, params), model_state, state.statistics)
+    states = _meters(plan, training, network, like, len(chosen), False)
+    blocks = [chosen[first : first + plan.block] for first in range(0, len(chosen), plan.block)]
     with contextlib.closing(reader.batches(blocks)) as read:
-        found = [jax.device_get(_evaluated(plan, hp, shown, model_state, state.statistics, *rows)) for rows in read]
-    outputs, targets = zip(*found, strict=True)
-    return np.concatenate(outputs), np.concatenate(targets)
+        for x, y in read:
+            states = _evaluated(plan, training, network, states, x, y)
+    return states
 
 
 def _fitted(recipe: Recipe, reader: Reader, train: np.ndarray) -> tuple[PyTree, PyTree]:
@@ -262,7 +245,7 @@ def _fitted(recipe: Recipe, reader: Reader, train: np.ndarray) -> tuple[PyTree, 
             rows = np.zeros((last - first, *like.shape), like.dtype)
             # Other rows have weight 0, so that they needn't be read.
             meant = np.flatnonzero(weights[first:last])
-            blocks = [meant[place : place + ROWS] for place in range(0, len(meant), ROWS)]
+            blocks = [meant[place : place + MOST_ROWS] for place in range(0, len(meant), MOST_ROWS)]
             with contextlib.closing(reader.batches([first + block for block in blocks])) as found:
                 for block, pair in zip(blocks, found, strict=True):
                     rows[block] = pair[part]

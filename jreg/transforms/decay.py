@@ -32,7 +32,7 @@ def decoupled_weight_decay(rate: Scalar, where: Where = kernels) -> optax.Gradie
     the learning rate.
 
     Args:
-      rate: lambda, the share of a weight lost a step, at least 0; may be traced.
+      rate: lambda, the share of a weight lost per step, at least 0; may be traced.
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
 
     Returns:
@@ -108,7 +108,7 @@ def decoupled_l1(rate: Scalar, where: Where = kernels) -> optax.GradientTransfor
     step.
 
     Args:
-      rate: lambda, what a weight loses a step, in the units of weights, at least 0; may be traced.
+      rate: lambda, what a weight loses per step, in the units of weights, at least 0; may be traced.
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
 
     Returns:

@@ -35,8 +35,8 @@ def decay_towards(
     learning rate, and not rescaled by Adam. With it a pretrained network forgets less.
 
     Args:
-      rate: lambda, the share of the distance lost a step, at least 0; may be traced.
-      reference: w_0, a tree like the parameters (leaves that `where` doesn't choose are not looked at); None: the
+      rate: lambda, the share of the distance lost per step, at least 0; may be traced.
+      reference: w_0, a tree like the parameters (leaves that `where` doesn't choose are not looked at); default: the
         parameters that training begins with, which the state then keeps.
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
 

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimization: gradients from the worst place nearby."""
+"""Sharpness-aware minimization: gradients from the worst point nearby."""
 
 from __future__ import annotations
 

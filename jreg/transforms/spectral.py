@@ -1,4 +1,4 @@
-"""The spectral norm penalty with a power iteration that goes on from step to step."""
+"""The spectral norm penalty with a power iteration that continues from step to step."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def spectral_penalty(strength: Scalar, where: Where = kernels) -> optax.Gradient
     .. math:: g \leftarrow g + \lambda\, \sigma u v^\top, \qquad
        u \propto W v, \quad v \propto W^\top u, \quad \sigma = u^\top W v
 
-    The gradient of :math:`\tfrac\lambda2 \sigma(W)^2`. One power iteration a step finds the singular vectors, since
+    The gradient of :math:`\tfrac\lambda2 \sigma(W)^2`. One power iteration per step finds the singular vectors, since
     weights move little between steps; at first the estimate of the norm is too small. This is the cheap form, for
-    its vectors are kept in the state; a penalty of `jreg.penalties` has none and starts afresh at every step.
+    its vectors are kept in the state; a penalty of `jreg.penalties` has none and restarts at every step.
 
     A kernel with more than two axes is taken as the matrix of all axes but the last by the last. The iteration
     starts from fixed random vectors, the same in every training. Half precision is computed in float32.

@@ -1,10 +1,42 @@
-"""Rows of `jreg.metrics`."""
+"""Rows of `jreg.metrics`, whose metrics are values: they come under the functions that take or make them."""
+
+import jax.numpy as jnp
 
 from contract import F32, LABELS, TARGETS, WEIGHTS, Case
 from jreg import metrics
 
+
+def row(of, metric, shape, targets):
+    return Case(of, lambda x, s: metrics.as_metric("row", metric)(x, targets, WEIGHTS), shape, (), out_dtype=F32)
+
+
+def product(x, targets):
+    return x.astype(jnp.float32)[:, 0] * targets.astype(jnp.float32)
+
+
+def largest(x, targets, weights):
+    return jnp.max(weights * product(x, targets))
+
+
+def mean_square(params):
+    return jnp.mean(jnp.square(params))
+
+
 CASES = [
-    Case(metrics.accuracy, lambda x, s: metrics.accuracy(x, LABELS, WEIGHTS), (5, 3), (), out_dtype=F32),
-    # Under strict promotion r2 takes float32 outputs alone.
-    Case(metrics.r2, lambda x, s: metrics.r2(x, TARGETS, WEIGHTS), (5, 1), (), dtypes=(F32,), out_dtype=F32),
+    row(metrics.as_metric, metrics.accuracy, (5, 3), LABELS),
+    row(metrics.as_metric, metrics.log_loss, (5, 3), LABELS),
+    row(metrics.as_metric, metrics.log_loss, (5, 1), LABELS % 2),
+    row(metrics.as_metric, metrics.perplexity, (5, 3), LABELS),
+    row(metrics.as_metric, metrics.mse, (5, 1), TARGETS),
+    row(metrics.as_metric, metrics.mae, (5, 1), TARGETS),
+    row(metrics.as_metric, metrics.r2, (5, 1), TARGETS),
+    row(metrics.average, metrics.average(product, maximize=True), (5, 1), TARGETS),
+    row(metrics.collecting, metrics.collecting(largest, maximize=True), (5, 1), TARGETS),
+    Case(
+        metrics.of_params,
+        lambda x, s: metrics.of_params(mean_square, maximize=False)(x),
+        (4, 3),
+        (),
+        out_dtype=F32,
+    ),
 ]

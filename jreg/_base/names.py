@@ -1,0 +1,16 @@
+"""What functions and classes are called outside of this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def qualified_name(value: Any) -> str | None:
+    """``module.name`` of a function or class; None for anything else.
+
+    >>> import math
+    >>> qualified_name(math.tanh), qualified_name("tanh")
+    ('math.tanh', None)
+    """
+    name, module = getattr(value, "__qualname__", None), getattr(value, "__module__", None)
+    return f"{module}.{name}" if callable(value) and name and module else None

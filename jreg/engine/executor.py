@@ -1,0 +1,49 @@
+"""Who trains: the protocol between a study and what executes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from jreg._base.types import PyTree
+from jreg.engine.jobs import Job
+from jreg.engine.pool import Chunk, Running
+from jreg.training import Plan
+
+
+class Executor(Protocol):
+    """Trains jobs and gives their outcomes back; `Local` does so on this process's devices."""
+
+    @property
+    def free(self) -> int:
+        """How many slots there are that no waiting job will take."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything trains or waits."""
+        ...
+
+    def watch(self, compiling: Callable[[int], None]) -> None:
+        """Has `compiling` called before a program is compiled, with the number of jobs that wait for it."""
+        ...
+
+    def submit(self, plan: Plan, jobs: Job) -> None:
+        """Puts jobs, NumPy arrays with a leading axis, in line."""
+        ...
+
+    def cancel(self, ids: Iterable[int]) -> None:
+        """Gives up trainings; those that had begun come back as pruned, the others leave nothing."""
+        ...
+
+    def advance(self, epochs: int | None = None) -> Chunk:
+        """Trains until some trainings may have ended: for `epochs` epochs of every slot, or for about half a second."""
+        ...
+
+    def running(self) -> Running:
+        """The trainings that are under way, with their histories so far."""
+        ...
+
+    def network(self, wanted: int) -> tuple[PyTree, PyTree, PyTree]:
+        """The (parameters, running averages, preprocessing statistics) of a training that ended in the last chunk."""
+        ...

@@ -1,0 +1,44 @@
+"""Several networks that predict together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from jreg._base.types import PyTree
+from jreg.network.network import Network
+from jreg.network.predictions import mean_probabilities, most_probable
+
+
+class Ensemble(tuple[Network, ...]):
+    """Networks of one task, with the verbs of one: the mean of their probabilities, or of their values.
+
+    Args:
+      networks: at least one.
+
+    Raises:
+      ValueError: there is none, or they have different tasks.
+
+    Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.11.
+    """
+
+    def __new__(cls, networks: Iterable[Network]) -> Ensemble:
+        """Checks the networks."""
+        made = super().__new__(cls, networks)
+        if not made or len({network.task for network in made}) > 1:
+            raise ValueError(f"an ensemble needs networks of one task, but got {[network.task for network in made]}")
+        return made
+
+    def __repr__(self) -> str:
+        return f"Ensemble({len(self)} networks, {self[0].task})"
+
+    def predict_proba(self, x: PyTree) -> np.ndarray:
+        """The mean of the networks' probabilities, ``(n, K)``."""
+        return mean_probabilities([network.predict_proba(x) for network in self])
+
+    def predict(self, x: PyTree) -> np.ndarray:
+        """The most probable classes by the mean of the probabilities, or the mean of the values."""
+        if self[0].task == "regression":
+            return mean_probabilities([network.predict(x) for network in self])
+        return most_probable(self.predict_proba(x), self[0].task)

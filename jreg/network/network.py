@@ -1,0 +1,130 @@
+"""A trained network that a person uses."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jreg._base.types import Array, PyTree
+from jreg.data import Dataset
+from jreg.network.predictions import labels_of, probabilities_of, values_of
+from jreg.recipe import Recipe, build
+from jreg.search.space import Setting
+from jreg.training import measure
+from jreg.training.inputs import targets_of
+
+Static = tuple[tuple[str, Any], ...]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _outputs(recipe: Callable[..., Recipe], static: Static, hp: Any, network: Any, x: PyTree) -> PyTree:
+    made = build(recipe, {**dict(static), **hp})
+    return values_of(measure.outputs_for(made, *network, x), network[2][1], made.targets)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _scores(
+    recipe: Callable[..., Recipe], static: Static, task: str, hp: Any, network: Any, x: PyTree, y: PyTree, w: Array
+) -> dict[str, Array]:
+    made = build(recipe, {**dict(static), **hp})
+    block = measure.seen(made, measure.outputs_for(made, *network, x), targets_of(made, network[2], x, y))
+    states = measure.begin(made, task, block.parts, lambda: block, len(w))
+    states = measure.update(made, task, states, block, w)
+    return {name: value for (_, _, name), value in measure.compute(made, task, states, "test").items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Network:
+    """A trained network with what it needs to be used, and how it came to be.
+
+    Attributes:
+      recipe: the function of the hyperparameters, which knows the architecture.
+      hyperparameters: with which it was trained.
+      traced: the names of those that are numbers inside the compiled program.
+      params: its parameters.
+      model_state: its running averages; {} for most networks.
+      statistics: of the preprocessing of examples and targets.
+      task: ``"classification"``, ``"multilabel"`` or ``"regression"``.
+      link: how its loss reads outputs, ``"softmax"``, ``"sigmoid"``, ``"identity"`` or None.
+      classes: the names of the classes, in the order of the outputs, where there are any.
+      target_shape: of one row's target, () for a number.
+      epochs: how long it trained.
+      history: by label, ``(epochs,)`` each.
+      test: loss and metrics on the test set by name; empty where there is none.
+      interval: the 95% binomial interval of the test accuracy; None for regression or without a test set.
+    """
+
+    recipe: Callable[..., Recipe]
+    hyperparameters: Setting
+    traced: tuple[str, ...]
+    params: PyTree
+    model_state: PyTree
+    statistics: PyTree
+    task: str
+    link: str | None
+    classes: tuple[str, ...] = ()
+    target_shape: tuple[int, ...] = ()
+    epochs: int = 0
+    history: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    test: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Callable[..., Recipe],
+        setting: Setting,
+        traced: tuple[str, ...],
+        network: tuple[PyTree, PyTree, PyTree],
+        data: Dataset,
+        **more: Any,
+    ) -> Network:
+        """The network of a training; `network` is (parameters, running averages, preprocessing statistics)."""
+        shape = data.y.shape[1:] if isinstance(data.y, np.ndarray) else ()
+        link = build(recipe, setting).link
+        names = tuple(data.labels) if data.task != "regression" else ()
+        return cls(recipe, setting, traced, *network, data.task, link, names, shape, **more)
+
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        test = "".join(f", test {name} {value:.4f}" for name, value in self.test.items() if name != "loss")
+        return f"Network({count} parameters, {self.task}, {self.epochs} epochs{test})"
+
+    def _given(self) -> tuple[Static, dict[str, Any], tuple[PyTree, PyTree, PyTree]]:
+        hp = self.hyperparameters
+        static = tuple((name, value) for name, value in hp.items() if name not in self.traced)
+        numbers = {name: jnp.asarray(hp[name], jnp.float32) for name in self.traced if name in hp}
+        return static, numbers, (self.params, self.model_state, self.statistics)
+
+    def outputs(self, x: PyTree) -> PyTree:
+        """The network's outputs for examples ``(n, ...)``: logits, or numbers in the targets' units in a regression."""
+        static, hp, network = self._given()
+        return _outputs(self.recipe, static, hp, network, jax.tree.map(jnp.asarray, x))
+
+    def predict(self, x: PyTree) -> np.ndarray:
+        """Class numbers ``(n,)``, flags of labels ``(n, k)``, or values in their own units."""
+        return labels_of(self.outputs(x), self.task, self.target_shape)
+
+    def predict_proba(self, x: PyTree) -> np.ndarray:
+        """Probabilities of the classes ``(n, K)``.
+
+        Raises:
+          ValueError: it is a regression, or its loss says nothing of probabilities.
+        """
+        return probabilities_of(self.outputs(x), self.link, self.task)
+
+    def evaluate(self, x: PyTree, y: PyTree, weights: Any = None) -> dict[str, float]:
+        """Loss and metrics on examples by name, in the units in which the loss was minimized."""
+        static, hp, network = self._given()
+        x, y = jax.tree.map(jnp.asarray, (x, y))
+        count = jax.tree.leaves(y)[0].shape[0]
+        weights = jnp.ones(count, jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
+        found = _scores(self.recipe, static, self.task, hp, network, x, y, weights)
+        known = sorted(found, key=lambda name: name != "loss")
+        return {name: float(found[name]) for name in known}

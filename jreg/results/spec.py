@@ -1,0 +1,222 @@
+"""What a study asks, as plain values: settings, folds, seeds, options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jreg.results.values import canonical, plain, restored
+from jreg.search.space import Setting, Space
+from jreg.training import FINAL, Column, EarlyStopping
+
+
+class FoldRows(NamedTuple):
+    """One fold.
+
+    Attributes:
+      number: from which the keys of its trainings are derived; never given twice.
+      role: ``"validation"``, ``"inner"``, ``"outer"``, ``"final"`` or ``"bootstrap"``; scores of different roles are
+        never averaged together.
+      train: row numbers to train on.
+      validation: row numbers to score on; none for the final training.
+    """
+
+    number: int
+    role: str
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spec:
+    """What a study asks; it knows no code and no data, and grows without renumbering what is there.
+
+    Attributes:
+      data: the data set's name.
+      rows: how many rows it has that are not for the test.
+      task: ``"classification"``, ``"multilabel"`` or ``"regression"``.
+      space: the settings in the order in which they were asked for, and the order of strength of each axis.
+      folds: in the order in which they were asked for.
+      seeds: the seeds' numbers.
+      epochs: the most passes over the training rows.
+      batch_size: examples per step, unless the recipe says otherwise.
+      block: examples that an evaluation takes at once; kept by additions, because last bits may depend on it.
+      stopping: early stopping, or None.
+      warm: the strength along which trainings begin from each other's networks, or None.
+      score: the column that ranks the settings.
+      columns: of the history.
+      keep: names of the keep functions.
+      versions: of the packages that matter.
+    """
+
+    data: str
+    rows: int
+    task: str
+    space: Space
+    folds: tuple[FoldRows, ...]
+    seeds: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    block: int
+    stopping: EarlyStopping | None
+    warm: str | None
+    score: Column
+    columns: tuple[Column, ...]
+    keep: tuple[str, ...]
+    versions: dict[str, str]
+
+    @property
+    def final(self) -> FoldRows:
+        """The fold of all rows, on which the final network trains."""
+        return FoldRows(FINAL, "final", np.arange(self.rows), np.arange(0))
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The hyperparameters of each setting."""
+        return self.space.settings
+
+    def numbered(self, role: str = "validation") -> tuple[FoldRows, ...]:
+        """The folds of a role."""
+        return tuple(fold for fold in self.folds if fold.role == role)
+
+    def grown(
+        self,
+        settings: Iterable[Mapping[str, Any]] = (),
+        folds: Iterable[tuple[Any, Any]] = (),
+        seeds: Iterable[int] = (),
+    ) -> Spec:
+        """The same with more settings, folds and seeds behind those there are, which keep their numbers.
+
+        What is there already isn't added again: a setting is its values, a fold its two sets of rows.
+
+        Raises:
+          ValueError: a setting has other hyperparameters than the space.
+        """
+        known = {canonical_or_id(setting) for setting in self.settings}
+        named = {canonical_or_id(setting): dict(setting) for setting in settings}
+        new = [setting for name, setting in named.items() if name not in known]
+        for setting in new:
+            if set(setting) != set(self.space.axes):
+                raise ValueError(f"the setting {setting} has other hyperparameters than the study: {self.settings[0]}")
+        pairs = {rows_key(fold.train, fold.validation) for fold in self.folds}
+        first = 1 + max((fold.number for fold in self.folds), default=-1)
+        keyed = {rows_key(*pair): pair for pair in folds}
+        more = [(np.asarray(a), np.asarray(b)) for key, (a, b) in keyed.items() if key not in pairs]
+        added = tuple(FoldRows(first + n, "validation", *pair) for n, pair in enumerate(more))
+        return dataclasses.replace(
+            self,
+            space=extended(self.space, new),
+            folds=self.folds + added,
+            seeds=tuple(dict.fromkeys((*self.seeds, *seeds))),
+        )
+
+    def appended(self, setting: Setting, columns: tuple[Column, ...]) -> Spec:
+        """The same with one more setting, which may be there already, as a search asks for it.
+
+        The values of the axes are listed by `listed` at the end, which would otherwise be done for each setting.
+        """
+        space = self.space._replace(settings=(*self.space.settings, setting))
+        return dataclasses.replace(self, space=space, columns=columns)
+
+    def listed(self) -> Spec:
+        """The same with axes that list the values of all settings, traced ones in ascending order."""
+        columns = {name: [setting[name] for setting in self.settings] for name in self.space.axes}
+        traced = self.space.traced
+        axes = {name: tuple(dict.fromkeys(sorted(c) if name in traced else c)) for name, c in columns.items()}
+        return dataclasses.replace(self, space=self.space._replace(axes=axes))
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as plain values."""
+        space = {
+            "axes": plain(self.space.axes),
+            "settings": [plain(list(setting.values())) for setting in self.settings],
+            "traced": list(self.space.traced),
+            "logarithmic": plain(self.space.logarithmic),
+        }
+        stopping = None if self.stopping is None else dataclasses.asdict(self.stopping)
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        simple = {name: plain(value) for name, value in own.items() if name not in ("space", "folds", "stopping")}
+        return simple | {"space": space, "folds": _packed(self.folds, self.rows), "stopping": stopping}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Spec:
+        """The specification that `to_json` wrote.
+
+        Raises:
+          ValueError: it isn't one.
+        """
+        try:
+            space, traced = found["space"], tuple(found["space"]["traced"])
+            axes = restored(space["axes"], traced)
+            rows = (restored({n: [v] for n, v in zip(axes, row, strict=True)}, traced) for row in space["settings"])
+            settings = tuple({name: value[0] for name, value in row.items()} for row in rows)
+            logarithmic = None if space["logarithmic"] is None else tuple(space["logarithmic"])
+            simple = {f.name: found[f.name] for f in dataclasses.fields(cls)}
+            simple |= {
+                "space": Space(axes, settings, traced, logarithmic),
+                "folds": _unpacked(found["folds"]),
+                "stopping": None if found["stopping"] is None else EarlyStopping(**found["stopping"]),
+                "seeds": tuple(found["seeds"]),
+                "score": Column(*found["score"]),
+                "columns": tuple(Column(*column) for column in found["columns"]),
+                "keep": tuple(found["keep"]),
+            }
+            return cls(**simple)
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError(f"this is no specification of a study: {type(error).__name__} {error}") from error
+
+
+def canonical_or_id(setting: Mapping[str, Any]) -> str:
+    """`canonical`, with a local function standing for itself."""
+    try:
+        return canonical(setting)
+    except ValueError:
+        return repr(sorted((name, value if not callable(value) else id(value)) for name, value in setting.items()))
+
+
+def rows_key(train: Any, validation: Any) -> tuple[bytes, bytes]:
+    """What tells a fold from others: its two sets of rows."""
+    return np.sort(np.asarray(train, np.int64)).tobytes(), np.sort(np.asarray(validation, np.int64)).tobytes()
+
+
+def extended(space: Space, settings: Sequence[Setting]) -> Space:
+    """A space with more settings; new values of an axis come behind those it has, traced ones in ascending order.
+
+    >>> from jreg.search import grid
+    >>> extended(grid(l2=[0.1, 0.3]), [{"l2": 0.2}]).axes
+    {'l2': (0.1, 0.2, 0.3)}
+    """
+    axes = {}
+    for name, values in space.axes.items():
+        new = tuple(dict.fromkeys(s[name] for s in settings if s[name] not in values))
+        listed = values + new
+        if new and name in space.traced:
+            descends = len(values) > 1 and list(values) == sorted(values, reverse=True)
+            listed = tuple(sorted(listed, reverse=descends))
+        axes[name] = listed
+    ordered = tuple({name: setting[name] for name in axes} for setting in settings)
+    return space._replace(axes=axes, settings=space.settings + ordered)
+
+
+def _packed(folds: Sequence[FoldRows], rows: int) -> list[dict[str, Any]]:
+    """Folds as JSON: the training rows are left out where they are all others, in order."""
+    found = []
+    for fold in folds:
+        rest = np.setdiff1d(np.arange(rows), fold.validation)
+        others = len(rest) == len(fold.train) and bool((rest == fold.train).all())
+        train = {"all_but_validation": rows} if others else {"train": plain(fold.train)}
+        found.append({"number": fold.number, "role": fold.role, "validation": plain(fold.validation), **train})
+    return found
+
+
+def _unpacked(found: Sequence[Mapping[str, Any]]) -> tuple[FoldRows, ...]:
+    folds = []
+    for fold in found:
+        validation = np.array(fold["validation"], np.int64)
+        all_ = fold.get("all_but_validation")
+        train = np.array(fold["train"], np.int64) if all_ is None else np.setdiff1d(np.arange(all_), validation)
+        folds.append(FoldRows(fold["number"], fold["role"], train, validation))
+    return tuple(folds)

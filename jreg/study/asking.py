@@ -1,0 +1,110 @@
+"""The policy of a search: settings are asked for while slots are free, and results are told as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jreg.search.asking import Asker, Ending
+from jreg.search.space import Setting
+from jreg.study.design import Trainings
+from jreg.study.run import Decision, Identity, View
+from jreg.training import Status
+
+
+class Asking:
+    """Asks for settings, and tells how they do.
+
+    Args:
+      asker: what is asked.
+      trials: how many settings to ask for.
+      every: epochs that are trained before the asker is told of them.
+      first: the first trial, whose setting the design has.
+    """
+
+    def __init__(self, asker: Asker, trials: int, every: int, first: Any):
+        self._asker, self._trials, self._every = asker, trials, every
+        self._open: dict[int, Any] = {0: first}
+        self._asked = 0
+        self._told: dict[int, int] = {}
+
+    def next(self, view: View) -> Decision:
+        """Tells what is new about the open trials, and asks for one where a slot is free."""
+        cancel: list[Identity] = []
+        if view.advanced:
+            for number in list(self._open):
+                cancel += self._follow(view, number)
+        wanted: dict[str, Any] = {"cancel": cancel, "epochs": self._every, "total": self._trials * self._size(view)}
+        # What is given up frees a slot, or leaves the line.
+        if self._asked < self._trials and (view.is_new or view.free + len(cancel) > 0):
+            settings = () if self._asked == 0 else (self._ask(),)
+            number, self._asked = self._asked, self._asked + 1
+            return Decision(start=[self._start(view, number)], settings=settings, again=True, **wanted)
+        return Decision(done=not self._open and not view.busy, **wanted)
+
+    def _size(self, view: View) -> int:
+        _, folds, seeds = view.results.shape
+        return folds * seeds
+
+    def _ask(self) -> Setting:
+        self._open[self._asked], setting = self._asker.ask()
+        return dict(setting) if isinstance(setting, Mapping) else setting
+
+    def _start(self, view: View, number: int) -> Trainings:
+        spec = view.design.spec
+        folds = np.repeat(np.arange(len(spec.folds)), len(spec.seeds))
+        seeds = np.tile(np.asarray(spec.seeds, np.int64), len(spec.folds))
+        return Trainings(np.full((len(folds), 1), number), folds, seeds, spec.epochs, spec.epochs)
+
+    def _follow(self, view: View, number: int) -> list[Identity]:
+        """Tells what is new about a trial; returns the trainings to give up."""
+        spec = view.results.spec
+        keys = [(number, fold.number, seed) for fold in spec.numbered() for seed in spec.seeds]
+        rows = [view.results.get(*key) for key in keys]
+        if any(row is not None and row.status == Status.DIVERGED for row in rows):
+            self._end(number, "failed")
+            return view.open(number)
+        place = spec.columns.index(spec.score)
+        curves = [
+            (row.history if row is not None else view.running.get(key, np.empty((0, place + 1))))[:, place]
+            for key, row in zip(keys, rows, strict=True)
+        ]
+        finals = [None if row is None else float(row.history[max(row.best_epoch, 0), place]) for row in rows]
+        for epoch, mean in self._news(number, curves, finals):
+            goes_on = self._asker.report(self._open[number], epoch, mean)
+            if not isinstance(goes_on, bool | np.bool_):
+                raise TypeError(f"the asker's report returned {goes_on!r}, but must say whether the trial goes on")
+            # Nothing is left to give up where all trainings have ended.
+            if not goes_on and (left := view.open(number)):
+                self._end(number, "pruned")
+                return left
+        if all(row is not None for row in rows):
+            mean = float(np.mean([final for final in finals if final is not None]))
+            self._end(number, "complete" if np.isfinite(mean) else "failed", mean)
+        return []
+
+    def _news(self, number: int, curves: list[np.ndarray], finals: list[float | None]) -> list[tuple[int, float]]:
+        """The (epoch from 1, mean score) that all trainings of a trial have reached since the last call.
+
+        A training that has ended counts with its score in the epochs that it no longer ran.
+        """
+        longest = max(map(len, curves))
+        reached = min((len(c) for c, final in zip(curves, finals, strict=True) if final is None), default=longest)
+        begin = self._told.get(number, 0)
+        self._told[number] = end = max(begin, min(reached, longest))
+        found = []
+        for epoch in range(begin, end):
+            values = [float(c[epoch]) if epoch < len(c) else f for c, f in zip(curves, finals, strict=True)]
+            found.append((epoch + 1, float(np.mean(np.array(values, np.float64)))))
+        return found
+
+    def _end(self, number: int, ending: Ending, score: float | None = None) -> None:
+        self._told.pop(number, None)
+        self._asker.tell(self._open.pop(number), score if ending == "complete" else None, ending)
+
+    def close(self) -> None:
+        """Tells trials that have not ended as failed."""
+        for number in list(self._open):
+            self._end(number, "failed")

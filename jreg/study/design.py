@@ -1,0 +1,288 @@
+"""What a study asks, bound to the recipe and the data that answer it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jreg import training
+from jreg._base import checks
+from jreg.data import Dataset
+from jreg.engine import Job
+from jreg.recipe import Hyperparameters, Recipe, build, check_read, extremes, naming
+from jreg.results import Spec
+from jreg.results.spec import FoldRows
+from jreg.search.space import Setting, Space, as_space, values_of
+from jreg.splits import Folds, as_pairs, pack
+from jreg.training import Column, EarlyStopping, Keep, Plan, keep
+
+Static = tuple[tuple[str, Any], ...]
+# Out-of-fold outputs are kept without being asked for up to so many bytes in all.
+KEPT_BYTES = 2**28
+
+
+class Trainings(NamedTuple):
+    """Trainings to start, as arrays.
+
+    Attributes:
+      settings: ``(n, stages)``, places of settings; those of a row are trained one after the other, each from the
+        network of the one before it.
+      folds: ``(n,)``, places of folds; the one behind the last is the fold of all rows.
+      seeds: ``(n,)``.
+      limit: the epochs to which they are trained now.
+      epochs: how many they have in all.
+    """
+
+    settings: np.ndarray
+    folds: np.ndarray
+    seeds: np.ndarray
+    limit: int
+    epochs: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Design:
+    """A specification with the recipe and the data that it is about; every way to run a study begins with one.
+
+    Attributes:
+      spec: what is asked, as plain values.
+      recipe: the function of the hyperparameters.
+      data: what is trained on.
+      plans: the static part of the trainings, by what is static in their settings.
+      keep: functions of a `jreg.training.Finished` whose results outlive the training.
+    """
+
+    spec: Spec
+    recipe: Callable[..., Recipe]
+    data: Dataset
+    plans: dict[Static, Plan]
+    keep: tuple[Keep, ...]
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Callable[..., Recipe],
+        data: Dataset,
+        space: Space | Iterable[Mapping[str, Any]],
+        *,
+        cv: Any = 5,
+        seeds: int | Iterable[int] = 1,
+        epochs: int,
+        batch_size: int = 64,
+        stopping: EarlyStopping | None = None,
+        warm: str | None = None,
+        score: str | None = None,
+        keep: Sequence[Keep] | None = None,
+        trainings: int | None = None,
+    ) -> Design:
+        """Checks what `jreg.cross_validate` is given, and tries each kind of setting on shapes.
+
+        `trainings` is how many there will be, where the space doesn't say.
+        """
+        space, numbers, pairs = as_space(space), seeds_of(seeds), as_pairs(cv, data)
+        rows = tuple(FoldRows(number, "validation", *pair) for number, pair in enumerate(pairs))
+        count = trainings or len(space.settings) * len(rows) * len(numbers)
+        epochs = checks.count(epochs, "epochs")
+        first = Spec(
+            data=data.name,
+            rows=len(data),
+            task=data.task,
+            space=space,
+            folds=rows,
+            seeds=numbers,
+            epochs=epochs,
+            batch_size=batch_size,
+            block=0,
+            stopping=stopping,
+            warm=warm,
+            score=Column("validation", "loss", "loss"),
+            columns=(),
+            keep=(),
+            versions=versions(),
+        )
+        made = cls(first, recipe, data, {}, tuple(keep or ()))
+        called = []
+        for static, group in space.groups().items():
+            settings = extremes(space, [space.settings[number] for number in group])
+            samples = [Hyperparameters(setting) for setting in settings]
+            made, called = made.planned(static, samples), called + samples
+        check_read(space, called)
+        if keep is None:
+            made = made.with_outputs(count)
+        spec = dataclasses.replace(made.spec, score=ranked_by(score, made.spec.columns))
+        return dataclasses.replace(made, spec=spec)
+
+    def with_outputs(self, trainings: int) -> Design:
+        """The same with outputs kept, where those of so many trainings stay under `KEPT_BYTES`."""
+        each = max(plan.output_bytes for plan in self.plans.values()) * self.folds.validation.shape[-1]
+        if each * trainings > KEPT_BYTES:
+            return self
+        plans = {static: dataclasses.replace(plan, keep=(keep.outputs,)) for static, plan in self.plans.items()}
+        spec = dataclasses.replace(self.spec, keep=("outputs",))
+        return dataclasses.replace(self, spec=spec, plans=plans, keep=(keep.outputs,))
+
+    def planned(self, static: Static, samples: Sequence[Hyperparameters]) -> Design:
+        """The same with a plan for settings of this static part, tried on `samples`.
+
+        Raises:
+          ValueError: these settings measure other metrics than those before them.
+        """
+        spec, tried = self.spec, []
+        steps = training.sample_steps(self.data, self.folds, spec.epochs, spec.batch_size)
+        for hp in samples:
+            with naming(hp):
+                tried.append((hp, build(self.recipe, hp, steps)))
+        plan = training.make_plan(
+            self.recipe,
+            tried,
+            static,
+            self.data,
+            self.folds,
+            spec.epochs,
+            spec.batch_size,
+            spec.stopping,
+            spec.columns,
+            self.keep,
+            spec.block or None,
+        )
+        names = tuple(getattr(function, "__name__", type(function).__name__) for function in self.keep)
+        grown = dataclasses.replace(spec, columns=plan.columns, block=plan.block, keep=names)
+        # A plan that is there stays: its program is compiled.
+        return dataclasses.replace(self, spec=grown, plans={static: plan, **self.plans})
+
+    @functools.cached_property
+    def folds(self) -> Folds:
+        """The folds as arrays, in the order of the specification, and behind them the fold of all rows."""
+        rows = (*self.spec.folds, self.spec.final)
+        return pack([(fold.train, fold.validation) for fold in rows], [fold.number for fold in rows])
+
+    def static_of(self, setting: Setting) -> Static:
+        """What is static in a setting."""
+        return tuple((name, value) for name, value in setting.items() if name not in self.spec.space.traced)
+
+    def appended(self, setting: Mapping[str, Any]) -> Design:
+        """The same with one more setting, which is tried on shapes.
+
+        Raises:
+          ValueError, TypeError: it has other hyperparameters than the first setting, or of other kinds.
+        """
+        checked = self._checked(setting)
+        made = self.planned(self.static_of(checked), [Hyperparameters(checked)])
+        # Another setting changes no fold, so the packed ones can stay.
+        return _with_folds(dataclasses.replace(made, spec=made.spec.appended(checked, made.spec.columns)), self.folds)
+
+    def grown(
+        self,
+        settings: Iterable[Mapping[str, Any]] = (),
+        folds: Iterable[tuple[Any, Any]] = (),
+        seeds: Iterable[int] = (),
+    ) -> Design:
+        """The same with more settings, folds and seeds; the numbers of those there are, and their results, stay."""
+        before = len(self.spec.settings)
+        spec = self.spec.grown([self._checked(setting) for setting in settings], folds, seeds)
+        made = dataclasses.replace(self, spec=dataclasses.replace(spec, columns=self.spec.columns))
+        for setting in spec.settings[before:]:
+            made = made.planned(made.static_of(setting), [Hyperparameters(setting)])
+        return made
+
+    def _checked(self, setting: Any) -> Setting:
+        if not isinstance(setting, Mapping):
+            raise TypeError(f"the setting is {setting!r}, but must be a mapping of names to values")
+        first = self.spec.settings[0]
+        if set(setting) != set(first):
+            raise ValueError(
+                f"the setting {dict(setting)} has other hyperparameters than the first one, {first}: give those that "
+                "don't apply a fixed value"
+            )
+        found = {name: values_of(f"hyperparameter {name!r}", (setting[name],))[0] for name in first}
+        for name in found:
+            if isinstance(found[name], float) != isinstance(first[name], float):
+                raise TypeError(
+                    f"a setting has {name}={found[name]!r} after {first[name]!r}, but a hyperparameter is a floating "
+                    "number in all settings or in none"
+                )
+        return found
+
+    def everything(self, missing: Iterable[tuple[int, int, int]] | None = None) -> Trainings:
+        """All validation trainings, or those of the (setting, fold number, seed) that are missing."""
+        spec = self.spec
+        if missing is None:
+            folds = [place for place, fold in enumerate(spec.folds) if fold.role == "validation"]
+            grid = np.meshgrid(range(len(spec.settings)), folds, spec.seeds, indexing="ij")
+            settings, places, seeds = (axis.reshape(-1) for axis in grid)
+        else:
+            place = {fold.number: number for number, fold in enumerate(spec.folds)}
+            found = [(setting, place[fold], seed) for setting, fold, seed in missing]
+            settings, places, seeds = np.array(found, np.int64).reshape(-1, 3).T
+        return Trainings(settings[:, None], places, seeds, spec.epochs, spec.epochs)
+
+    def fold_rows(self, place: int) -> FoldRows:
+        """The fold at a place, the one of all rows behind the last."""
+        return self.spec.final if place == len(self.spec.folds) else self.spec.folds[place]
+
+    def jobs(self, wanted: Trainings, ids: np.ndarray) -> Iterator[tuple[Plan, Job]]:
+        """Trainings as jobs of the engine, those of one program together; `ids` has the shape of `wanted.settings`."""
+        settings = self.spec.settings
+        of_setting = {number: self.static_of(settings[number]) for number in np.unique(wanted.settings[:, 0])}
+        groups: dict[Static, list[int]] = {}
+        for place, number in enumerate(wanted.settings[:, 0]):
+            groups.setdefault(of_setting[number], []).append(place)
+        for static, rows in groups.items():
+            chosen = wanted.settings[rows]
+            hp = {
+                name: np.array([settings[s][name] for s in chosen.reshape(-1)], np.float32).reshape(chosen.shape)
+                for name in self.spec.space.traced
+            }
+            epochs, limit = (np.full(len(rows), value, np.int32) for value in (wanted.epochs, wanted.limit))
+            fold, seed = wanted.folds[rows].astype(np.int32), wanted.seeds[rows].astype(np.uint32)
+            yield self.plans[static], Job(ids[rows].astype(np.int32), hp, fold, seed, epochs, limit)
+
+
+def _with_folds(design: Design, folds: Folds) -> Design:
+    design.__dict__["folds"] = folds
+    return design
+
+
+def ranked_by(score: str | None, columns: Sequence[Column]) -> Column:
+    """The column that ranks the settings; default: the first metric of the validation rows.
+
+    Raises:
+      ValueError: `score` is no column of the validation.
+    """
+    validation = [column for column in columns if column.split == "validation"]
+    if score is not None:
+        return training.find(validation, score, "score is")
+    return next((column for column in validation if column.kind == "metric"), validation[0])
+
+
+def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    """The seeds' numbers, 0, 1, ... where only how many is said.
+
+    Raises:
+      ValueError: they are out of range, or one comes twice.
+      TypeError: one is no whole number.
+    """
+    if isinstance(seeds, Iterable):
+        numbers = tuple(checks.count(seed, "a seed", least=0) for seed in seeds)
+        if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= 2**32:
+            raise ValueError(f"seeds are {numbers}, but must be one or more different numbers below 2**32")
+        return numbers
+    return tuple(range(checks.count(seeds, "seeds")))
+
+
+def versions() -> dict[str, str]:
+    """The versions of what results depend on."""
+    names = ("jreg", "jax", "jaxlib", "flax", "optax", "numpy")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # a source tree that isn't installed
+            continue
+    return {"python": platform.python_version(), **found}

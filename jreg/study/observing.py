@@ -1,0 +1,23 @@
+"""Who watches a study."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Sequence
+
+from jreg.report.progress import Display, Progress
+from jreg.study.run import Observer
+
+
+@contextlib.contextmanager
+def observers(
+    progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]],
+) -> Generator[list[Observer]]:
+    """The functions that are called with each `Progress`; True stands for the display on standard error."""
+    with contextlib.ExitStack() as stack:
+        if progress is True:
+            yield [stack.enter_context(Display())]
+        elif progress is False:
+            yield []
+        else:
+            yield list(progress) if isinstance(progress, Sequence) else [progress]

@@ -1,0 +1,136 @@
+"""Predictions for rows that the network didn't see, and any score of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jreg._base.types import PyTree
+from jreg.network.predictions import labels_of, most_probable, probabilities_of
+
+
+class OutOfFold(NamedTuple):
+    """Predictions of a setting's networks, each for the validation rows of its own fold.
+
+    Attributes:
+      rows: ``(m,)`` row numbers in ascending order: each once where the folds' validation rows are a partition, and
+        as often as it is validated where not.
+      folds: ``(m,)``, the number of the fold whose networks predicted a row.
+      targets: ``(m, ...)``, what is to be predicted.
+      outputs: ``(seeds, m, ...)``, the networks' outputs; in a regression in the targets' own units.
+      task: of the data.
+      link: how the loss reads outputs.
+    """
+
+    rows: np.ndarray
+    folds: np.ndarray
+    targets: PyTree
+    outputs: PyTree
+    task: str
+    link: str | None
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """``(m, K)``, the mean over seeds of the classes' probabilities.
+
+        Raises:
+          ValueError: it is a regression, or the loss says nothing of probabilities.
+        """
+        parts = [probabilities_of(outputs, self.link, self.task) for outputs in self.outputs]
+        return np.mean(np.stack(parts).astype(np.float64), axis=0)
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """``(m, ...)``: class numbers, flags of labels or values, of the mean over seeds."""
+        if self.task == "regression" or self.link not in ("softmax", "sigmoid"):
+            mean = np.mean(np.asarray(self.outputs).astype(np.float64), axis=0)
+            return labels_of(mean, self.task, np.shape(self.targets)[1:])
+        return most_probable(self.probabilities, self.task)
+
+    def of_seed(self, seed: int) -> OutOfFold:
+        """The predictions of one seed, by its place among the seeds."""
+        return self._replace(outputs=jax.tree.map(lambda leaf: leaf[seed : seed + 1], self.outputs))
+
+    def of_fold(self, fold: int) -> OutOfFold:
+        """The predictions of one fold."""
+        chosen = self.folds == fold
+        targets = jax.tree.map(lambda leaf: leaf[chosen], self.targets)
+        outputs = jax.tree.map(lambda leaf: leaf[:, chosen], self.outputs)
+        return self._replace(rows=self.rows[chosen], folds=self.folds[chosen], targets=targets, outputs=outputs)
+
+
+def gathered(
+    parts: Mapping[tuple[int, int], tuple[np.ndarray, PyTree]],
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    y: PyTree,
+    task: str,
+    link: str | None,
+) -> OutOfFold:
+    """The outputs of all folds in one order of rows.
+
+    Args:
+      parts: by (fold, seed), the validation rows and the outputs for them.
+      folds, seeds: their numbers.
+      y: the targets of all rows.
+      task: of the data.
+      link: how the loss reads outputs.
+    """
+    rows = np.concatenate([parts[fold, seeds[0]][0] for fold in folds])
+    numbers = np.concatenate([np.full(len(parts[fold, seeds[0]][0]), fold) for fold in folds])
+    order = np.argsort(rows, kind="stable")
+    by_seed = [
+        jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *(parts[fold, seed][1] for fold in folds))
+        for seed in seeds
+    ]
+    outputs = jax.tree.map(lambda *leaves: np.stack(leaves), *by_seed)
+    targets = jax.tree.map(lambda leaf: np.asarray(leaf)[rows[order]], y)
+    return OutOfFold(rows[order], numbers[order], targets, outputs, task, link)
+
+
+def score(found: OutOfFold, metric: str | Callable[..., Any], response: str, options: Mapping[str, Any]) -> float:
+    """A metric of scikit-learn's on out-of-fold predictions.
+
+    Args:
+      found: of one seed, or of the mean of several.
+      metric: a function ``(targets, predictions) -> number``, or the name of one of scikit-learn's scorers.
+      response: what a function receives: ``"predict"`` or ``"predict_proba"``.
+      options: further keywords of a function.
+
+    Raises:
+      ValueError: `response` is neither, or there is no scorer of that name.
+    """
+    if isinstance(metric, str):
+        from sklearn.metrics import get_scorer
+
+        return float(get_scorer(metric)(stored(found), np.arange(len(found.rows))[:, None], found.targets))
+    if response not in ("predict", "predict_proba"):
+        raise ValueError(f"response is {response!r}, but must be 'predict' or 'predict_proba'")
+    given = found.predictions if response == "predict" else found.probabilities
+    return float(metric(found.targets, given, **options))
+
+
+def stored(found: OutOfFold) -> Any:
+    """Predictions that are there already as an estimator of scikit-learn's, whose examples are their places."""
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    def predict(self: Any, x: Any) -> np.ndarray:
+        del self
+        return found.predictions[np.asarray(x)[:, 0]]
+
+    def predict_proba(self: Any, x: Any) -> np.ndarray:
+        del self
+        return found.probabilities[np.asarray(x)[:, 0]]
+
+    methods: dict[str, Any] = {"predict": predict, "__sklearn_is_fitted__": lambda self: True}
+    if found.task == "regression":
+        return type("Stored", (RegressorMixin, BaseEstimator), methods)()
+    methods |= {"predict_proba": predict_proba, "classes_": np.arange(_classes(found))}
+    return type("Stored", (ClassifierMixin, BaseEstimator), methods)()
+
+
+def _classes(found: OutOfFold) -> int:
+    return found.probabilities.shape[-1] if found.link in ("softmax", "sigmoid") else int(np.max(found.targets)) + 1

@@ -1,0 +1,50 @@
+"""Trainings in the programs that a study has compiled, for the networks that they end with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from jreg._base.types import PyTree
+from jreg.engine import Layout, Local
+from jreg.results import Found, Results
+from jreg.results.results import rows_of_outcome
+from jreg.study.design import Design, Trainings
+from jreg.study.run import Ledger
+from jreg.training import Plan
+
+
+def networks_of(
+    design: Design, wanted: Trainings, layouts: Mapping[Plan, Layout], results: Results | None = None
+) -> Iterator[tuple[Found, tuple[PyTree, PyTree, PyTree]]]:
+    """Trains and yields what each training left, and its (parameters, running averages, preprocessing statistics).
+
+    Never more train at once than there are slots, so that each network can be read from its slot.
+
+    Args:
+      design: of the study.
+      wanted: trainings of one setting.
+      layouts: with which the study's plans have trained; the same ones compile nothing.
+      results: whose timing also counts these.
+    """
+    setting = design.spec.settings[int(wanted.settings[0, 0])]
+    layout = layouts.get(design.plans[design.static_of(setting)])
+    ledger, count, left = Ledger(), len(wanted.folds), 0
+    while left < count:
+        executor = Local(design.data, design.folds, layout, trainings=count)
+        lanes = 1 if layout is None else layout.slots * len(layout.devices)
+        some = wanted._replace(
+            **{name: getattr(wanted, name)[left : left + lanes] for name in ("settings", "folds", "seeds")}
+        )
+        left += lanes
+        for plan, jobs in design.jobs(some, ledger.enter(design, some)):
+            executor.submit(plan, jobs)
+        while executor.busy:
+            chunk = executor.advance()
+            if results is not None:
+                results.timing.compile_seconds += chunk.compile_seconds
+            for outcome in chunk.outcomes:
+                ids = np.asarray(outcome.id).tolist()
+                for number, found in zip(ids, rows_of_outcome(outcome, ledger.ended(ids)), strict=True):
+                    yield found, executor.network(number)
