@@ -59,8 +59,7 @@ def main() -> None:
             )
             for form, decoupled in (("loss", False), ("decoupled", True))
         ]
-        column = studies[0].columns.index("val_loss")
-        loss, decay = (study.history[..., column] for study in studies)
+        loss, decay = (study.curve("val_loss") for study in studies)
         print(f"{name}: largest relative difference of a validation loss: {np.max(np.abs(loss / decay - 1)):.1e}")
         for form, study in zip(("in the loss", "decoupled"), studies, strict=True):
             best = study.best

@@ -158,13 +158,13 @@ def main() -> None:
         recipe_for(shape, units), data, space, cv=5, seeds=2, epochs=2 if options.smoke else 40, batch_size=50,
         store=options.out,
     )  # fmt: skip
-    plain = study.results[0]
+    plain = study.settings[0]
     lines = [
         "| family | best strength | validation accuracy | against none | test accuracy |",
         "| --- | --- | --- | --- | --- |",
     ]
     for family in families:
-        best = max((r for r in study.results if r.hyperparameters["family"] == family), key=lambda r: r.mean)
+        best = max((r for r in study.settings if r.hyperparameters["family"] == family), key=lambda r: r.mean)
         # Folds and seeds are shared, so differences are paired; folds are the sample, not seeds.
         gain = (best.scores - plain.scores).mean(axis=1)
         error = gain.std(ddof=1) / np.sqrt(len(gain))

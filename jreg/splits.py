@@ -61,7 +61,7 @@ def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, n
       seed: of the shuffle.
 
     Returns:
-      One (training rows, validation rows) pair a fold.
+      One (training rows, validation rows) pair per fold.
 
     Raises:
       ValueError: there are fewer rows than folds, or fewer examples of a class.

@@ -70,13 +70,13 @@ def make_on_found_devices(task: Task) -> Callable[[], Outcome]:
         )
         epochs = int(study.epochs_run.sum())
         more: dict[str, Any] = {
-            "occupancy": study.occupancy,
-            "compile_seconds": study.compile_seconds,
-            "run_seconds": study.run_seconds,
+            "occupancy": study.results.timing.occupancy,
+            "compile_seconds": study.results.timing.compile_seconds,
+            "run_seconds": study.results.timing.run_seconds,
         }
         if stopping:
             more["stops"] = study.epochs_run.reshape(-1).tolist()
-        return Outcome([result.mean for result in study.results], epochs * task.steps, epochs, more)
+        return Outcome([result.mean for result in study.settings], epochs * task.steps, epochs, more)
 
     return run
 

@@ -56,7 +56,7 @@ def sweep(
       folds: how many parts the non-test rows are split into.
       seeds: trainings of each setting on each fold.
       epochs: the most passes over the training rows.
-      patience: stop a training after so many epochs without a better validation loss.
+      patience: stop a training after this number of epochs without a better validation loss.
       batch_size: examples per step.
       seed: of the first training, and of the choice of the test rows.
       test_size: share of rows held out for the test, where the data brings no test set.

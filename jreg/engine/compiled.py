@@ -39,7 +39,7 @@ class Compiled(NamedTuple):
 
 
 def compile_program(plan: Plan, layout: Layout, example: Job, rows: Rows, folds: Folds, limit: int | None) -> Compiled:
-    """Compiles the program, with fewer slots if so many don't fit into `limit` bytes on each device.
+    """Compiles the program, with fewer slots if those of the layout don't fit into `limit` bytes on each device.
 
     Raises:
       MemoryError: not even one training fits.
@@ -96,7 +96,7 @@ def _fitting(layout: Layout, needed: int, limit: int, rows: Rows, folds: Folds) 
 
 
 def bytes_of(compiled: Any) -> int | None:
-    """The memory a compiled program takes on each device, by its own account; None: it gives none."""
+    """The memory a compiled program takes on each device, by its own account; None where it gives none."""
     found = compiled.memory_analysis()
     if found is None:
         return None

@@ -29,7 +29,7 @@ class Executor(Protocol):
         ...
 
     def submit(self, plan: Plan, jobs: Job) -> None:
-        """Puts jobs, NumPy arrays with a leading axis, in line."""
+        """Queues jobs, NumPy arrays with a leading axis."""
         ...
 
     def cancel(self, ids: Iterable[int]) -> None:

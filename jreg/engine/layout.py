@@ -13,18 +13,18 @@ from jax.sharding import Mesh
 from jreg._base import checks
 
 AXIS = "slots"
-# Slots of a batch on an accelerator and, for networks of at most so many parameters, on a CPU.
+# Slots of a batch on an accelerator and, on a CPU, for networks of at most the last number of parameters.
 _BATCH, _TINY_BATCH, _TINY = 64, 32, 2000
 
 
 def use_cpu_devices(count: int | None = None) -> None:
-    """Makes JAX see one CPU device a core, over which a study spreads its trainings.
+    """Makes JAX see one CPU device per core, over which a study spreads its trainings.
 
     Call it in a script before JAX computes anything; the command line does. It sets JAX's
     ``jax_num_cpu_devices`` and has no effect on a GPU or TPU.
 
     Args:
-      count: how many devices; None: as many as this process may use cores.
+      count: how many devices; default: one per core that this process may use.
 
     Raises:
       RuntimeError: JAX has already started with another number.
@@ -76,7 +76,7 @@ class Layout:
         return Mesh(np.array(self.devices), (AXIS,))
 
     def with_slots(self, slots: int) -> Layout:
-        """The same with at most so many slots a device: whole batches, or one batch that is smaller."""
+        """A copy with at most `slots` slots per device: whole batches, or one batch that is smaller."""
         batch = min(slots, self.batch)
         return dataclasses.replace(self, slots=slots // max(1, batch) * batch, batch=batch)
 
@@ -95,7 +95,7 @@ def choose_layout(trainings: int, parameters: int, devices: Sequence[jax.Device]
     Args:
       trainings: how many there are to do.
       parameters: of one network.
-      devices: None: all that this process has.
+      devices: default: all that this process has.
 
     >>> choose_layout(60, 25_000, devices=jax.devices()[:1]).slots
     1
@@ -112,7 +112,7 @@ def choose_layout(trainings: int, parameters: int, devices: Sequence[jax.Device]
 
 
 def memory(device: jax.Device, sharing: int = 1) -> int | None:
-    """Bytes that a program may use on a device, one of `sharing` that divide the same memory; None: unknown."""
+    """Bytes that a program may use on a device, one of `sharing` that divide the same memory; None: nobody knows."""
     try:
         statistics = device.memory_stats()
     except (jax.errors.JaxRuntimeError, NotImplementedError):

@@ -74,7 +74,7 @@ class Local:
         self._compiling = compiling
 
     def submit(self, plan: Plan, jobs: Job) -> None:
-        """Puts jobs in line for the plan's program, which is compiled when it is their turn."""
+        """Queues jobs for the plan's program, which is compiled when it is their turn."""
         if plan in self._pools:
             self._pools[plan].submit(jobs)
         elif self._turns:

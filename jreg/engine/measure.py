@@ -21,13 +21,13 @@ from jreg.training import Plan, Rows
 # Slots of a batch to try, in turn, until one is no faster than the one before by more than this factor.
 _BATCHES = {"cpu": (1, 8, 32), "other": (16, 64, 256, 1024)}
 _FASTER = 1.05
-# A measurement takes some ten seconds, most of them compilation. It is made when the study would take more than so many
-# seconds if all its trainings ran to the last epoch.
+# A measurement takes some ten seconds, most of them compilation. It is made when the study would take longer than this
+# many seconds if all its trainings ran to the last epoch.
 _WORTH = 300.0
 
 
 def by_rule(plan: Plan, jobs: Job, rows: Rows, folds: Folds, trainings: int) -> Layout:
-    """The layout that `choose_layout` gives for so many trainings like these."""
+    """The layout that `choose_layout` gives for this number of trainings like these."""
     example = jax.tree.map(lambda leaf: leaf[0], jobs)
     state = shapes_of(plan, example, rows, folds)[0].state
     layout = choose_layout(trainings, sum(leaf.size for leaf in jax.tree.leaves(state.params)))

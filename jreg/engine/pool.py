@@ -23,7 +23,7 @@ from jreg.training import Plan, Rows
 
 # How long a call should take: long enough that the host's work is lost in it, short enough for progress and Ctrl-C.
 _SECONDS = 0.5
-# Calls get shorter, down to so many seconds, as the queues do, so that what is left can be shared out evenly again.
+# Calls get shorter as the queues do, down to this, so that what is left can be shared out evenly again.
 _LEAST_SECONDS = 0.02
 # To what part slots shrink at the end.
 _SHRINK = 4
@@ -68,7 +68,7 @@ class Pool:
 
     Args:
       plan: their static part.
-      layout: the devices and slots; fewer slots where the device's memory doesn't hold so many.
+      layout: the devices and slots; fewer slots where the device's memory holds no more.
       example: any job; jobs differ in their numbers alone.
       rows: the data; copied to each device once.
       folds: NumPy arrays.
@@ -137,7 +137,7 @@ class Pool:
         # Everything above waits for the program, so this is its time.
         took = time.perf_counter() - began
         self._epoch_seconds = took / max(1, counts.executed.max() // self.layout.slots)
-        # Device d was handed every so manieth job from the d-th on.
+        # Jobs were dealt to the devices in turn.
         left = [entry for place, entry in enumerate(turn) if place // lanes >= counts.taken[place % lanes]]
         self._waiting.extendleft(reversed(left))
         self._in_slots = int(self._taken().sum())
@@ -202,7 +202,7 @@ class Pool:
         return Work(jax.tree.map(queue, self._example, *blocks), lengths, self._to_drop(), more, np.int32(budget))
 
     def _epochs(self, given: int) -> int:
-        """For how many epochs a slot is to train, when so many jobs are handed out."""
+        """For how many epochs a slot is to train, when `given` jobs are handed out."""
         wanted = 4.0 * self._budget
         if self._epoch_seconds is not None:
             wanted = min(wanted, _SECONDS / self._epoch_seconds)

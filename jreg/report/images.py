@@ -31,10 +31,10 @@ def augmented(
     Args:
       key: a JAX random key; every picture but those of the first column has one of its own.
       augmentation: a function ``(key, x) -> x`` of one image, such as a recipe's `augment`.
-      x: ``(n, height, width)`` or ``(n, height, width, channels)``, a row of pictures each; uint8 is divided by 255.
+      x: ``(n, height, width)`` or ``(n, height, width, channels)``, one row of pictures each; uint8 is divided by 255.
       y: ``(n,)`` labels, written beside the rows.
       path: of a PNG to write, or None.
-      columns: pictures a row, the original among them.
+      columns: pictures per row, the original among them.
 
     Returns:
       A matplotlib Figure.
@@ -66,7 +66,7 @@ def samples(data: Dataset, shape: Sequence[int] | None = None, columns: int = 10
     Args:
       data: examples are ``(height, width)`` or ``(height, width, channels)``.
       shape: what flat examples are images of, such as (8, 8).
-      columns: pictures a row.
+      columns: pictures per row.
 
     Returns:
       A matplotlib Figure.

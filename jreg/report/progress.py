@@ -31,7 +31,7 @@ class Progress(NamedTuple):
       running: trainings under way.
       queued: trainings that wait for a slot.
       per_second: trainings that end in a second, or None.
-      round: of a race, from 0.
+      round: of a race, zero-based.
       rounds: of a race; 1 without.
       layout: where the trainings run, or None while that is not known.
     """
@@ -175,7 +175,7 @@ class Display:
     r"""Shows progress: one line that renews itself in a terminal or notebook, else a line every few seconds.
 
     Args:
-      stream: where to; None: standard error.
+      stream: where to; default: standard error.
       every: seconds between two lines.
 
     >>> import io

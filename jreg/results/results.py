@@ -84,7 +84,7 @@ class Results:
         self._selected: dict[Any, Any] = {}
 
     def add(self, found: Iterable[Found]) -> None:
-        """Adds what trainings left; of two of one identity the longer one counts, and of equals the newer."""
+        """Adds what trainings left; of two of one identity the longer one stays, and ties go to the newer one."""
         for row in found:
             key = (row.setting, row.fold, row.seed)
             before = self._rows.get(key)

@@ -1,4 +1,4 @@
-"""The policy of a search: settings are asked for while slots are free, and results are told as they come."""
+"""The policy of a search: settings are asked for while slots are free, and the search receives results as they come."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Asking:
     Args:
       asker: what is asked.
       trials: how many settings to ask for.
-      every: epochs that are trained before the asker is told of them.
+      every: epochs that are trained before the asker receives their scores.
       first: the first trial, whose setting the design has.
     """
 

@@ -23,7 +23,7 @@ from jreg.splits import Folds, as_pairs, pack
 from jreg.training import Column, EarlyStopping, Keep, Plan, keep
 
 Static = tuple[tuple[str, Any], ...]
-# Out-of-fold outputs are kept without being asked for up to so many bytes in all.
+# Out-of-fold outputs are kept without being asked for up to this number of bytes in all.
 KEPT_BYTES = 2**28
 
 
@@ -119,7 +119,7 @@ class Design:
         return dataclasses.replace(made, spec=spec)
 
     def with_outputs(self, trainings: int) -> Design:
-        """The same with outputs kept, where those of so many trainings stay under `KEPT_BYTES`."""
+        """The same with outputs kept, where those of this number of trainings stay under `KEPT_BYTES`."""
         each = max(plan.output_bytes for plan in self.plans.values()) * self.folds.validation.shape[-1]
         if each * trainings > KEPT_BYTES:
             return self

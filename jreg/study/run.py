@@ -29,10 +29,10 @@ class Decision(NamedTuple):
       start: trainings to start.
       cancel: trainings to give up, running or not.
       done: whether the study is over.
-      epochs: how many to train until the policy is asked again; None: until some trainings have ended.
+      epochs: how many to train until the policy is asked again; default: until some trainings have ended.
       settings: new settings of the study, which `start` may already name.
       again: whether to ask again before anything trains.
-      total: how many trainings there will be, for the progress; None: as many as have been started in this round.
+      total: how many trainings there will be, for the progress; default: as many as have been started in this round.
       round, rounds: of a race.
     """
 

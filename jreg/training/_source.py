@@ -75,8 +75,8 @@ class Reader:
         if self.labels and data.y.max() >= self.labels:
             number = list(numbers)[int(np.argmax(data.y))]
             raise ValueError(
-                f"source[{number}] has label {data.y.max()}, out of range: the model has {self.labels} outputs, one a "
-                "class"
+                f"source[{number}] has label {data.y.max()}, out of range: the model has {self.labels} outputs, "
+                "one per class"
             )
         return data
 

@@ -84,7 +84,7 @@ def fit(
     validation: Any = None,
     static: Iterable[str] = (),
 ) -> Fit:
-    """Trains one network: the same pure function that a study maps over its members.
+    """Trains one network: the same pure function that a study maps over its trainings.
 
     It can itself be jitted and vmapped over `key` and over the floating values of `hp`.
 

@@ -17,7 +17,7 @@ class Rows(NamedTuple):
 
     Attributes:
       x, y: arrays, or trees of arrays, with one row per example.
-      weights: how much each row counts, ``(n,)`` float32, or None: all alike.
+      weights: how much each row counts, ``(n,)`` float32; default: all alike.
     """
 
     x: PyTree

@@ -10,8 +10,8 @@ from jreg._base.types import Array, Key
 
 # What a key is for; two purposes never share a stream.
 INIT, SHUFFLE, NOISE, AUGMENT, MIX, TERMS = range(6)
-# The number of the fold of all rows, on which the final network trains. Folds are numbered from 0, so its key is that
-# of no other fold, however many are added.
+# The number of the fold of all rows, on which the final network trains. Folds have zero-based numbers, so its key is
+# that of no other fold, however many are added.
 FINAL = 2**31
 
 

@@ -224,9 +224,9 @@ def evaluate_rows(
 
 
 def repeats(count: Array, wanted: Array | bool, axis: str | None) -> Array:
-    """How often a loop runs: in a vmapped batch as often as its longest wanted member needs.
+    """How often a loop runs: in a vmapped batch as often as the longest wanted training needs.
 
-    Otherwise each member would have a length of its own, and XLA would select between old and new for all of them
+    Otherwise each training would have a length of its own, and XLA would select between old and new for all of them
     after every repetition.
     """
     return count if axis is None else jax.lax.pmax(jnp.where(wanted, count, 0), axis)

@@ -134,8 +134,8 @@ def epoch(
       state: before the epoch.
       training: what it was given at its start.
       rows: the data.
-      wanted: under `jax.vmap`, whether this member is to be trained; the others hold up nobody.
-      axis: the name of the vmapped axis, along which the members take their steps together; None without.
+      wanted: under `jax.vmap`, whether this training is to advance; one that isn't holds up no other.
+      axis: the name of the vmapped axis, along which trainings take their steps together; default: no such axis.
     """
     recipe = recipe_of(plan, training)
     measured, carry = _train(plan, recipe, state, training, rows, wanted, axis)
@@ -209,7 +209,7 @@ def _train(
         new, (seen, added) = train_batch(recipe, state.statistics, streams, before, carry, number, *batch)
         after = (new, measure.update(recipe, plan.task, states, seen, weight, added))
         if axis is not None:
-            # Members with fewer steps wait for the others.
+            # Trainings with fewer steps wait for the others.
             after = jax.tree.map(functools.partial(jnp.where, number < steps), after, everything)
         return after
 
