@@ -2,8 +2,9 @@
 
   size     the tiny grid of bench_speed.py (30-16-1 on breast cancer) with 20 epochs, 100 and 10,000 trainings: the
            goal is that a training takes at most 5% more in the large study. Compilation is left out; the engine's own
-           seconds (`study.results.timing.run_seconds`) count, and the seconds of the whole call, whose fixed part a study of 100 tiny
-           trainings doesn't hide, stand beside them. A run of the small study is the median of several.
+           seconds (`study.results.timing.run_seconds`) count, and the seconds of the whole call, whose fixed part a
+           study of 100 tiny trainings doesn't hide, stand beside them. A run of the small study is the median of
+           several.
   devices  the digits grid of bench_speed.py with 10 epochs on two devices, and on one: the goal is 1.8 times the speed.
            The one device's process is pinned to one core (`os.sched_setaffinity`), because XLA's thread pool otherwise
            gives its matrix products the other core too; unpinned it stands beside them.
