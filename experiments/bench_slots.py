@@ -64,9 +64,9 @@ def throughput(task: Any, slots: int, epochs: int, rounds: int, seconds: float) 
     warm = run(lanes, seed=0)
     if warm.layout != layout:
         return None
-    took = run(lanes, seed=1).run_seconds
+    took = run(lanes, seed=1).results.timing.run_seconds
     trainings = lanes * max(1, round(seconds / took))
-    rates = [trainings / run(trainings, seed=2 + number).run_seconds for number in range(rounds)]
+    rates = [trainings / run(trainings, seed=2 + number).results.timing.run_seconds for number in range(rounds)]
     return {"slots": slots, "trainings": trainings, "per_second": rates, "seconds": time.perf_counter() - began}
 
 
