@@ -1,6 +1,6 @@
 """What is checked and how: ``nox`` runs the default sessions, ``nox -l`` lists all.
 
-The dependencies come from the groups in pyproject.toml, and so do the Python versions of `tests_all`.
+The dependencies come from the groups in pyproject.toml, and so do the Python versions of `tests_core` and `tests_all`.
 """
 
 import nox
@@ -39,6 +39,14 @@ def tests(session: nox.Session) -> None:
     """Run the tests on this Python."""
     install(session, "test")
     session.run("pytest", "-n", "2", "-m", "not bench and not slow", *session.posargs)
+
+
+@nox.session(default=False, python=PYTHONS)
+def tests_core(session: nox.Session) -> None:
+    """Run the contract, the engine and the scheduler on every Python, where the newest JAX and NumPy are."""
+    install(session, "test")
+    core = [f"tests/test_{name}.py" for name in ("contract", "engine", "scheduler")]
+    session.run("pytest", "-n", "2", "-m", "not bench and not slow", *core, *session.posargs)
 
 
 @nox.session(default=False)

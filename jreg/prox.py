@@ -31,7 +31,7 @@ def l1(w: Array, t: Scalar, non_negative: bool = False) -> Array:
       An array of w's shape and dtype.
 
     Raises:
-      ValueError: a known `t` is negative or not finite.
+      ValueError: a known `t` is negative or not finite, or `t` has another shape.
       TypeError: `w` is not floating.
 
     >>> import jax.numpy as jnp
@@ -42,6 +42,10 @@ def l1(w: Array, t: Scalar, non_negative: bool = False) -> Array:
     """
     checks.floating(w, "prox.l1's array of weights")
     checks.strength(t, "prox.l1's threshold t")
+    if jnp.shape(t) not in ((), w.shape):
+        raise ValueError(
+            f"prox.l1's threshold t has shape {jnp.shape(t)}, but must be a number or have w's shape, {w.shape}"
+        )
     limit = jnp.asarray(t, w.dtype)
     if non_negative:
         return jnp.maximum(w - limit, 0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from contract import ALL, BF16, F16, F32, TOLERANCE
 
-from jreg import transforms
+from jreg import losses, transforms
 
 FAMILIES = (
     "activations",
@@ -25,32 +25,24 @@ FAMILIES = (
     "transforms",
 )
 CASES = [case for family in FAMILIES for case in importlib.import_module(f"contract.{family}").CASES]
+FIRST = {case.of: case for case in reversed(CASES)}
 
 
-# Code that runs once, and whose last bit nobody looks at, needn't be optimized.
-QUICK = {"xla_backend_optimization_level": 0}
+def quick_options():
+    """Options with which what runs once compiles fastest.
+
+    Until 0.11, jaxlib had simpler emitters of loops too, which compile in half the time; later ones refuse the option.
+    """
+    options = {"xla_backend_optimization_level": 0}
+    simple = options | {"xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=simple)(1)
+    except jax.errors.JaxRuntimeError:
+        return options
+    return simple
 
 
-@functools.lru_cache(4)
-def jitted(call):
-    """One compiled function a row for all its tests."""
-    return jax.jit(call)
-
-
-@functools.lru_cache(4)
-def with_known(call, *strengths):
-    """The values at a traced strength and at known ones in one compiled function."""
-    return jax.jit(lambda x, s: (call(x, s), *(call(x, known) for known in strengths)))
-
-
-@functools.lru_cache(4)
-def gradients(call, argnums):
-    """Gradients with respect to arrays and, if there is one, to the strength, in one compiled function."""
-
-    def total(x, s):
-        return sum(jnp.sum(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(call(x, s)))
-
-    return jax.jit(jax.grad(total, argnums), compiler_options=QUICK)
+QUICK = quick_options()
 
 
 def slow(case, dtype):
@@ -58,7 +50,12 @@ def slow(case, dtype):
     return dtype == F16 or (dtype == BF16 and case.of.__module__.startswith(("jreg.augment", "jreg.mixing")))
 
 
-def rows(*dtypes):
+def slow_eager(case, dtype):
+    """Every primitive is a program by itself; images and mixing have the most, and a further row new shapes of them."""
+    return FIRST[case.of] is not case or case.of.__module__.startswith(("jreg.augment", "jreg.mixing"))
+
+
+def rows(*dtypes, slow=slow, where=lambda case: True):
     return pytest.mark.parametrize(
         ("case", "dtype"),
         [
@@ -67,7 +64,7 @@ def rows(*dtypes):
             )
             for n, case in enumerate(CASES)
             for dtype in dtypes
-            if dtype in case.dtypes
+            if dtype in case.dtypes and where(case)
         ],
     )
 
@@ -75,34 +72,78 @@ def rows(*dtypes):
 each_row = rows(*ALL)
 
 
+def with_strengths(case):
+    return case.strengths is not None
+
+
 def example(case, dtype, seed=0, batch=()):
     rng = np.random.default_rng(seed)
+    # The numbers are NumPy's until a compiled function takes them: to move them is no program of its own.
     return jax.tree.map(
-        lambda shape: jnp.asarray(rng.normal(size=(*batch, *shape)), dtype),
+        lambda shape: rng.normal(size=(*batch, *shape)).astype(dtype),
         case.shape,
         is_leaf=lambda node: isinstance(node, tuple),
     )
 
 
+def zeros(case, dtype):
+    return jax.tree.map(np.zeros_like, example(case, dtype))
+
+
+def batches(case, dtype):
+    return example(case, dtype, batch=(3,)), None if case.strengths is None else np.asarray(case.strengths, np.float32)
+
+
 def middle(case):
-    return None if case.strengths is None else jnp.float32(case.strengths[1])
+    return None if case.strengths is None else case.strengths[1]
 
 
-def values(case, dtype, x, s):
-    """The values at the strength s, and at the middle one and the identity as numbers that Python knows.
+def traced(number):
+    return None if number is None else np.float32(number)
 
-    In float32 the last two are computed eagerly. That compiles every primitive by itself, which takes longer than all
-    the rest and would find nothing else in half precision.
+
+def slopes(case, x, s):
+    """Gradients with respect to arrays and, if there is one, to the strength."""
+
+    def total(x, s):
+        return sum(jnp.sum(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(case.call(x, s)))
+
+    return jax.grad(total, (0,) if s is None else (0, 1))(x, s)
+
+
+@functools.lru_cache(8)
+def compiled(case, dtype):
+    """The row as one compiled function, which all its tests call.
+
+    It takes x and a traced strength, and gives the values there and at numbers that Python knows; in float32, the
+    values of a batch and the gradients at a point of their own too.
     """
-    middle = None if case.strengths is None else case.strengths[1]
-    known = middle, middle if case.identity is None else case.identity
-    if dtype != F32:
-        return with_known(case.call, *known)(x, s)
-    return jitted(case.call)(x, s), *(case.call(x, number) for number in known)
+
+    def row(x, s, batch, point):
+        values = {"traced": case.call(x, s)}
+        if case.strengths is not None:
+            values["known"] = case.call(x, middle(case))
+        if case.identity is not None:
+            values |= {"identity": case.call(x, case.identity), "unchanged": case.unchanged(x)}
+        if dtype == F32:
+            values |= {"batched": jax.vmap(case.call)(*batch), "slopes": slopes(case, *point)}
+        return values
+
+    return jax.jit(row, compiler_options=QUICK)
 
 
-def gradients_of(case, x):
-    return gradients(case.call, (0,) if case.strengths is None else (0, 1))(x, middle(case))
+def values(case, dtype, x=None, s=None, point=None):
+    """What the row gives, at its example and its middle strength if not at others."""
+    x = example(case, dtype) if x is None else x
+    s = traced(middle(case) if s is None else s)
+    result = compiled(case, dtype)(x, s, batches(case, dtype), (zeros(case, dtype), s) if point is None else point)
+    return jax.tree.map(np.asarray, result)
+
+
+@functools.lru_cache(8)
+def usual(case, dtype):
+    """What most tests look at; nobody changes it."""
+    return values(case, dtype)
 
 
 def assert_close(actual, expected, dtype):
@@ -111,28 +152,41 @@ def assert_close(actual, expected, dtype):
         np.testing.assert_allclose(np.asarray(a, np.float64), np.asarray(e, np.float64), tolerance, 4 * tolerance)
 
 
-@rows(F32, BF16)
+def assert_unchanged(actual, expected, case, dtype):
+    if case.rounded:
+        assert_close(actual, expected, dtype)
+    else:
+        jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@rows(F32, BF16, where=with_strengths)
 def test_a_traced_strength_equals_a_known_one(case, dtype):
-    traced, known, _ = values(case, dtype, example(case, dtype), middle(case))
-    assert_close(traced, known, dtype)
+    assert_close(usual(case, dtype)["traced"], usual(case, dtype)["known"], dtype)
+
+
+@rows(F32, slow=slow_eager)
+def test_compiled_values_equal_eager_ones(case, dtype):
+    x = jax.tree.map(jnp.asarray, example(case, dtype))
+    assert_close(usual(case, dtype)["traced"], case.call(x, middle(case)), dtype)
+    if case.identity is not None:
+        assert_unchanged(case.call(x, case.identity), usual(case, dtype)["unchanged"], case, dtype)
 
 
 # Batching doesn't depend on the dtype.
 @rows(F32)
 def test_vmap_over_arrays_and_strengths_equals_a_loop(case, dtype):
-    xs = jax.tree.map(np.asarray, example(case, dtype, batch=(3,)))
-    strengths = None if case.strengths is None else np.asarray(case.strengths, np.float32)
-    batched = jax.jit(jax.vmap(case.call), compiler_options=QUICK)(xs, strengths)
+    batch = batches(case, dtype)
+    batched = usual(case, dtype)["batched"]
     for n in range(3):
-        x, s = jax.tree.map(lambda leaf, n=n: leaf[n], (xs, strengths))
-        assert_close(jax.tree.map(lambda y, n=n: np.asarray(y)[n], batched), jitted(case.call)(x, s), dtype)
+        x, s = jax.tree.map(lambda leaf, n=n: leaf[n], batch)
+        assert_close(jax.tree.map(lambda y, n=n: y[n], batched), values(case, dtype, x, s)["traced"], dtype)
 
 
 @each_row
 def test_dtype_shape_and_tree_structure_are_kept(case, dtype):
     x = example(case, dtype)
-    y = jax.eval_shape(case.call, x, middle(case))
-    expected = x if case.out == "same" else jnp.zeros(case.out)
+    y = jax.eval_shape(case.call, x, traced(middle(case)))
+    expected = x if case.out == "same" else np.zeros(case.out)
     assert jax.tree.structure(y) == jax.tree.structure(expected)
     assert [leaf.shape for leaf in jax.tree.leaves(y)] == [leaf.shape for leaf in jax.tree.leaves(expected)]
     assert {leaf.dtype for leaf in jax.tree.leaves(y)} == {case.out_dtype or dtype}
@@ -144,24 +198,35 @@ def test_zero_strength_changes_no_bit(case, dtype):
         # The (w + u) - w of these two rounds.
         assert case.strengths is None or case.of in (transforms.project, transforms.proximal)
         return
-    x = example(case, dtype)
-    expected = case.unchanged(x)
-    traced, _, known = values(case, dtype, x, jnp.float32(case.identity))
-    jax.tree.map(np.testing.assert_array_equal, known, expected)
-    jax.tree.map(np.testing.assert_array_equal, traced, expected)
+    known, expected = usual(case, dtype)["identity"], usual(case, dtype)["unchanged"]
+    assert_unchanged(known, expected, case, dtype)
+    assert_unchanged(values(case, dtype, s=case.identity)["traced"], expected, case, dtype)
 
 
-@rows(F32, BF16)
+@rows(F32)
 def test_gradients_are_finite_at_zero(case, dtype):
-    zero = jax.tree.map(jnp.zeros_like, example(case, dtype))
-    of_arrays = gradients_of(case, zero)[0]
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(of_arrays))
+    of_arrays = usual(case, dtype)["slopes"][0]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(of_arrays))
     assert {leaf.dtype for leaf in jax.tree.leaves(of_arrays)} == {dtype}
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.strengths], ids=lambda case: case.of.__name__)
-def test_gradient_with_respect_to_the_strength_exists(case):
-    assert bool(jnp.isfinite(gradients_of(case, example(case, F32))[1]))
+@rows(BF16)
+def test_half_precision_has_gradients(case, dtype):
+    of_arrays = jax.eval_shape(functools.partial(slopes, case), example(case, dtype), traced(middle(case)))[0]
+    assert {leaf.dtype for leaf in jax.tree.leaves(of_arrays)} == {dtype}
+
+
+@rows(BF16, slow=lambda case, dtype: True)
+def test_gradients_in_half_precision_are_finite_at_zero(case, dtype):
+    gradients = jax.jit(functools.partial(slopes, case), compiler_options=QUICK)
+    of_arrays = gradients(zeros(case, dtype), traced(middle(case)))[0]
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(of_arrays))
+
+
+@rows(F32, where=with_strengths)
+def test_gradient_with_respect_to_the_strength_exists(case, dtype):
+    point = example(case, dtype), traced(middle(case))
+    assert np.isfinite(values(case, dtype, point=point)["slopes"][1])
 
 
 def test_every_public_function_has_a_row():
@@ -172,4 +237,5 @@ def test_every_public_function_has_a_row():
         for name, f in inspect.getmembers(module, inspect.isfunction)
         if f"{f.__module__}.".startswith(f"{module.__name__}.") and not name.startswith("_")
     }
-    assert public == {case.of for case in CASES}
+    # A link is the name of how a loss reads outputs; nothing of arrays is computed.
+    assert public - {losses.link_of} == {case.of for case in CASES}

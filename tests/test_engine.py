@@ -222,7 +222,14 @@ def one_by_one(reference):
 
 
 @pytest.mark.parametrize(
-    ("devices", "slots", "batch"), [(1, 1, 1), (2, 3, 1), (1, 5, 1), (1, 7, 7), (2, 4, 4), (1, 6, 3), (2, 4, 2)]
+    ("devices", "slots", "batch"),
+    [
+        (2, 3, 1),
+        (1, 5, 1),
+        (1, 6, 3),
+        (2, 4, 4),
+        *(pytest.param(*layout, marks=pytest.mark.slow) for layout in [(1, 1, 1), (1, 7, 7), (2, 4, 2)]),
+    ],
 )
 def test_results_do_not_depend_on_devices_slots_or_batch(reference, one_by_one, devices, slots, batch):
     layout = jreg.Layout(tuple(jax.devices()[:devices]), slots, batch)
@@ -230,7 +237,10 @@ def test_results_do_not_depend_on_devices_slots_or_batch(reference, one_by_one, 
     same(validate(reference[0], layout=layout), one_by_one, exact=batch == 1)
 
 
-@pytest.mark.parametrize(("queue", "seconds"), [(1, 0.0), (3, 1e-4), (64, 10.0)])
+@pytest.mark.parametrize(
+    ("queue", "seconds"),
+    [(1, 0.0), *(pytest.param(*chosen, marks=pytest.mark.slow) for chosen in [(3, 1e-4), (64, 10.0)])],
+)
 def test_results_do_not_depend_on_chunks_and_queues(reference, monkeypatch, queue, seconds):
     monkeypatch.setattr(compiled, "QUEUE", queue)
     monkeypatch.setattr(pool, "_SECONDS", seconds)

@@ -151,11 +151,12 @@ class Object:
 @pytest.mark.parametrize("network", [(pair_init, pair_apply), Object()], ids=["pair", "object"])
 def test_pairs_and_objects_of_pure_functions(network):
     apply, params, state = start(network)
-    np.testing.assert_array_equal(params, pair_init(KEY, X))
+    # Normal numbers in a program of their own may differ in their last bit.
+    np.testing.assert_allclose(params, pair_init(KEY, X), rtol=1e-5, atol=1e-6)
     SEEN.clear()
     outputs, same = apply(X, train=True, key=KEY, mask=None)
     apply(X, train=False, key=None, mask=None)
-    np.testing.assert_allclose(outputs, X @ params, rtol=1e-6)
+    np.testing.assert_allclose(outputs, X @ params, rtol=1e-6, atol=2e-6)  # terms of up to 7, which cancel
     assert same == state == {}
     assert SEEN == [(True, ["dropout", "params"]), (False, [])]
 
@@ -237,11 +238,12 @@ def test_mlp_dropout_takes_traced_rates_and_is_off_at_evaluation():
     rates = jnp.array([0.0, 0.5, 0.0]), jnp.array([0.0, 0.0, 0.5])
     plain = nn.MLP((16, 3)).apply(variables, X)
     trained = jax.jit(jax.vmap(functools.partial(run, train=True)))(*rates)
-    np.testing.assert_allclose(trained[0], plain, rtol=1e-5, atol=1e-6)
+    # Outputs are sums of 16 terms, of up to 20 with these weights.
+    np.testing.assert_allclose(trained[0], plain, rtol=1e-5, atol=1e-5)
     assert not np.allclose(trained[1], plain)
     assert not np.allclose(trained[2], plain)
     for evaluated in jax.jit(jax.vmap(functools.partial(run, train=False)))(*rates):
-        np.testing.assert_allclose(evaluated, plain, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(evaluated, plain, rtol=1e-5, atol=1e-5)
 
 
 def test_input_dropout_drops_inputs_and_dropout_hidden_units():

@@ -108,7 +108,7 @@ def test_prelu_learns_a_slope_for_each_layer():
     network = nn.MLP((8, 8, 3), activation="prelu")
     variables = filled(network)
     assert {"PReLU_0", "PReLU_1"} < set(variables["params"])
-    gradient = jax.grad(lambda v: jnp.sum(network.apply(v, X)))(variables)["params"]
+    gradient = jax.jit(jax.grad(lambda v: jnp.sum(network.apply(v, X))))(variables)["params"]
     assert float(gradient["PReLU_0"]["negative_slope"]) != 0
 
 
@@ -175,7 +175,7 @@ def test_cnn_drops_whole_channels():
     network = nn.CNN((64,), (3,), activation=jnp.exp, spatial_dropout=0.5)
     variables = filled(network, IMAGES)
     seen = {"capture_intermediates": lambda module, _: "Dropout" in type(module).__name__, "mutable": ["intermediates"]}
-    _, found = network.apply(variables, IMAGES, train=True, rngs={"dropout": KEY}, **seen)
+    _, found = jax.jit(functools.partial(network.apply, train=True, **seen))(variables, IMAGES, rngs={"dropout": KEY})
     (dropped,) = (value["__call__"][0] for name, value in found["intermediates"].items() if "Spatial" in name)
     zero = np.asarray(dropped == 0)
     assert (zero.all(axis=(1, 2)) == zero.any(axis=(1, 2))).all()
@@ -208,7 +208,8 @@ def test_stochastic_depth_drops_branches_of_examples_at_rates_on_a_line():
     blocks, rate, rows = 4, 0.8, 2000
     x = jnp.ones((rows, 3))
     network = nn.ResidualMLP(4, blocks=blocks, outputs=1, normalization=None, drop_path=rate)
-    variables = filled(network, x)
+    # Multiples of 1/64, whose sums are exact in whatever order: what skips a branch is equal to the last bit.
+    variables = jax.tree.map(lambda p: jnp.round(p * 64) / 64, filled(network, x))
     seen = jax.jit(lambda v, k: hidden(network, v, x, train=True, rngs={"dropout": k}))(variables, KEY)
     before = linen.Dense(4).apply({"params": variables["params"]["Dense_0"]}, x)
     for number in range(blocks):
@@ -257,8 +258,8 @@ def test_a_tied_kernels_gradient_is_the_sum_of_both_uses():
         h = jnp.tanh(X @ down + p["bias_0"][None, :])
         return jnp.sum(jnp.square(h @ up.T + p["visible_bias_0"][None, :] - X))
 
-    first, second = jax.grad(untied, (0, 1))(p["kernel_0"], p["kernel_0"])
-    tied = jax.grad(lambda p: jnp.sum(jnp.square(network.apply({"params": p}, X) - X)))(p)["kernel_0"]
+    first, second = jax.jit(jax.grad(untied, (0, 1)))(p["kernel_0"], p["kernel_0"])
+    tied = jax.jit(jax.grad(lambda p: jnp.sum(jnp.square(network.apply({"params": p}, X) - X))))(p)["kernel_0"]
     np.testing.assert_allclose(tied, first + second, rtol=1e-4, atol=1e-4)
     assert not np.allclose(first, second, rtol=0.1)
 
@@ -274,7 +275,7 @@ def test_input_noise_is_added_in_training_alone_and_may_be_traced(kind):
     noisy = jax.jit(jax.vmap(functools.partial(run, train=True)))(jnp.array([0.0, 1.0]))
     np.testing.assert_allclose(noisy[0], plain, rtol=1e-5, atol=1e-5)
     assert not np.allclose(noisy[1], plain)
-    np.testing.assert_allclose(run(1.0, False), plain, rtol=1e-6)
+    np.testing.assert_allclose(run(1.0, False), plain, rtol=1e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,13 @@ def test_training_under_jit_and_vmap_is_the_leaf_function(name):
     def layer(key, s):
         return getattr(nn, name)(s).apply({}, X, train=True, rngs={"dropout": key})
 
+    def both(key, s):
+        return layer(key, s), STRENGTHS[name](drawn(key), X, s)
+
     keys, strengths = jax.random.split(KEY, 2), jnp.array([0.0, 0.6])
-    y = jax.jit(jax.vmap(layer))(keys, strengths)
-    expected = jax.jit(jax.vmap(lambda key, s: STRENGTHS[name](drawn(key), X, s)))(keys, strengths)
-    np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-7)
+    y, expected = jax.jit(jax.vmap(both))(keys, strengths)
+    # Noise may cancel a value: a few roundings of terms of up to 4.
+    np.testing.assert_allclose(y, expected, rtol=1e-6, atol=2e-6)
     assert np.array_equal(y[0], X)
     assert not np.array_equal(y[1], X)
 
@@ -90,8 +93,8 @@ def test_bad_strengths_are_refused_when_the_layer_is_made(name):
     ids=lambda value: type(value).__name__ if isinstance(value, linen.Module) else "",
 )
 def test_options_reach_the_leaf_function(layer, leaf):
-    y = jax.jit(lambda key: layer.apply({}, X, train=True, rngs={"dropout": key}))(KEY)
-    np.testing.assert_allclose(y, jax.jit(lambda key: leaf(drawn(key)))(KEY), rtol=1e-6)
+    both = jax.jit(lambda key: (layer.apply({}, X, train=True, rngs={"dropout": key}), leaf(drawn(key))))
+    np.testing.assert_allclose(*both(KEY), rtol=1e-6, atol=2e-6)
 
 
 def test_blocks_need_maps():
@@ -143,7 +146,7 @@ class Network(linen.Module):
 
 def test_a_network_of_all_layers_trains_its_members_by_one_program():
     start = models.as_model(Network(0.5))
-    params, _ = start.init(KEY, X)
+    params, _ = jax.jit(start.init)(KEY, X)
 
     def loss(params, key, rate):
         model = models.as_model(Network(rate))
@@ -155,5 +158,5 @@ def test_a_network_of_all_layers_trains_its_members_by_one_program():
     assert np.isfinite(values).all()
     assert len(set(values.tolist())) == 3
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
-    evaluated = start.apply(params, {}, X, train=False, key=None, mask=None)[0]
+    evaluated = jax.jit(lambda p: start.apply(p, {}, X, train=False, key=None, mask=None)[0])(params)
     assert evaluated.shape == (3, 2)

@@ -42,8 +42,9 @@ def test_max_norm_is_optax_projection_onto_the_ball_unit_by_unit(shape, axis, in
 @each_layout
 def test_max_norm_lands_inside_the_ball_and_is_idempotent(shape, axis, incoming):
     once = projections.max_norm(weights(shape), 0.7, axis)
-    assert np.linalg.norm(units(once, incoming).astype(np.float64), axis=1).max() <= 0.7 * (1 + 3e-7)
-    np.testing.assert_allclose(projections.max_norm(once, 0.7, axis), once, rtol=3e-7)
+    # The norm of up to 18 weights is rounded with every sum.
+    assert np.linalg.norm(units(once, incoming).astype(np.float64), axis=1).max() <= 0.7 * (1 + 1e-6)
+    np.testing.assert_allclose(projections.max_norm(once, 0.7, axis), once, rtol=1e-6)
 
 
 def test_max_norm_finds_the_nearest_point_of_the_ball():
@@ -86,7 +87,7 @@ def test_max_norm_is_non_expansive():
 def test_unit_norm_has_length_one_and_the_same_direction(shape, axis, incoming):
     w = weights(shape, scale=5.0)
     before, after = units(w, incoming).astype(np.float64), units(projections.unit_norm(w, axis), incoming)
-    np.testing.assert_allclose(np.linalg.norm(after.astype(np.float64), axis=1), 1.0, rtol=3e-7)
+    np.testing.assert_allclose(np.linalg.norm(after.astype(np.float64), axis=1), 1.0, rtol=1e-6)
     np.testing.assert_allclose(after, before / np.linalg.norm(before, axis=1, keepdims=True), rtol=1e-6)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,12 @@ LAYOUTS = [
 ]
 each_layout = pytest.mark.parametrize(("shape", "axis", "incoming"), LAYOUTS)
 RNG = np.random.default_rng(0)
+
+
+@functools.cache
+def compiled(f, *static):
+    """One program for several tests: the operations one by one are a program each, and the contract looks at them."""
+    return jax.jit(f, static_argnums=static)
 
 
 def weights(shape, seed=0, scale=1.0):
@@ -53,10 +60,10 @@ def in_l1_ball(v, c):
 
 @each_layout
 def test_simplex_is_what_a_root_finder_gives(shape, axis, incoming):
-    project = jax.jit(functools.partial(projections.simplex, axis=axis))
+    project = functools.partial(compiled(projections.simplex, 2), axis=axis)
     for total in (0.1, 1.0, 30.0):
         expected = by_units(lambda v, total=total: on_simplex(v, total), weights(shape), incoming)
-        actual = np.asarray(project(weights(shape), jnp.float32(total)))
+        actual = np.asarray(project(weights(shape), np.float32(total)))
         np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=2e-6 * total)
         np.testing.assert_allclose(actual.sum(axis=incoming), total, rtol=2e-6)
         assert actual.min() >= 0
@@ -67,7 +74,7 @@ def test_l1_ball_is_what_a_root_finder_gives(shape, axis, incoming):
     project = jax.jit(functools.partial(projections.l1_ball, axis=axis))
     for c in (0.1, 1.0, 3.0, 100.0):
         expected = by_units(lambda v, c=c: in_l1_ball(v, c), weights(shape), incoming)
-        actual = np.asarray(project(weights(shape), jnp.float32(c)))
+        actual = np.asarray(project(weights(shape), np.float32(c)))
         np.testing.assert_allclose(actual, expected, atol=2e-6)
         np.testing.assert_array_equal(actual == 0, expected == 0)
 
@@ -78,7 +85,10 @@ def test_the_number_of_a_polytope_is_traced_and_has_a_derivative(projection):
     many = jax.jit(jax.vmap(projection, (None, 0)))(w, jnp.asarray(numbers))
     slopes = jax.jit(jax.vmap(jax.jacobian(projection, argnums=(0, 1)), (None, 0)))(w, jnp.asarray(numbers))
     for number, traced in zip(numbers, many, strict=True):
-        np.testing.assert_allclose(traced, projection(w, number), rtol=2e-6, atol=1e-6)
+        known = jax.jit(
+            functools.partial(projection, **{"c" if projection is projections.l1_ball else "total": number})
+        )
+        np.testing.assert_allclose(traced, known(w), rtol=2e-6, atol=1e-6)
     assert all(bool(jnp.isfinite(s).all()) for s in slopes)
 
 
@@ -112,7 +122,7 @@ def test_box_clips_and_takes_bounds_for_each_weight():
 def test_spectral_ball_clips_numpys_singular_values(shape, c):
     w = weights(shape)
     u, s, vt = np.linalg.svd(np.asarray(w, np.float64).reshape(-1, shape[-1]), full_matrices=False)
-    p = np.asarray(projections.spectral_ball(w, c))
+    p = np.asarray(compiled(projections.spectral_ball)(w, c))
     np.testing.assert_allclose(p.reshape(-1, shape[-1]), u @ np.diag(np.minimum(s, c)) @ vt, atol=3e-6)
     assert np.linalg.norm(p.reshape(-1, shape[-1]), 2) <= c * (1 + 2e-6)
     assert c < 100 or (p == np.asarray(w)).all()
@@ -219,15 +229,15 @@ def test_min_max_norm_moves_each_unit_along_itself_into_the_shell(shape, axis, i
         return v * np.clip(length, low, high) / length
 
     expected = by_units(nearest, w, incoming)
-    np.testing.assert_allclose(projections.min_max_norm(w, low, high, axis=axis), expected, rtol=2e-6, atol=1e-7)
-    part = projections.min_max_norm(w, low, high, 0.25, axis)
+    whole, part, none = (compiled(projections.min_max_norm, 4)(w, low, high, rate, axis) for rate in (1.0, 0.25, 0.0))
+    np.testing.assert_allclose(whole, expected, rtol=2e-6, atol=1e-7)
     np.testing.assert_allclose(part, 0.75 * np.asarray(w, np.float64) + 0.25 * expected, rtol=2e-6, atol=1e-7)
-    np.testing.assert_array_equal(projections.min_max_norm(w, low, high, 0.0, axis), w)
+    np.testing.assert_array_equal(none, w)
 
 
 def test_min_max_norm_is_max_norm_below_zero_and_keeps_units_of_zeros():
     w = weights((5, 3)).at[:, 1].set(0.0)
-    np.testing.assert_allclose(projections.min_max_norm(w, 0.0, 0.7), projections.max_norm(w, 0.7), rtol=3e-7)
+    np.testing.assert_allclose(projections.min_max_norm(w, 0.0, 0.7), projections.max_norm(w, 0.7), rtol=1e-6)
     assert not np.asarray(projections.min_max_norm(w, 1.0, 2.0))[:, 1].any()
     slope = jax.jit(jax.jacobian(lambda x: projections.min_max_norm(x, 1.0, jnp.inf)))(w)
     assert bool(jnp.isfinite(slope).all())
@@ -235,8 +245,8 @@ def test_min_max_norm_is_max_norm_below_zero_and_keeps_units_of_zeros():
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_min_max_norm_lengthens_tiny_units_in_half_precision(dtype):
-    w = jnp.full((4, 1), 2e-5, dtype)
-    np.testing.assert_allclose(np.asarray(projections.min_max_norm(w, 2.0, 3.0), np.float32), 1.0, rtol=0.02)
+    lengthened = jax.jit(lambda w: projections.min_max_norm(w, 2.0, 3.0))(np.full((4, 1), 2e-5, dtype))
+    np.testing.assert_allclose(np.asarray(lengthened, np.float32), 1.0, rtol=0.02)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (6, 3), (2, 2, 6)])
@@ -322,9 +332,18 @@ def test_other_bad_input_is_refused():
             projections.simplex(w, total)
     with pytest.raises(ValueError, match=r"simplex got an array of shape \(0, 3\)"):
         projections.simplex(jnp.ones((0, 3)), 1.0)
-    for lower, upper in ((1.0, 0.0), (float("nan"), 1.0), (0.0, float("nan"))):
+    for lower, upper in (
+        (1.0, 0.0),
+        (float("nan"), 1.0),
+        (0.0, float("nan")),
+        (np.array([0.0, 2.0, 0.0]), 1.0),
+        (np.zeros(3), np.array([1.0, float("nan"), 1.0])),
+    ):
         with pytest.raises(ValueError, match=r"box's bounds are .* with the lower one first"):
             projections.box(w, lower, upper)
+    for shape in ((2,), (2, 2), (1, 2, 3)):
+        with pytest.raises(ValueError, match=rf"box's upper has shape {re.escape(str(shape))}, but .* shape, \(2, 3\)"):
+            projections.box(w, -1.0, jnp.ones(shape))
     with pytest.raises(ValueError, match=r"min_max_norm's low is -1, but"):
         projections.min_max_norm(w, -1.0, 1.0)
     for high in (0.5, float("nan")):

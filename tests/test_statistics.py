@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -120,8 +121,58 @@ def test_binomial_interval_is_wilsons_formula(successes, trials, confidence):
 
 
 @pytest.mark.parametrize(
-    ("successes", "trials", "confidence"), [(1, 0, 0.95), (5, 3, 0.95), (-1, 3, 0.95), (1, 2, 1.5), (1, -2, 0.95)]
+    ("arguments", "error", "sentence"),
+    [
+        ((1, 0), ValueError, "trials is 0, but must be at least 1"),
+        ((1, -2), ValueError, "trials is -2, but must be at least 1"),
+        ((1, 2.0), TypeError, "trials is 2.0, but must be a whole number"),
+        ((-1, 3), ValueError, "successes is -1, but must be at least 0"),
+        ((0.5, 3), TypeError, "successes is 0.5, but must be a whole number"),
+        # scipy 1.18 gives NaN here.
+        ((5, 3), ValueError, "successes is 5, but must be at most its trials, 3"),
+        ((1, 2, 1.5), ValueError, "confidence is 1.5, but must lie between 0 and 1"),
+        ((1, 2, 0), ValueError, "confidence is 0, but must lie between 0 and 1"),
+        ((1, 2, NAN), ValueError, "confidence is nan, but must lie between 0 and 1"),
+    ],
 )
-def test_binomial_interval_refuses_what_is_out_of_range(successes, trials, confidence):
-    with pytest.raises(ValueError, match=r"\d"):
-        binomial_interval(successes, trials, confidence)
+def test_binomial_interval_refuses_what_is_out_of_range(arguments, error, sentence):
+    with pytest.raises(error, match=f"^binomial_interval's {sentence}"):
+        binomial_interval(*arguments)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 0, 2), (4, 2, 0)])
+def test_scores_without_folds_or_seeds_are_refused(shape):
+    with pytest.raises(
+        ValueError, match=rf"scores have shape {re.escape(str(shape))}, but must have one of \(..., folds"
+    ):
+        mean_and_standard_error(np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 2)])
+def test_means_that_are_not_one_a_setting_are_refused(shape):
+    with pytest.raises(ValueError, match=rf"means have shape {re.escape(str(shape))}, but must have \(settings,\)"):
+        best_of(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("errors", "strengths", "sentence"),
+    [
+        ([0.1], [0, 1], r"errors have shape \(1,\), but its means \(2,\)"),
+        ([0.1, 0.1], [0, 1, 2], r"strengths have shape \(3,\), but its means \(2,\)"),
+        ([0.1, -0.1], [0, 1], "errors have -0.1, but a standard error is at least 0"),
+        ([0.1, 0.1], [0, NAN], "strengths have NaN, but must be numbers"),
+    ],
+)
+def test_one_standard_error_refuses_what_ranks_no_settings(errors, strengths, sentence):
+    with pytest.raises(ValueError, match=f"^one_standard_error's {sentence}"):
+        one_standard_error(np.array([0.5, 0.75]), np.array(errors), np.array(strengths))
+
+
+def test_regularization_refuses_what_is_not_on_its_axes():
+    axes = {"l2": (0.0, 0.1), "width": (64,)}
+    with pytest.raises(KeyError, match="the setting has no hyperparameter 'width': it has l2"):
+        regularization(axes, {"l2": 0.1})
+    with pytest.raises(ValueError, match=r"0\.2 for hyperparameter 'l2', but must have one of its values, 0\.0, 0\.1"):
+        regularization(axes, {"l2": 0.2, "width": 64})
+    with pytest.raises(ValueError, match="32 for hyperparameter 'width', but must have one of its values, 64"):
+        regularization(axes, {"l2": 0.1, "width": 32})

@@ -52,7 +52,7 @@ def test_the_geometric_mean_of_a_softmax_layer_over_all_masks_is_the_weight_scal
 
     mean = jax.jit(lambda rate: exact_average(probabilities, 6, rate, geometric=True))(rate)
     np.testing.assert_allclose(mean, jax.nn.softmax(weight_scaled(x, rate) @ kernel + bias), rtol=1e-5)
-    arithmetic = exact_average(probabilities, 6, rate)
+    arithmetic = jax.jit(lambda rate: exact_average(probabilities, 6, rate))(rate)
     assert float(arithmetic.sum()) == pytest.approx(1, rel=1e-5)
     assert (rate == 0) == bool(jnp.allclose(mean, arithmetic, atol=1e-4))
 
@@ -67,7 +67,7 @@ def test_an_outcome_that_a_mask_rules_out_has_geometric_mean_zero_where_the_mask
 
 @pytest.mark.parametrize("rate", [0.0, 0.4])
 def test_the_derivative_with_respect_to_the_rate_is_exact(rate):
-    slope = jax.grad(lambda r: exact_average(lambda mask: W @ jnp.where(mask, X, 0), 2, r))(jnp.float32(rate))
+    slope = jax.jit(jax.grad(lambda r: exact_average(lambda mask: W @ jnp.where(mask, X, 0), 2, r)))(jnp.float32(rate))
     assert float(slope) == pytest.approx(-float(W @ X), rel=1e-6)
 
 
@@ -100,9 +100,13 @@ def test_monte_carlo_tends_to_the_exact_average():
     def unit(h):
         return jnp.tanh(h) @ out
 
-    exact = exact_average(lambda mask: unit(jnp.where(mask, hidden, 0)), 4, 0.5)
-    sampled = monte_carlo(jax.random.key(0), lambda key: unit(classic_dropout(key, hidden, 0.5)), k)
-    squares = exact_average(lambda mask: unit(jnp.where(mask, hidden, 0)) ** 2, 4, 0.5)
+    @jax.jit
+    def averages(key):
+        exact = exact_average(lambda mask: unit(jnp.where(mask, hidden, 0)), 4, 0.5)
+        squares = exact_average(lambda mask: unit(jnp.where(mask, hidden, 0)) ** 2, 4, 0.5)
+        return exact, squares, monte_carlo(key, lambda key: unit(classic_dropout(key, hidden, 0.5)), k)
+
+    exact, squares, sampled = averages(jax.random.key(0))
     spread = float(jnp.sqrt(squares - exact**2))
     # Central limit theorem.
     assert abs(float(sampled - exact)) < norm.isf(ALARM / 2) * spread / np.sqrt(k)

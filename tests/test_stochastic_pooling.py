@@ -15,6 +15,8 @@ from jreg import stochastic
 
 KEY = jax.random.key(41)
 fractional = jax.jit(stochastic.fractional_max_pooling, static_argnums=(2, 3, 4))
+pooled = jax.jit(stochastic.stochastic_pooling, static_argnums=(2, 3))
+weighted_pooled = jax.jit(stochastic.probability_weighted_pooling, static_argnums=(1, 2))
 
 
 def activations(shape, seed=0):
@@ -33,8 +35,8 @@ def regions(x, window, strides):
 @pytest.mark.parametrize(("window", "strides"), [((2, 3), None), ((3, 3), (2, 2)), ((1, 2), (3, 1))])
 def test_both_poolings_look_at_the_regions_of_a_loop(window, strides):
     x = activations((2, 7, 8, 3))
-    taken = np.asarray(jax.jit(lambda x: stochastic.stochastic_pooling(KEY, x, window, strides))(x))
-    weighted = np.asarray(jax.jit(lambda x: stochastic.probability_weighted_pooling(x, window, strides))(x))
+    taken = np.asarray(pooled(KEY, x, window, strides))
+    weighted = np.asarray(weighted_pooled(x, window, strides))
     assert taken.shape == weighted.shape == linen.max_pool(x, window, strides or window).shape
     for place, elements in regions(x, window, strides or window):
         total = elements.sum(dtype=np.float64)
@@ -46,19 +48,19 @@ def test_both_poolings_look_at_the_regions_of_a_loop(window, strides):
 def test_stochastic_pooling_takes_elements_in_proportion_to_their_values():
     n = 20_000
     x = jnp.tile(jnp.array([1.0, 0.0, 2.0, 5.0]).reshape(1, 2, 2, 1), (n, 1, 1, 1))
-    y = np.asarray(stochastic.stochastic_pooling(KEY, x, (2, 2))).ravel()
+    y = np.asarray(pooled(KEY, x, (2, 2))).ravel()
     for value in (1, 2, 5):
         assert_binomial((y == value).sum(), n, value / 8)
     assert ((y == 1) | (y == 2) | (y == 5)).all()
-    assert float(stochastic.probability_weighted_pooling(x[:1], (2, 2))[0, 0, 0, 0]) == (1 + 4 + 25) / 8
+    assert float(weighted_pooled(x[:1], (2, 2))[0, 0, 0, 0]) == (1 + 4 + 25) / 8
 
 
 def test_negative_activations_are_never_taken():
     x = jnp.array([-3.0, 2.0, -1.0, -1.0]).reshape(1, 4, 1)
     for seed in range(5):
-        y = stochastic.stochastic_pooling(jax.random.key(seed), x, (2,))
+        y = pooled(jax.random.key(seed), x, (2,))
         assert y.ravel().tolist() == [2.0, 0.0]
-    assert stochastic.probability_weighted_pooling(x, (2,)).ravel().tolist() == [2.0, 0.0]
+    assert weighted_pooled(x, (2,)).ravel().tolist() == [2.0, 0.0]
 
 
 def test_the_gradient_goes_to_the_element_taken():

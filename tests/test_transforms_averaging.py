@@ -14,9 +14,13 @@ PARAMS = {"kernel": jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jn
 GRADIENTS = np.random.default_rng(1).normal(size=(12, 4, 3))
 
 
+# A power of two: a step's product is exact, so that the same step has the same bits in every program.
+RATE = 0.25
+
+
 def path(transform, steps=12, wrap=lambda chain: chain, params=PARAMS):
     """The parameters and what evaluation takes after each of the steps."""
-    chain = wrap(optax.chain(optax.sgd(0.3), transform))
+    chain = wrap(optax.chain(optax.sgd(RATE), transform))
 
     @jax.jit
     def step(params, state, gradient):
@@ -92,7 +96,7 @@ def test_swa_is_the_mean_of_the_parameters_that_count(start, every):
 )
 def test_numbers_are_traced_under_jit_and_vmap(make, columns):
     def run(*numbers):
-        chain = optax.chain(optax.sgd(0.3), make(*numbers))
+        chain = optax.chain(optax.sgd(RATE), make(*numbers))
 
         def step(carry, gradient):
             params, state = carry
@@ -119,7 +123,7 @@ WRAPPED = {
     "inside a chain of chains": lambda chain: optax.chain(optax.clip(10.0), optax.chain(chain)),
     "named_chain": lambda chain: optax.named_chain(("clip", optax.clip(10.0)), ("rest", chain)),
     "masked": lambda chain: optax.masked(chain, {"kernel": True, "bias": False}),
-    "partition": lambda chain: optax.partition({"a": chain, "b": optax.sgd(0.3)}, {"kernel": "a", "bias": "b"}),
+    "partition": lambda chain: optax.partition({"a": chain, "b": optax.sgd(RATE)}, {"kernel": "a", "bias": "b"}),
     "apply_if_finite": lambda chain: optax.apply_if_finite(chain, 3),
     "MultiSteps": lambda chain: optax.MultiSteps(chain, 1).gradient_transformation(),
     "with_extra_args_support": optax.with_extra_args_support,
@@ -137,7 +141,7 @@ def test_evaluation_params_finds_the_average_in_any_state(name):
 @pytest.mark.adam
 def test_evaluation_params_looks_into_inject_hyperparams():
     make = optax.inject_hyperparams(lambda rate, decay: optax.chain(optax.sgd(rate), ema_params(decay)))
-    _, wrapped = path(optax.identity(), wrap=lambda _: make(rate=0.3, decay=0.8))
+    _, wrapped = path(optax.identity(), wrap=lambda _: make(rate=RATE, decay=0.8))
     np.testing.assert_allclose(wrapped, path(ema_params(0.8))[1], rtol=2e-6, atol=1e-6)
 
 
@@ -154,7 +158,7 @@ def test_masked_out_parameters_are_those_of_training():
 
 @pytest.mark.adam  # MultiSteps promotes
 def test_steps_that_only_accumulate_gradients_are_no_updates():
-    every_second = optax.MultiSteps(optax.chain(optax.sgd(0.3), ema_params(0.8)), 2).gradient_transformation()
+    every_second = optax.MultiSteps(optax.chain(optax.sgd(RATE), ema_params(0.8)), 2).gradient_transformation()
     params, state = PARAMS["kernel"], every_second.init(PARAMS["kernel"])
     seen, update = [], jax.jit(every_second.update)
     for gradient in GRADIENTS:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jreg._base import checks
@@ -116,7 +117,8 @@ def box(w: Array, lower: Scalar, upper: Scalar) -> Array:
       An array of w's shape and dtype.
 
     Raises:
-      ValueError: a known bound is NaN, or a known `lower` lies above a known `upper`.
+      ValueError: a known bound is NaN, a known `lower` lies above a known `upper`, or a bound has a shape that doesn't
+        broadcast to w's.
       TypeError: `w` is not floating.
 
     >>> import jax.numpy as jnp
@@ -126,8 +128,14 @@ def box(w: Array, lower: Scalar, upper: Scalar) -> Array:
     Source: Arjovsky, Chintala and Bottou, Wasserstein GAN, ICML 2017, algorithm 1, for clipped weights;
     `optax.projections.projection_box`, which this is.
     """
-    low, high = checks.concrete(lower), checks.concrete(upper)
-    if low != low or high != high or (low is not None and high is not None and not low <= high):
-        raise ValueError(f"box's bounds are {lower} and {upper}, but must be numbers with the lower one first")
     checks.floating(w, "box's array of weights")
+    for name, shape in (("lower", jnp.shape(lower)), ("upper", jnp.shape(upper))):
+        # optax would make the result as large as its bounds.
+        if len(shape) > w.ndim or any(a not in (1, b) for a, b in zip(shape[::-1], w.shape[::-1], strict=False)):
+            raise ValueError(
+                f"box's {name} has shape {shape}, but must be a number or broadcast to w's shape, {w.shape}"
+            )
+    known = [np.asarray(bound) for bound in (lower, upper) if not isinstance(bound, jax.Array)]
+    if any(np.isnan(bound).any() for bound in known) or (len(known) == 2 and not (known[0] <= known[1]).all()):
+        raise ValueError(f"box's bounds are {lower} and {upper}, but must be numbers with the lower one first")
     return optax.projections.projection_box(w, jnp.asarray(lower, w.dtype), jnp.asarray(upper, w.dtype))

@@ -60,7 +60,10 @@ class Optuna:
     def ask(self) -> tuple[Any, Setting]:
         """A trial of Optuna's and the setting that it suggests."""
         trial = self._study.ask()
-        return trial, dict(self._suggest(trial))
+        setting = self._suggest(trial)
+        if not isinstance(setting, Mapping):
+            raise TypeError(f"suggest returned {setting!r}, but must return a setting, such as {{'l2': 0.1}}")
+        return trial, dict(setting)
 
     def report(self, trial: Any, epoch: int, score: float) -> bool:
         """Reports the score as the intermediate value of this step."""
@@ -81,8 +84,14 @@ class Optuna:
                 raise
 
     def check(self, maximize: bool) -> None:
-        """Raises ValueError when Optuna's direction is not the score's."""
-        direction = self._study.direction.name.lower()
+        """Raises ValueError when Optuna's direction is not the score's, or there are several."""
         wanted = "maximize" if maximize else "minimize"
+        directions = [direction.name.lower() for direction in self._study.directions]
+        if len(directions) > 1:
+            raise ValueError(
+                f"Optuna's study has the directions {', '.join(directions)}, but there is one score: create it with "
+                f"direction={wanted!r}"
+            )
+        (direction,) = directions
         if direction != wanted:
             raise ValueError(f"Optuna's study has direction={direction!r}, but the score needs {wanted!r}")

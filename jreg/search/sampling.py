@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -41,9 +42,10 @@ def random_space(count: int, seed: int, *, method: str = "random", **axes: Any) 
       `Space.descending`), those of a choice keep their order, with a `when`'s `otherwise` before them.
 
     Raises:
-      TypeError: `count` or `seed` is no whole number, or the values of an axis are mixed or not hashable.
-      ValueError: a number is out of range, the method is unknown, there is no axis, or a `when` depends on a
-        hyperparameter that is missing, never has the value, or depends on it in turn.
+      TypeError: `count` or `seed` is no whole number, the values of an axis are mixed or not hashable, or a
+        distribution's are no numbers.
+      ValueError: a number is out of range, the method is unknown, there is no axis, a distribution has no finite
+        median, or a `when` depends on a hyperparameter that is missing, never has the value, or depends on it in turn.
 
     >>> from jreg.search.distributions import log_uniform
     >>> space = random_space(8, seed=0, method="sobol", l2=log_uniform(1e-5, 1e-1), activation=["relu", "tanh"])
@@ -117,8 +119,23 @@ def _atoms(distribution: Distribution) -> tuple[Any, ...]:
 
 def _possible(label: str, distribution: Distribution) -> tuple[Any, ...]:
     """The atoms, and for a range its middle to stand for all of it: floats where the hyperparameter is traced."""
-    middle = (float(distribution.ppf(0.5)),) if _is_range(distribution) else ()
-    return values_of(label, (*_atoms(distribution), *middle))
+    if not _is_range(distribution):
+        return values_of(label, _atoms(distribution))
+    # What a library says of parameters out of range, if anything, is its own: scipy's quantiles become NaN.
+    try:
+        middle = float(distribution.ppf(0.5))
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{label} has a distribution with the median {distribution.ppf(0.5)!r}, but must have one of numbers: give "
+            "other values as a sequence or as a choice"
+        ) from None
+    if not math.isfinite(middle):
+        found = "NaN" if math.isnan(middle) else middle
+        raise ValueError(
+            f"{label} has the value {found} as the median of its distribution, but must have a finite number: look "
+            "whether the distribution's parameters are in range"
+        )
+    return values_of(label, (*_atoms(distribution), middle))
 
 
 def _draw(distribution: Distribution, q: float, setting: Setting) -> Any:

@@ -25,6 +25,9 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     Returns:
       Two arrays ``(...)``; the error is NaN where there is one score alone.
 
+    Raises:
+      ValueError: there are fewer than two axes, or no folds or seeds.
+
     >>> mean, error = mean_and_standard_error(np.array([[0.9], [1.0], [0.8]]))
     >>> round(float(mean), 3), round(float(error), 4)
     (0.9, 0.0577)
@@ -32,6 +35,11 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     Source: Hastie, Tibshirani and Friedman, The elements of statistical learning (2009), section 7.10;
     Bengio and Grandvalet, No unbiased estimator of the variance of k-fold cross-validation, JMLR 5 (2004).
     """
+    if np.ndim(scores) < 2 or 0 in np.shape(scores)[-2:]:
+        raise ValueError(
+            f"mean_and_standard_error's scores have shape {np.shape(scores)}, but must have one of (..., folds, seeds) "
+            "with at least one of each"
+        )
     independent = scores.mean(axis=-1) if scores.shape[-2] > 1 else scores[..., 0, :]
     count = independent.shape[-1]
     if count == 1:
@@ -42,25 +50,41 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def regularization(axes: Mapping[str, Sequence[Any]], setting: Mapping[str, Any]) -> float:
     """How regularized a setting is: its position on each axis, from 0 for the first value to 1 for the last, added.
 
+    Raises:
+      KeyError: the setting lacks one of the axes.
+      ValueError: it has a value that its axis lacks.
+
     >>> regularization({"l2": (0.0, 0.1, 0.2), "dropout": (0.5,)}, {"l2": 0.1, "dropout": 0.5})
     0.5
     """
-    return sum(values.index(setting[name]) / (len(values) - 1) for name, values in axes.items() if len(values) > 1)
+    total = 0.0
+    for name, values in axes.items():
+        if name not in setting:
+            raise KeyError(f"the setting has no hyperparameter {name!r}: it has {', '.join(setting) or 'none'}")
+        if setting[name] not in values:
+            raise ValueError(
+                f"the setting has {setting[name]!r} for hyperparameter {name!r}, but must have one of its values, "
+                f"{', '.join(map(repr, values))}: list it on the axis"
+            )
+        if len(values) > 1:
+            total += values.index(setting[name]) / (len(values) - 1)
+    return total
 
 
 def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndarray, maximize: bool = True) -> int:
     """The most regularized setting whose mean is within one standard error of the best one's.
 
     Args:
-      means, errors: ``(settings,)``; NaN means never chosen.
-      strengths: ``(settings,)``, how regularized each is; ties go to the better mean.
+      means: ``(settings,)``; one that is not finite is never chosen.
+      errors: ``(settings,)``, at least 0; the best setting's counts, and as 0 if it is not finite.
+      strengths: ``(settings,)``, how regularized each is, not NaN; ties go to the better mean.
       maximize: whether higher means are better.
 
     Returns:
       The setting's number.
 
     Raises:
-      ValueError: no mean is finite.
+      ValueError: no mean is finite, the arrays' shapes differ, an error is negative, or a strength is NaN.
 
     >>> one_standard_error(np.array([0.90, 0.95, 0.94]), np.array([0.01] * 3), np.array([2.0, 0.0, 1.0]))
     2
@@ -68,6 +92,18 @@ def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndar
     Source: Breiman, Friedman, Olshen and Stone, Classification and regression trees (1984), section 3.4.3.
     """
     best = best_of(means, maximize)
+    for name, array in (("errors", errors), ("strengths", strengths)):
+        if np.shape(array) != np.shape(means):
+            raise ValueError(
+                f"one_standard_error's {name} have shape {np.shape(array)}, but its means {np.shape(means)}: give one "
+                "of each for a setting"
+            )
+    if (errors < 0).any():
+        raise ValueError(
+            f"one_standard_error's errors have {errors[errors < 0][0]}, but a standard error is at least 0"
+        )
+    if np.isnan(strengths).any():
+        raise ValueError("one_standard_error's strengths have NaN, but must be numbers to rank settings by")
     sign = 1 if maximize else -1
     error = errors[best] if np.isfinite(errors[best]) else 0.0
     near = np.flatnonzero(np.isfinite(means) & (sign * means >= sign * means[best] - error))
@@ -78,11 +114,13 @@ def best_of(means: np.ndarray, maximize: bool = True) -> int:
     """The number of the best mean; those that are not finite rank last.
 
     Raises:
-      ValueError: no mean is finite.
+      ValueError: no mean is finite, or there is not one axis with a mean for each setting.
 
     >>> best_of(np.array([np.nan, 0.2, 0.3]))
     2
     """
+    if np.ndim(means) != 1 or np.size(means) == 0:
+        raise ValueError(f"the means have shape {np.shape(means)}, but must have (settings,) with at least one setting")
     if not np.isfinite(means).any():
         raise ValueError(
             "every setting has a training that diverged, so there is no best: try smaller learning rates or strengths"
@@ -104,6 +142,7 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
       Its lower and upper end.
 
     Raises:
+      TypeError: `successes` or `trials` is no whole number.
       ValueError: a number is out of range.
 
     >>> low, high = binomial_interval(95, 100)
@@ -112,9 +151,16 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
 
     Source: Wilson (1927); scipy.stats.binomtest.
     """
-    checks.count(trials, "trials")
+    trials = checks.count(trials, "binomial_interval's trials")
+    successes = checks.count(successes, "binomial_interval's successes", least=0)
+    if successes > trials:
+        raise ValueError(
+            f"binomial_interval's successes is {successes}, but must be at most its trials, {trials}: are they swapped?"
+        )
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}, but must lie between 0 and 1")
+        raise ValueError(
+            f"binomial_interval's confidence is {confidence}, but must lie between 0 and 1, such as 0.95 for 95%"
+        )
     from scipy.stats import binomtest
 
     interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")

@@ -21,7 +21,9 @@ class Case(NamedTuple):
     """One row: `of` is the function, `call` calls it with the array(s) x and the strength s.
 
     `strengths` are values of s to compare at (None: it has none), `identity` is the one at which the result is
-    exactly `unchanged(x)`, `out` is the result's shape ("same": x's), `out_dtype` None means x's.
+    exactly `unchanged(x)`, `out` is the result's shape ("same": x's), `out_dtype` None means x's. `rounded` is for an
+    `unchanged` that adds up or takes logarithms: two programs may do that in another order or with fused
+    multiplications, so no bits can be promised between them.
     """
 
     of: Callable
@@ -33,6 +35,11 @@ class Case(NamedTuple):
     unchanged: Callable = lambda x: x
     dtypes: tuple = ALL
     out_dtype: Any = None
+    rounded: bool = False
+
+    def __hash__(self) -> int:
+        """No two rows share `call`, and `shape` may be a dict."""
+        return hash(self.call)
 
 
 def transformed(transform, x):

@@ -19,6 +19,7 @@ CASES = [
         strengths=(0.0, 0.1, 0.5),
         identity=0.0,
         unchanged=lambda x: losses.softmax_cross_entropy(x, LABELS),
+        rounded=True,
     ),
     Case(losses.sigmoid_cross_entropy, lambda x, s: losses.sigmoid_cross_entropy(x, LABELS % 2), (5, 1), (5,)),
     Case(losses.squared_error, lambda x, s: losses.squared_error(x, TARGETS), (5, 1), (5,)),
@@ -30,6 +31,7 @@ CASES = [
         strengths=(0.0, 0.1, 0.5),
         identity=0.0,
         unchanged=lambda x: losses.softmax_cross_entropy(x, SHARES, class_weights=CLASS_WEIGHTS),
+        rounded=True,
     ),
     Case(losses.sigmoid_cross_entropy, lambda x, s: losses.sigmoid_cross_entropy(x, SEVERAL), (5, 3), (5, 3)),
     Case(losses.hinge, lambda x, s: losses.hinge(x, LABELS % 2), (5, 1), (5,)),
@@ -43,6 +45,7 @@ CASES = [
         strengths=(0.0, 0.5, 2.0),
         identity=0.0,
         unchanged=lambda x: losses.softmax_cross_entropy(x, LABELS),
+        rounded=True,
     ),
     Case(
         losses.sigmoid_focal,
@@ -52,6 +55,7 @@ CASES = [
         strengths=(0.0, 0.5, 2.0),
         identity=0.0,
         unchanged=lambda x: losses.sigmoid_cross_entropy(x, LABELS % 2),
+        rounded=True,
     ),
     Case(losses.absolute_error, lambda x, s: losses.absolute_error(x, TARGETS), (5, 1), (5,)),
     Case(

@@ -34,6 +34,7 @@ CASES = [
         strengths=(0.0, 0.25, 2.0),
         identity=0.0,
         unchanged=penalties.l1,
+        rounded=True,
     ),
     Case(
         penalties.elastic_net_ratio,
@@ -43,6 +44,7 @@ CASES = [
         strengths=(0.0, 0.25, 1.0),
         identity=1.0,
         unchanged=penalties.l1,
+        rounded=True,
     ),
     Case(penalties.l2_sp, lambda x, s: penalties.l2_sp(x, REFERENCE), (5, 3), ()),
     Case(penalties.group_lasso, lambda x, s: penalties.group_lasso(x), (5, 3), ()),
@@ -55,6 +57,7 @@ CASES = [
         strengths=(0.0, 0.25, 1.0),
         identity=1.0,
         unchanged=penalties.l1,
+        rounded=True,
     ),
     Case(penalties.hoyer_square, lambda x, s: penalties.hoyer_square(x), (5, 3), ()),
     Case(penalties.log_sum, lambda x, s: penalties.log_sum(x, 0.1), (5, 3), ()),
