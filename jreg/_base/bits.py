@@ -1,4 +1,4 @@
-"""Random bits for masks, packed: four numbers out of a block of two words."""
+"""Random bits for masks: numbers of 16 bits, which belong to a row and not to the batch that it is in."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ LEVELS = 2**16
 # Outside of a compiled function every operation would be a program of its own; inside of one this changes nothing.
 @functools.partial(jax.jit, static_argnums=1, inline=True)
 def uniform16(key: Key, shape: tuple[int, ...]) -> Array:
-    """Independent uniform integers below 2**16, four out of every threefry block of two words.
+    """Independent uniform integers below 2**16.
 
     Those of a row, along the first axis, don't depend on how many rows there are: an example has the same mask in a
     batch that is padded and in one that isn't.
     """
-    rows, size = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (-(-math.prod(shape) // 4), 4)
-    blocks = -(-size // 4)
-    if random.is_threefry(key):
-        # Both words of a block count here, where jax.random spends a whole block on each number. XLA fuses what is
-        # flat into one kernel.
-        count = jnp.arange(rows * blocks, dtype=jnp.uint32)
-        row, block = count // jnp.uint32(blocks), count % jnp.uint32(blocks)
-        words = random.threefry(jax.random.key_data(key), row, block, rounds=13)
-    else:
-        drawn = jax.random.bits(key, (rows * blocks, 2), jnp.uint32)
-        words = (drawn[:, 0], drawn[:, 1])
-    flat = jnp.concatenate([part for word in words for part in (word & 0xFFFF, word >> 16)])
-    drawn = flat.reshape(4, rows, blocks).transpose(1, 0, 2).reshape(rows, 4 * blocks)
-    return drawn.reshape(-1)[: math.prod(shape)].reshape(shape) if len(shape) < 2 else drawn[:, :size].reshape(shape)
+    if not random.is_threefry(key):
+        return jax.random.bits(key, shape, jnp.uint32) & 0xFFFF
+    count = math.prod(shape)
+    # XLA computes what is concatenated once, and other elementwise results again for each of their uses.
+    halves = [(0, count // 2), (count // 2, count)]
+    return jnp.concatenate([_numbers(key, shape, *half) for half in halves]).reshape(shape)
+
+
+def _numbers(key: Key, shape: tuple[int, ...], first: int, last: int) -> Array:
+    """The numbers at these flat positions: a row counts blocks of two words, four numbers each, of its own."""
+    size = jnp.uint32(math.prod(shape[1:]) if len(shape) > 1 else 4)
+    position = jnp.arange(first, last, dtype=jnp.uint32)
+    row, column = position // size, position % size
+    words = random.threefry(jax.random.key_data(key), row, column // jnp.uint32(4), rounds=13)
+    part = column % jnp.uint32(4)
+    word = jnp.where(part < jnp.uint32(2), *words)
+    return (word >> (jnp.uint32(16) * (part % jnp.uint32(2)))) & jnp.uint32(0xFFFF)
 
 
 def kept(key: Key, shape: tuple[int, ...], rate: Scalar) -> tuple[Array, Array]:

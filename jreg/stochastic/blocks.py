@@ -39,11 +39,11 @@ def drop_block(key: Key, x: Array, rate: Scalar, block_size: int) -> Array:
         than the feature maps.
 
     >>> import jax, jax.numpy as jnp
-    >>> y = drop_block(jax.random.key(0), jnp.ones((1, 4, 4, 1)), rate=0.3, block_size=2)
+    >>> y = drop_block(jax.random.key(2), jnp.ones((1, 4, 4, 1)), rate=0.3, block_size=2)
     >>> print((y[0, :, :, 0] > 0).astype(int))
-    [[1 0 0 1]
+    [[1 1 1 1]
      [1 0 0 1]
-     [1 1 1 1]
+     [1 0 0 1]
      [1 1 1 1]]
 
     Source: Ghiasi, Lin and Le, DropBlock: a regularization method for convolutional networks, NeurIPS (2018).
