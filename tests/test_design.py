@@ -302,6 +302,16 @@ def test_weights_of_rows_are_weighted_least_squares():
     assert fitted.history["train_loss"][-1] == pytest.approx(np.average(residuals, weights=weights), rel=1e-4)
 
 
+@pytest.mark.parametrize(("zero", "part"), [(np.arange(30), "validation"), (np.arange(30, 60), "training")])
+def test_rows_that_count_nothing_are_refused(zero, part):
+    weights = np.ones(90)
+    weights[zero] = 0
+    data = jreg.Dataset(np.zeros((90, 2)), np.arange(90) % 3, weights=weights, name="some")
+    pairs = [(np.arange(30, 60), np.arange(30))]
+    with pytest.raises(ValueError, match=f"the {part} rows of fold 0 all have weight 0 in some: give each fold"):
+        jreg.cross_validate(recipe, data, SPACE, **OPTIONS | {"cv": pairs})
+
+
 # Other rows than tables.
 
 

@@ -35,7 +35,7 @@ class Reader:
         """A data set of one row, for what can be told from shapes."""
         self.like = self.item(first)
         data = self.checked([first], [self.like])
-        if self.missing == "keep" and data.x.dtype != np.uint8:
+        if self.missing == "keep" and data.x.dtype.kind == "f":
             # Nobody knows before the end where values are missing, so the recipe has to impute in any case.
             return Dataset(np.full_like(data.x, np.nan), data.y, name="the source", missing="keep")
         return data

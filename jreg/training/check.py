@@ -57,6 +57,7 @@ def make_plan(
     size = min(made.batch_size or checks.count(batch_size, "batch_size"), len(data))
     epochs = checks.count(epochs, "epochs")
     validated = folds.validation.shape[-1] > 0
+    _check_weights(data, folds)
     holes = data.missing == "keep" and any(_has_nan(leaf) for leaf in jax.tree.leaves(data.x))
     measured: dict[tuple[str, str, str], Column] = {column.key: column for column in before}
     output_bytes = 0
@@ -81,6 +82,21 @@ def sample_steps(data: Dataset, folds: Folds, epochs: int, batch_size: int) -> S
     """What a recipe with a second argument receives when it is tried with plain numbers."""
     steps = -(-int(np.max(folds.train_count)) // min(max(1, batch_size), len(data)))
     return Steps(np.int32(steps), np.int32(steps * epochs))
+
+
+def _check_weights(data: Dataset, folds: Folds) -> None:
+    """Raises ValueError where the rows of a fold count nothing, so that there is nothing to train or to score on."""
+    if data.weights is None:
+        return
+    for number in range(len(folds.train)):
+        for part, rows, count in (
+            ("training", folds.train[number], folds.train_count[number]),
+            ("validation", folds.validation[number], folds.validation_count[number]),
+        ):
+            if count and not np.any(data.weights[rows[:count]] > 0):
+                raise ValueError(
+                    f"the {part} rows of fold {number} all have weight 0 in {data.name}: give each fold rows that count"
+                )
 
 
 def _has_nan(leaf: Any) -> bool:
