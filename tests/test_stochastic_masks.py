@@ -86,9 +86,10 @@ def test_alpha_dropout_keeps_mean_zero_and_variance_one(rate):
     q = keep_probability(rate)
     kept = at_0 != at_1
     a, b, dropped = (at_1 - at_0)[kept][0], at_0[kept][0], at_0[~kept][0]
-    # The dropped value is SELU's at minus infinity before the affine map; the moments are those of two cases.
-    assert dropped == pytest.approx(a * float(jax.nn.selu(-1e4)) + b, abs=1e-6)
-    assert q * b + (1 - q) * dropped == pytest.approx(0, abs=1e-6)
+    # The dropped value is SELU's at minus infinity before the affine map; the moments are those of two cases. Both are
+    # differences of numbers of up to 2.9, and off by a few roundings of those.
+    assert dropped == pytest.approx(a * float(jax.nn.selu(-1e4)) + b, abs=2e-6)
+    assert q * b + (1 - q) * dropped == pytest.approx(0, abs=2e-6)
     assert q * (a**2 + b**2) + (1 - q) * dropped**2 == pytest.approx(1, abs=1e-5)
 
 
@@ -118,7 +119,7 @@ def test_drop_path_drops_examples():
 def test_linear_depth_rates_leave_the_papers_expected_depth():
     # Huang et al., section 3: with p_L = 0.5 the expected depth of 54 blocks is (3 L - 1) / 4, about 40.
     rates = stochastic.linear_depth_rates(0.5, 54)
-    assert float(jnp.sum(1 - rates)) == pytest.approx((3 * 54 - 1) / 4, rel=1e-6)
+    assert float(jnp.sum(1 - rates)) == pytest.approx((3 * 54 - 1) / 4, rel=4e-6)  # up to 54 roundings
     assert float(rates[-1]) == 0.5
     with pytest.raises(ValueError, match="depth is 0, but must be at least 1"):
         stochastic.linear_depth_rates(0.5, 0)

@@ -136,4 +136,4 @@ def test_haiku_outputs_are_its_own():
     model = adapters.from_haiku(transformed)
     params, state = model.init(KEY, X)
     outputs, _ = model.apply(params, state, X, train=False, key=None, mask=None)
-    np.testing.assert_allclose(outputs, transformed.apply(params, None, X), rtol=1e-6)
+    np.testing.assert_allclose(outputs, transformed.apply(params, None, X), rtol=1e-6, atol=1e-6)

@@ -48,8 +48,10 @@ def torchs(optimizer, averaged=None, takes=lambda step: True):
 def test_the_adamw_convention_after_adam_is_torchs_adamw(decay):
     theirs = torchs(lambda ps: torch.optim.AdamW(ps, lr=0.05, weight_decay=decay))
     chain = optax.chain(optax.adam(0.05), adamw_weight_decay(decay, 0.05))
+    # optax takes 1 - 0.999^t in float32, of which three digits cancel at first: a step t of 0.05 is off by up to
+    # 0.05 * 3e-5 / t, and twelve of them by 5e-6.
     for (a, _), (b, _) in zip(ours(chain), theirs, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-6)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=5e-6)
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.99])
