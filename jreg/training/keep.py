@@ -54,16 +54,14 @@ def outputs(finished: Finished) -> dict[str, PyTree]:
     without another training.
     """
     rows, fold = finished.rows, finished.fold
-    size = min(finished.block, fold.validation.shape[-1])
-    if size == 0:
+    if fold.validation.shape[-1] == 0:
         return {}
-    blocks = -(-fold.validation.shape[-1] // size)
-    chosen_rows = jnp.pad(fold.validation, (0, blocks * size - fold.validation.shape[-1]))
+    size, padded, blocks = measure.validation_blocks(fold, finished.block)
     network = (finished.params, finished.model_state, finished.statistics)
     shapes = measure.block_shapes(finished.recipe, *network, rows, size).outputs
 
     def body(number: Any, found: PyTree) -> PyTree:
-        chosen = jax.lax.dynamic_slice_in_dim(chosen_rows, number * size, size)
+        chosen = jax.lax.dynamic_slice_in_dim(padded, number * size, size)
         values = measure.forward(finished.recipe, *network, take(rows.x, chosen))
         if finished.recipe.targets is not None and finished.recipe.targets.invert is not None:
             values = finished.recipe.targets.invert(finished.statistics[1], values)
@@ -71,8 +69,8 @@ def outputs(finished: Finished) -> dict[str, PyTree]:
             lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, number * size, 0), found, values
         )
 
-    empty = jax.tree.map(lambda leaf: jnp.zeros((blocks * size, *leaf.shape[1:]), leaf.dtype), shapes)
-    found = jax.lax.fori_loop(0, -(-fold.validation_count // size), body, empty)
+    empty = jax.tree.map(lambda leaf: jnp.zeros((padded.shape[0], *leaf.shape[1:]), leaf.dtype), shapes)
+    found = jax.lax.fori_loop(0, blocks, body, empty)
     return {"outputs": jax.tree.map(lambda leaf: leaf[: fold.validation.shape[-1]], found)}
 
 

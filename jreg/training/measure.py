@@ -205,22 +205,27 @@ def evaluate_rows(
 
     `network` is (params, model_state, statistics); `wanted` and `axis` are as in `jreg.training.epoch`.
     """
-    size = min(plan.block, fold.validation.shape[-1])
-    blocks = -(-fold.validation.shape[-1] // size)
-    chosen_rows = jnp.pad(fold.validation, (0, blocks * size - fold.validation.shape[-1]))
+    size, padded, blocks = validation_blocks(fold, plan.block)
 
     def body(number: Array, states: State) -> State:
-        chosen = jax.lax.dynamic_slice_in_dim(chosen_rows, number * size, size)
+        chosen = jax.lax.dynamic_slice_in_dim(padded, number * size, size)
         weights = counted(rows, chosen, number * size + jnp.arange(size) < fold.validation_count)
         x, y = take(rows.x, chosen), take(rows.y, chosen)
         block = seen(recipe, forward(recipe, *network, x), targets_of(recipe, network[2], x, y))
         return update(recipe, plan.task, states, block, weights)
 
     like = functools.partial(block_shapes, recipe, *network, rows, size)
-    states = begin(recipe, plan.task, plan.parts, like, blocks * size)
-    count = repeats(-(-fold.validation_count // size), wanted, axis)
-    states = jax.lax.fori_loop(0, count, body, states)
+    states = begin(recipe, plan.task, plan.parts, like, padded.shape[0])
+    states = jax.lax.fori_loop(0, repeats(blocks, wanted, axis), body, states)
     return compute(recipe, plan.task, states, "validation")
+
+
+def validation_blocks(fold: Folds, block: int) -> tuple[int, Array, Array]:
+    """The size of blocks of a fold's validation rows, the row numbers padded to whole blocks, how many have rows."""
+    longest = fold.validation.shape[-1]
+    size = min(block, longest)
+    padded = jnp.pad(fold.validation, (0, -longest % size))
+    return size, padded, -(-fold.validation_count // size)
 
 
 def repeats(count: Array, wanted: Array | bool, axis: str | None) -> Array:
