@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import jreg
+from jreg import report
 from jreg.data import summarize
 from jreg.data.summary import to_text
-from jreg.report import figures
 
 X = np.array([[1, np.nan], [3, 5], [2, np.nan]])
 
@@ -67,14 +67,14 @@ def test_a_row_of_samples_for_each_class():
     x = np.zeros((7, 2, 3), np.uint8)
     x[:, 0, 0] = np.arange(7) * 10
     data = jreg.Dataset(x, [2, 0, 2, 0, 0, 2, 0], labels=["cat", "dog", "eel"])
-    figure = figures.samples(data, columns=3)
+    figure = report.samples(data, columns=3)
     assert [figure.axes[n].get_ylabel() for n in (0, 3)] == ["cat", "eel"]
     np.testing.assert_allclose([p[0, 0] for p in pictures(figure)], np.array([1, 3, 4, 0, 2, 5]) / 5)
 
 
 def test_flat_examples_and_rows_that_are_not_full():
     data = jreg.Dataset([[0.0, 1.0, np.nan, 3.0]], [0.5], missing="keep")
-    figure = figures.samples(data, (2, 2), columns=2)
+    figure = report.samples(data, (2, 2), columns=2)
     np.testing.assert_allclose(pictures(figure)[0], [[0, 1 / 3], [0.5, 1]], rtol=1e-6)
     np.testing.assert_array_equal(pictures(figure)[1], 0.5)
 
@@ -89,4 +89,4 @@ def test_flat_examples_and_rows_that_are_not_full():
 )
 def test_what_is_no_image_is_refused(x, shape, sentence):
     with pytest.raises(ValueError, match=sentence):
-        figures.samples(jreg.Dataset(x, [0, 1]), shape)
+        report.samples(jreg.Dataset(x, [0, 1]), shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,6 +98,4 @@ def optimize(
     finally:
         # Also when Ctrl-C ends the search.
         policy.close()
-    spec = design.spec.listed()
-    results.grow(spec)
-    return Study.of(dataclasses.replace(design, spec=spec), results, executor)
+    return Study.of(design, results, executor)

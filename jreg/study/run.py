@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -160,6 +161,7 @@ def run(
 
     executor.watch(tell)
     advanced: bool | None = None
+    added = False
     try:
         while True:
             decision = policy.next(View(design, results, executor, ledger, advanced))
@@ -171,6 +173,7 @@ def run(
             for setting in decision.settings:
                 design = design.appended(setting)
                 results.grow(design.spec)
+                added = True
             meter.begin(decision)
             meter.given_up(_cancel(executor, results, ledger, decision.cancel))
             for wanted in decision.start:
@@ -185,6 +188,9 @@ def run(
     finally:
         # Also when Ctrl-C ends the study: what has been finished is kept.
         meter.end()
+        if added:
+            design = dataclasses.replace(design, spec=design.spec.listed())
+            results.grow(design.spec)
         store.close(results)
     return design, results
 
