@@ -82,8 +82,7 @@ def _device(slots: Slot, outbox: Outcome, work: Work, rows: Rows, folds: Folds, 
         # The host writes NaN where not run, so that jax_debug_nans meets none but those that were computed.
         state = state._replace(history=jnp.zeros_like(state.history))
         new = Slot(job, state, stage, jnp.ones((), bool))
-        slots = jax.tree.map(lambda leaf, value: leaf.at[place].set(value), slots, new)
-        return taken + jnp.where(goes_on, 0, 1), slots
+        return taken + jnp.where(goes_on, 0, 1), _put(slots, new, place)
 
     def train(wanted: Array, slot: Slot) -> Slot:
         axis = AXIS_OF_BATCH if layout.batch > 1 else None
@@ -141,11 +140,16 @@ def _collect(
         place = jnp.argmax(done & busy)
         slot = jax.tree.map(lambda leaf: leaf[place], slots)
         found = outcome_of(plan, slot, rows, folds)
-        outbox = jax.tree.map(lambda all_, new: all_.at[ended].set(new), outbox, found)
+        outbox = _put(outbox, found, ended)
         following = jnp.where(found.status == Status.PRUNED, stages, slot.stage + 1)
         return ended + 1, outbox, busy.at[place].set(False), stage.at[place].set(following)
 
     return jax.lax.while_loop(some, one, (ended, outbox, slots.busy, slots.stage))
+
+
+def _put(many: Any, one: Any, place: Array) -> Any:
+    """Puts a slot or an outcome among others, in place; an indexed update checks bounds, and so copies all of them."""
+    return jax.tree.map(lambda leaf, new: jax.lax.dynamic_update_index_in_dim(leaf, new, place, 0), many, one)
 
 
 def outcome_of(plan: Plan, slot: Slot, rows: Rows, folds: Folds) -> Outcome:
