@@ -144,7 +144,10 @@ def _collect(
         following = jnp.where(found.status == Status.PRUNED, stages, slot.stage + 1)
         return ended + 1, outbox, busy.at[place].set(False), stage.at[place].set(following)
 
-    return jax.lax.while_loop(some, one, (ended, outbox, slots.busy, slots.stage))
+    there = (ended, outbox, slots.busy, slots.stage)
+    # With one slot what is kept doesn't change from one round of the loop to the next, so XLA would compute it before
+    # the loop, in each epoch: the condition keeps it to those in which a training ends.
+    return jax.lax.cond(some(there), lambda: jax.lax.while_loop(some, one, there), lambda: there)
 
 
 def _put(many: Any, one: Any, place: Array) -> Any:
