@@ -17,7 +17,6 @@ from jreg.network.predictions import labels_of, probabilities_of, values_of
 from jreg.recipe import Recipe, build
 from jreg.search.space import Setting
 from jreg.training import measure
-from jreg.training.inputs import targets_of
 
 Static = tuple[tuple[str, Any], ...]
 
@@ -32,11 +31,7 @@ def _outputs(recipe: Callable[..., Recipe], static: Static, hp: Any, network: An
 def _scores(
     recipe: Callable[..., Recipe], static: Static, task: str, hp: Any, network: Any, x: PyTree, y: PyTree, w: Array
 ) -> dict[str, Array]:
-    made = build(recipe, {**dict(static), **hp})
-    block = measure.seen(made, measure.outputs_for(made, *network, x), targets_of(made, network[2], x, y))
-    states = measure.begin(made, task, block.parts, lambda: block, len(w))
-    states = measure.update(made, task, states, block, w)
-    return {name: value for (_, _, name), value in measure.compute(made, task, states, "test").items()}
+    return measure.scores_for(build(recipe, {**dict(static), **hp}), task, network, x, y, w)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jreg._base.types import PyTree
-from jreg.network.predictions import labels_of, most_probable, probabilities_of
+from jreg.network.predictions import labels_of, mean_probabilities, most_probable, probabilities_of
 
 
 class OutOfFold(NamedTuple):
@@ -39,14 +39,13 @@ class OutOfFold(NamedTuple):
         Raises:
           ValueError: it is a regression, or the loss says nothing of probabilities.
         """
-        parts = [probabilities_of(outputs, self.link, self.task) for outputs in self.outputs]
-        return np.mean(np.stack(parts).astype(np.float64), axis=0)
+        return mean_probabilities([probabilities_of(outputs, self.link, self.task) for outputs in self.outputs])
 
     @property
     def predictions(self) -> np.ndarray:
         """``(m, ...)``: class numbers, flags of labels or values, of the mean over seeds."""
         if self.task == "regression" or self.link not in ("softmax", "sigmoid"):
-            mean = np.mean(np.asarray(self.outputs).astype(np.float64), axis=0)
+            mean = mean_probabilities(list(self.outputs))
             return labels_of(mean, self.task, np.shape(self.targets)[1:])
         return most_probable(self.probabilities, self.task)
 

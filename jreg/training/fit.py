@@ -18,7 +18,7 @@ from jreg.splits import Folds, pack
 from jreg.training import measure
 from jreg.training.check import make_plan, sample_steps
 from jreg.training.columns import labels
-from jreg.training.inputs import Rows, targets_of
+from jreg.training.inputs import Rows
 from jreg.training.plan import Plan
 from jreg.training.status import Status
 from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, start
@@ -235,13 +235,10 @@ def evaluate(
     """
     made = build(recipe, hp or {})
     x, y = jax.tree.map(jnp.asarray, (x, y))
-    task = _task_of(y)
-    outputs = measure.outputs_for(made, fitted.params, fitted.model_state, fitted.statistics, x)
-    block = measure.seen(made, outputs, targets_of(made, fitted.statistics, x, y))
-    states = measure.begin(made, task, block.parts, lambda: block, len(block.losses))
-    states = measure.update(made, task, states, block, jnp.ones(len(block.losses), jnp.float32))
-    found = measure.compute(made, task, states, "test")
-    return {name: float(value) for (_, _, name), value in found.items()}
+    network = (fitted.params, fitted.model_state, fitted.statistics)
+    weights = jnp.ones(jax.tree.leaves(y)[0].shape[0], jnp.float32)
+    found = measure.scores_for(made, _task_of(y), network, x, y, weights)
+    return {name: float(value) for name, value in found.items()}
 
 
 def _task_of(y: PyTree) -> str:

@@ -71,6 +71,8 @@ class State(NamedTuple):
 
 
 _WEIGHT = ("weight", "")
+# What the losses end with: the weighted mean.
+_MEAN = metrics.average(lambda values, _: values, maximize=False)
 
 
 def meters(recipe: Recipe, task: str) -> dict[tuple[str, str], metrics.Metric]:
@@ -131,19 +133,12 @@ def compute(recipe: Recipe, task: str, state: State, split: str, steps: Array | 
     weight = totals.pop(_WEIGHT)
     found: dict[Key, Array] = {}
     for key, total in totals.items():
-        finish = known[key].finish if key in known else None
-        if key[0] == "penalty":
-            found[split, *key] = total / jnp.asarray(steps, jnp.float32)
-        else:
-            found[split, *key] = (finish or _mean)(total, weight).astype(jnp.float32)
+        finish = None if key[0] == "penalty" else known.get(key, _MEAN).finish
+        value = total / jnp.asarray(steps, jnp.float32) if finish is None else finish(total, weight)
+        found[split, *key] = value.astype(jnp.float32)
     for key, other in state.others.items():
         found[split, *key] = known[key].compute(other).astype(jnp.float32)
     return found
-
-
-def _mean(total: Array, weight: Array) -> Array:
-    some = weight > 0
-    return jnp.where(some, total / jnp.where(some, weight, 1), jnp.nan)
 
 
 def _reshaped(recipe: Recipe, block: Seen) -> Seen:
@@ -177,6 +172,16 @@ def outputs_for(recipe: Recipe, params: PyTree, model_state: PyTree, statistics:
     if whole < length or not whole:
         parts.append(one(jax.tree.map(lambda leaf: leaf[whole:], x)))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+
+
+def scores_for(
+    recipe: Recipe, task: str, network: tuple[PyTree, PyTree, PyTree], x: PyTree, y: PyTree, weights: Array
+) -> dict[str, Array]:
+    """Losses and metrics of a network on examples, by name; `network` is (params, model_state, statistics)."""
+    block = seen(recipe, outputs_for(recipe, *network, x), targets_of(recipe, network[2], x, y))
+    state = begin(recipe, task, block.parts, lambda: block, len(weights))
+    state = update(recipe, task, state, block, weights)
+    return {name: value for (_, _, name), value in compute(recipe, task, state, "test").items()}
 
 
 def block_shapes(
