@@ -105,7 +105,7 @@ def bench(session: nox.Session) -> None:
     """Measure speed and memory beside the alternatives; JSON goes to runs/bench."""
     install(session, "bench")
     names = ("speed", "scaling", "slots", "memory", "masks", "augment")
-    for script in (f"bench_{name}.py" for name in names):
+    for script in (f"bench/{name}.py" for name in names):
         session.run("python", f"experiments/{script}", *session.posargs)
 
 

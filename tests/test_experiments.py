@@ -28,7 +28,7 @@ def run(script: str, *arguments: str | Path, data: Path | None = None) -> str:
 
 def speed(task: str, out: Path, *arguments: str, data: Path | None = None) -> dict[str, Any]:
     sizes = ["--task", task, "--peak-size", "256", "--out", out]
-    run("bench_speed.py", *sizes, *arguments, data=data)
+    run("bench/speed.py", *sizes, *arguments, data=data)
     return json.loads((out / f"speed_{task}.json").read_text())
 
 
@@ -102,7 +102,7 @@ def test_the_tasks_on_images_read_the_files_of_mnist(task: str, steps: int, name
 
 
 def test_the_speed_benchmark_says_that_mnist_is_missing(tmp_path: Path) -> None:
-    said = run("bench_speed.py", "--task", "mnist", "--out", tmp_path)
+    said = run("bench/speed.py", "--task", "mnist", "--out", tmp_path)
     assert "mnist is left out: set JREG_DATA_DIR" in said
     assert not list(tmp_path.iterdir())
 
@@ -119,7 +119,7 @@ def test_the_scaling_benchmark_measures_sizes_and_devices(tmp_path: Path) -> Non
     sizes = ["--trainings", "50", "100", "--size-epochs", "1", "--repeats", "1"]
     more = ["--settings", "1", "--device-epochs", "1"]
     parts = ["size", "devices"] if hasattr(os, "sched_setaffinity") else ["size"]
-    run("bench_scaling.py", *sizes, *more, "--part", *parts, "--out", tmp_path / "scaling.json")
+    run("bench/scaling.py", *sizes, *more, "--part", *parts, "--out", tmp_path / "scaling.json")
     found = json.loads((tmp_path / "scaling.json").read_text())
     assert found["size"]["trainings"] == [50, 100]
     assert found["size"]["growth"]["run_seconds"] > 0
@@ -131,7 +131,7 @@ def test_the_scaling_benchmark_measures_sizes_and_devices(tmp_path: Path) -> Non
 @pytest.mark.bench
 def test_the_memory_benchmark_measures_both_sizes(tmp_path: Path) -> None:
     out = tmp_path / "memory.json"
-    run("bench_memory.py", "--epochs", "1", "--strengths", "1", "2", "--out", out)
+    run("bench/memory.py", "--epochs", "1", "--strengths", "1", "2", "--out", out)
     found = json.loads(out.read_text())
     assert [study["trainings"] for study in found["studies"]] == [5, 10]
     assert [study["steps"] for study in found["studies"]] == [5 * 23, 10 * 23]
@@ -155,7 +155,7 @@ def test_the_slots_benchmark_doubles_the_slots(tmp_path: Path) -> None:
         "--out",
         tmp_path / "slots.json",
     ]
-    printed = run("bench_slots.py", "--task", "tiny", "cnn", *sizes, "--out", tmp_path / "slots.json")
+    printed = run("bench/slots.py", "--task", "tiny", "cnn", *sizes, "--out", tmp_path / "slots.json")
     assert "cnn is left out" in printed
     found = json.loads((tmp_path / "slots.json").read_text())["tasks"]["tiny"]
     assert [one["slots"] for one in found] == [1, 2]
@@ -164,13 +164,13 @@ def test_the_slots_benchmark_doubles_the_slots(tmp_path: Path) -> None:
 
 @pytest.mark.bench
 def test_the_benchmark_of_masks_compares_their_shares_of_a_step(tmp_path: Path) -> None:
-    run("bench_masks.py", "--smoke", "--out", tmp_path / "masks.json")
+    run("bench/masks.py", "--smoke", "--out", tmp_path / "masks.json")
     assert json.loads((tmp_path / "masks.json").read_text())
 
 
 @pytest.mark.bench
 def test_the_augmentation_benchmark_compares_and_finds_its_share(tmp_path: Path) -> None:
-    run("bench_augment.py", "--smoke", "--out", tmp_path / "augment.json")
+    run("bench/augment.py", "--smoke", "--out", tmp_path / "augment.json")
     found = json.loads((tmp_path / "augment.json").read_text())
     assert {"jreg", "step", "step and jreg", "scipy"} <= set(found["milliseconds"])
     assert found["ratios"]["scipy"] > 0

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from bench_peers.patches import max_pool, patches_of
-from bench_peers.task import Members, Outcome, Setting, Task, by_setting, members, padded_folds
+from peers.patches import max_pool, patches_of
+from peers.task import Members, Outcome, Setting, Task, by_setting, members, padded_folds
 
 DEVICES = 2
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8

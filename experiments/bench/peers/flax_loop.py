@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from bench_peers.network import Network
-from bench_peers.task import LEARNING_RATE, Outcome, Setting, Task, by_setting, padded_folds
+from peers.network import Network
+from peers.task import LEARNING_RATE, Outcome, Setting, Task, by_setting, padded_folds
 
 optimizer = optax.adam(LEARNING_RATE)
 

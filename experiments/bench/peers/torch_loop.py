@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from bench_peers.task import Outcome, Setting, Task, by_setting
+from peers.task import Outcome, Setting, Task, by_setting
 
 Training = tuple[Setting, int, int]
 

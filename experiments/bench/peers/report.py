@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-RUNS = Path(__file__).parents[2] / "runs" / "bench"
+RUNS = Path(__file__).parents[3] / "runs" / "bench"
 _PACKAGES = ("jreg", "jax", "jaxlib", "flax", "optax", "scikit-learn", "numpy", "torch", "keras")
 # Switches of the caller's shell that would change what is measured.
 _UNWANTED = (

@@ -4,7 +4,7 @@ The question of HFTA (Wang et al., Horizontally fused training array, 2021, whos
 throughput of one training at a time on the same accelerator), with its protocol: warm-up is left out, every member has
 random hyperparameters of its own, and the median of three repeats counts. One slot is one training after the other.
 
-  tiny    the network 30-16-1 of bench_speed.py on breast cancer
+  tiny    the network 30-16-1 of speed.py on breast cancer
   digits  its network 64-128-128-10 with dropout
   cnn     its two convolutions on MNIST, where JREG_DATA_DIR has the files
 
@@ -12,7 +12,7 @@ Made for a GPU or TPU, where all slots of a device are one vmapped batch; on a C
 pays there (the rule in `jreg.choose_layout` comes from it). The largest number of slots is where throughput grows by
 less than a tenth, or where the device's memory ends.
 
-Command:   python experiments/bench_slots.py [--task tiny digits cnn] [--most 1024]
+Command:   python experiments/bench/slots.py [--task tiny digits cnn] [--most 1024]
 Hardware:  two cores of an AMD EPYC with AVX-512, no GPU: nobody has run it on an accelerator yet
 Numbers:   see docs/performance.md
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_peers import report
+from peers import report
 
 GROWTH = 1.1
 TASKS = ("tiny", "digits", "cnn")
@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
 def throughput(task: Any, slots: int, epochs: int, rounds: int, seconds: float) -> dict[str, Any] | None:
     """Trainings a second with so many slots; None where they don't fit into memory."""
     import jax
-    from bench_peers import jreg_study
+    from peers import jreg_study
 
     import jreg
 
@@ -72,7 +72,7 @@ def throughput(task: Any, slots: int, epochs: int, rounds: int, seconds: float) 
 
 def measure(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """One task, with twice as many slots each time."""
-    from bench_peers.task import make_task
+    from peers.task import make_task
 
     task, found = make_task(name), []
     slots = 1
@@ -97,7 +97,7 @@ def main() -> None:
     """Measures, prints and writes."""
     args = parse()
     import jax
-    from bench_peers.task import NEED_MNIST, mnist_folder
+    from peers.task import NEED_MNIST, mnist_folder
 
     import jreg
 

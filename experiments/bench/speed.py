@@ -7,7 +7,7 @@
   cnn       12 trainings on 2,000 images: 3 folds x 4 strengths of L2; two 3x3 convolutions, batches of 64, 2 epochs
 
 All with Adam, 1e-3 but in `stopping`; the score is the validation accuracy. mnist and cnn read the files of MNIST from
-the folder ``mnist`` in the one that JREG_DATA_DIR names. The contestants are in bench_peers/:
+the folder ``mnist`` in the one that JREG_DATA_DIR names. The contestants are in peers/:
 
   jreg      one call of jreg.cross_validate; it also evaluates the losses and accuracies of every epoch
   jax       plain JAX by hand: shard_map over two CPU devices, a sequential map of trainings or blocks in each
@@ -31,7 +31,7 @@ settings, and its times are extrapolated: ~ marks them. Two measurements, each f
 The share of the peak is 6 operations for each weight in a matrix product or convolution and each example in training,
 and 2 in validation, over the steady seconds and the fastest large float32 matrix product of the same run.
 
-Command:   python experiments/bench_speed.py [--task digits ...]
+Command:   python experiments/bench/speed.py [--task digits ...]
 Numbers:   see docs/performance.md
 """
 
@@ -45,8 +45,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench_peers import race, report
-from bench_peers.task import NEED_MNIST, TASKS, Sizes, make_task, mnist_folder, part_of
+from peers import race, report
+from peers.task import NEED_MNIST, TASKS, Sizes, make_task, mnist_folder, part_of
 
 # Each contestant's file and function, and the package that it needs and that may be missing.
 CONTESTANTS = {
@@ -125,7 +125,7 @@ def compete(args: argparse.Namespace) -> None:
     file, function, _ = CONTESTANTS[args.contestant]
 
     def prepare() -> Any:
-        module = importlib.import_module(f"bench_peers.{file}")
+        module = importlib.import_module(f"peers.{file}")
         whole = make_task(name, sizes_of(args))
         task = part_of(whole, *slice_of(name, args.contestant))
         run = getattr(module, function)(task)
@@ -340,7 +340,7 @@ def show(result: dict[str, Any]) -> None:
 
 def peak_flops(size: int) -> float:
     """The machine's peak, by a process of its own."""
-    command = [sys.executable, str(Path(__file__).parent / "bench_peers" / "peak.py"), "--size", str(size)]
+    command = [sys.executable, str(Path(__file__).parent / "peers" / "peak.py"), "--size", str(size)]
     (turn,) = race.fresh({"peak": command}, 1)
     return turn.answer["flops"]
 

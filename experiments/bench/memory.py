@@ -1,10 +1,10 @@
 """Memory: the peak resident memory of a jreg study with 50 and with 1,000 trainings.
 
-The digits grid of bench_speed.py with 3 epochs and dropout 0.5, 5 folds x 10 and x 200 strengths of L2. Every study
+The digits grid of speed.py with 3 epochs and dropout 0.5, 5 folds x 10 and x 200 strengths of L2. Every study
 runs in a fresh process, the two sizes in turn, and reports its own high-water mark (`ru_maxrss`) after the imports and
 at the end. The goal: 20 times as many trainings take at most 1.5 times the memory.
 
-Command:   python experiments/bench_memory.py
+Command:   python experiments/bench/memory.py
 Hardware:  two cores of an AMD EPYC, no GPU; Python 3.11.7, jax 0.10.2
 Time:      44 s
 Numbers:   540 MiB with 50 trainings, 568 MiB with 1,000, of which 247 MiB are there after the imports: ratio 1.05
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench_peers import report
+from peers import report
 
 FOLDS = 5
 GOAL = 1.5
@@ -45,7 +45,7 @@ def peak() -> float:
 
 def run_once(epochs: int, strengths: int) -> None:
     """Runs a study and prints its high-water marks."""
-    from bench_peers import jreg_study, task
+    from peers import jreg_study, task
 
     run = jreg_study.make(task.make_task("digits", task.Sizes(epochs=epochs, settings=strengths)))
     before = peak()

@@ -9,7 +9,7 @@ disturbs least, and as the median over rounds of a ratio within a round.
   digits  64-128-128-10, batches of 64
   mnist   784-256-256-10, batches of 128
 
-Command:   python experiments/bench_masks.py        (--smoke runs in seconds)
+Command:   python experiments/bench/masks.py        (--smoke runs in seconds)
 Hardware:  two cores of an AMD EPYC with nothing else on them, no GPU; 50 s
 Numbers:   masks as a share of a step, of the fastest runs:
            digits  bernoulli 53.5%, unrolled 28.1%, 16 bits 25.5%, 8 bits 22.2%
@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench_peers import report
+from peers import report
 
 SIZES = {"digits": ((64, 128, 128, 10), 64), "mnist": ((784, 256, 256, 10), 128)}
 RATE = 0.5

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 import jreg
-from bench_peers.task import Outcome, Setting, Task
+from peers.task import Outcome, Setting, Task
 
 
 def recipe_of(task: Task) -> Callable[[Any], jreg.Recipe]:
@@ -29,7 +29,7 @@ def recipe_of(task: Task) -> Callable[[Any], jreg.Recipe]:
 def model_of(task: Task, setting: Setting) -> Any:
     """A multilayer perceptron of jreg's, or the benchmark's own convolutional network."""
     if task.convolutions:
-        from bench_peers.network import Network
+        from peers.network import Network
 
         return Network(task.convolutions, task.hidden, task.outputs)
     return jreg.nn.MLP((*task.hidden, task.outputs), dropout=setting.dropout)

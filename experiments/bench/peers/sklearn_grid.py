@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 
-from bench_peers.task import LEARNING_RATE, Outcome, Task
+from peers.task import LEARNING_RATE, Outcome, Task
 
 JOBS = 2
 

@@ -3,7 +3,7 @@
 import jax
 from flax import linen
 
-from bench_peers.patches import max_pool, patches_of
+from peers.patches import max_pool, patches_of
 
 
 class Network(linen.Module):

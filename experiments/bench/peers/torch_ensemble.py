@@ -11,8 +11,8 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from bench_peers.task import Outcome, Task, by_setting, members, padded_folds
-from bench_peers.torch_loop import tensors
+from peers.task import Outcome, Task, by_setting, members, padded_folds
+from peers.torch_loop import tensors
 
 
 class Network(nn.Module):

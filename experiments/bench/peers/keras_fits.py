@@ -7,7 +7,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import keras
 
-from bench_peers.task import Outcome, Setting, Task, by_setting
+from peers.task import Outcome, Setting, Task, by_setting
 
 # Steps in one call of the compiled function; more of them compile for longer than they save.
 STEPS = 8

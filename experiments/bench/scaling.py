@@ -1,17 +1,17 @@
 """Scaling: a jreg study's time per training as it grows, and two CPU devices against one.
 
-  size     the tiny grid of bench_speed.py (30-16-1 on breast cancer) with 20 epochs, 100 and 10,000 trainings: the
+  size     the tiny grid of speed.py (30-16-1 on breast cancer) with 20 epochs, 100 and 10,000 trainings: the
            goal is that a training takes at most 5% more in the large study. Compilation is left out; the engine's own
            seconds (`study.results.timing.run_seconds`) count, and the seconds of the whole call, whose fixed part a
            study of 100 tiny trainings doesn't hide, stand beside them. A run of the small study is the median of
            several.
-  devices  the digits grid of bench_speed.py with 10 epochs on two devices, and on one: the goal is 1.8 times the speed.
+  devices  the digits grid of speed.py with 10 epochs on two devices, and on one: the goal is 1.8 times the speed.
            The one device's process is pinned to one core (`os.sched_setaffinity`), because XLA's thread pool otherwise
            gives its matrix products the other core too; unpinned it stands beside them.
 
 Every study has a process of its own; the first run, which compiles, is left out; then they are taken in turn.
 
-Command:   python experiments/bench_scaling.py
+Command:   python experiments/bench/scaling.py
 Numbers:   see docs/performance.md
 """
 
@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench_peers import race, report
+from peers import race, report
 
 # The tiny grid has 10 folds x 5 seeds.
 TRAININGS_A_SETTING = 50
@@ -56,7 +56,7 @@ def compete(study: dict[str, Any]) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 
     def prepare() -> Any:
-        from bench_peers import jreg_study, task
+        from peers import jreg_study, task
 
         import jreg
 

@@ -23,7 +23,7 @@ def main() -> None:
     """Answers as a contestant does."""
     import jax
 
-    from bench_peers import race
+    from peers import race
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=4096)

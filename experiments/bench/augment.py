@@ -8,7 +8,7 @@ scipy with gaussian_filter and map_coordinates, one image after another, as a ho
 backward and Adam of 784-256-256-10 on the same batch. Contestants take turns (A B C D, A B C D), and a ratio is the
 median of the rounds' ratios.
 
-Command:   python experiments/bench_augment.py [--smoke]
+Command:   python experiments/bench/augment.py [--smoke]
 Hardware:  two cores of an AMD EPYC with nothing else on them, no GPU; --torch-threads 1
 Time:      20 s
 Numbers:   a batch takes 0.83 ms in jreg; PyTorch 17 (11 to 20) times as long with conv2d and 2.5 (2.2 to 2.7) times
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_peers import report
+from peers import report
 
 BATCH, SIDE = 128, 28
 ALPHA, SIGMA, DEGREES, PIXELS, ZOOM = 34.0, 4.0, 15.0, 2.0, 0.15

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from bench_peers import report
+from peers import report
 
 Answer = dict[str, Any]
 Commands = Mapping[str, list[str]]
