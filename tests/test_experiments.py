@@ -46,16 +46,23 @@ def write_mnist(folder: Path, images: int) -> None:
 
 @pytest.mark.bench
 def test_contestants_of_the_speed_benchmark_do_the_same_work(tmp_path: Path) -> None:
+    names = ["jreg", "jax", "jax+val", "flax", "sklearn"]
     sizes = ["--epochs", "1", "--settings", "2", "--measure", "steady"]
-    found = speed("digits", tmp_path, *sizes, "--contestants", "jreg", "jax", "flax", "sklearn")
-    assert list(found["contestants"]) == ["jreg", "jax", "flax", "sklearn"]
+    found = speed("digits", tmp_path, *sizes, "--contestants", *names)
+    assert list(found["contestants"]) == names
     for contestant in found["contestants"].values():
         assert contestant["steps"] == 2 * 5 * 23
+        assert contestant["epochs"] == 2 * 5
+        assert contestant["does"]
         assert len(contestant["scores"]) == 2
         assert 0.3 < contestant["best_accuracy"] <= 1
         assert len(contestant["steady_seconds"]) == 1
+    # One epoch each: after it all validate once, and jreg once more for the outputs that it keeps.
+    validations = {name: one["validations"] for name, one in found["contestants"].items()}
+    assert validations == {"jreg": 20, "jax": 10, "jax+val": 10, "flax": 10, "sklearn": 10}
+    assert found["contestants"]["jax"]["scores"] == pytest.approx(found["contestants"]["jax+val"]["scores"])
     goals = {name: one["goal"] for name, one in found["ratios"]["steady"].items()}
-    assert goals == {"jax": 1.3, "flax": None, "sklearn": None, "library": 2.5}
+    assert goals == {"jax": None, "jax+val": 1.2, "flax": None, "sklearn": None, "library": 2.5}
     # The fastest library's ratio is the smallest.
     peers = found["ratios"]["steady"]
     assert peers["library"]["ratio"] == min(peers["flax"]["ratio"], peers["sklearn"]["ratio"]) > 0
@@ -64,6 +71,9 @@ def test_contestants_of_the_speed_benchmark_do_the_same_work(tmp_path: Path) -> 
     operations = trainings * weights * rows * (6 * 4 + 2)
     assert found["contestants"]["jax"]["operations"] == pytest.approx(operations)
     assert found["machine"]["cores"] >= 1
+    assert found["machine"]["peak_flops"] > 0
+    assert {"cpu", "avx", "memory_gib"} <= set(found["machine"])
+    assert set(found["checkout"] or {}) in (set(), {"commit", "dirty"})
     assert {"python", "jax", "flax", "optax", "scikit-learn", "jreg"} <= set(found["versions"])
 
 
@@ -112,6 +122,64 @@ def test_the_speed_benchmark_times_fresh_processes(tmp_path: Path) -> None:
     arguments = ["--epochs", "1", "--settings", "1", "--measure", "end_to_end", "--contestants", "jreg"]
     (ours,) = speed("digits", tmp_path, *arguments)["contestants"].values()
     assert ours["end_to_end_seconds"][0] > ours["first_seconds"] > 0
+
+
+@pytest.mark.bench
+def test_two_commits_take_turns(tmp_path: Path) -> None:
+    if subprocess.run(["git", "-C", EXPERIMENTS, "rev-parse", "HEAD"], capture_output=True).returncode:
+        pytest.skip("this copy is no git checkout")
+    arguments = ["--task", "digits", "--epochs", "1", "--settings", "1", "--peak-size", "256", "--out", tmp_path]
+    printed = run("bench/speed.py", "--against", "HEAD", *arguments)
+    found = json.loads((tmp_path / "against_digits.json").read_text())
+    old, new = found["studies"]["old"], found["studies"]["new"]
+    assert Path(old["jreg"]).parts[-3:] == ("old", "jreg", "__init__.py")
+    assert Path(new["jreg"]).parts[-3:] == ("new", "jreg", "__init__.py")
+    # The temporary worktree is gone.
+    assert not Path(old["jreg"]).exists()
+    assert (old["steps"], old["epochs"], old["trainings"]) == (5 * 23, 5, 5)
+    for key, rounds in (("steady", 1), ("program", 1), ("compile", 2), ("end_to_end", 1)):
+        one = found["ratios"][f"{key}_seconds"]
+        assert len(one["rounds"]) == rounds
+        assert 0 < one["lowest"] <= one["ratio"] <= one["highest"]
+        assert (one["interval"] is None) == (rounds == 1)
+    assert len(found["against"]["commit"]) == 40
+    assert "whole call, steady" in printed
+
+
+def test_a_commit_that_git_does_not_know_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, EXPERIMENTS / "bench/speed.py", "--against", "no-such-commit", "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "no-such-commit" in done.stderr
+
+
+@pytest.mark.bench
+def test_quick_runs_three_contestants_and_says_so(tmp_path: Path) -> None:
+    sizes = ["--task", "digits", "--epochs", "1", "--settings", "1", "--peak-size", "256", "--out", tmp_path]
+    printed = run("bench/speed.py", "--quick", *sizes)
+    assert printed.splitlines()[:2] == [
+        "the contestants: 1 rounds steady, 1 of fresh processes",
+        "  digits   epochs 1, settings 1",
+    ]
+    found = json.loads((tmp_path / "speed_digits.json").read_text())["contestants"]
+    assert list(found) == ["jreg", "jax", "jax+val"]
+    assert all(len(one["end_to_end_seconds"]) == 1 for one in found.values())
+
+
+@pytest.mark.bench
+def test_tabpacks_networks_differ_in_depth_and_stop_by_themselves(tmp_path: Path) -> None:
+    sizes = ["--settings", "3", "--rows", "640", "--epochs", "3", "--measure", "steady"]
+    found = speed("tabpack", tmp_path, *sizes)
+    for one in found["contestants"].values():
+        # 512 training rows are two batches; nobody has run out of patience after 3 epochs.
+        assert (one["steps"], one["epochs"], one["trainings"]) == (3 * 3 * 2, 9, 3)
+        assert one["stops"]["smallest"] == one["stops"]["largest"] == 3
+        assert len(one["scores"]) == 3
+    weights = 3 * 11 * 384 + (0 + 1 + 2) * 384 * 384 + 3 * 384
+    operations = 3 * weights * (6 * 512 + 2 * 128) + weights * 2 * 128
+    assert found["contestants"]["jax"]["operations"] == pytest.approx(operations)
+    assert set(found["member_steps"]["per_second"]) == {"jreg", "jax"}
+    assert sorted(found["member_steps"]["published"].values()) == [540, 3600]
 
 
 @pytest.mark.bench

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import report
+from harness import report
 
 BATCH, SIDE = 128, 28
 ALPHA, SIGMA, DEGREES, PIXELS, ZOOM = 34.0, 4.0, 15.0, 2.0, 0.15

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from peers import report
+from harness import report
 
 SIZES = {"digits": ((64, 128, 128, 10), 64), "mnist": ((784, 256, 256, 10), 128)}
 RATE = 0.5

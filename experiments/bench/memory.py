@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peers import report
+from harness import report
 
 FOLDS = 5
 GOAL = 1.5
@@ -45,9 +45,9 @@ def peak() -> float:
 
 def run_once(epochs: int, strengths: int) -> None:
     """Runs a study and prints its high-water marks."""
-    from peers import jreg_study, task
+    from peers import grids, jreg_study
 
-    run = jreg_study.make(task.make_task("digits", task.Sizes(epochs=epochs, settings=strengths)))
+    run = jreg_study.make(grids.make_task("digits", grids.Sizes(epochs=epochs, settings=strengths)))
     before = peak()
     outcome = run()
     answer = {"imports_mib": before, "peak_mib": peak(), "trainings": FOLDS * strengths, "steps": outcome.steps}

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peers import race, report
+from harness import race, report
 
 # The tiny grid has 10 folds x 5 seeds.
 TRAININGS_A_SETTING = 50
@@ -56,13 +56,13 @@ def compete(study: dict[str, Any]) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 
     def prepare() -> Any:
-        from peers import jreg_study, task
+        from peers import grids, jreg_study
 
         import jreg
 
         jreg.use_cpu_devices(study["devices"])
-        sizes = task.Sizes(epochs=study["epochs"], settings=study["settings"])
-        run = jreg_study.make_on_found_devices(task.make_task(study["task"], sizes))
+        sizes = grids.Sizes(epochs=study["epochs"], settings=study["settings"])
+        run = jreg_study.make_on_found_devices(grids.make_task(study["task"], sizes))
 
         def answer() -> dict[str, Any]:
             own, whole = [], []

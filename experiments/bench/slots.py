@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import report
+from harness import report
 
 GROWTH = 1.1
 TASKS = ("tiny", "digits", "cnn")

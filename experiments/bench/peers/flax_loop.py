@@ -93,6 +93,6 @@ def make(task: Task) -> Callable[[], Outcome]:
             for seed in range(task.seeds)
         ]
         steps = len(scores) * task.epochs * task.steps
-        return Outcome(by_setting(task, jax.device_get(scores)), steps, len(scores))
+        return Outcome(by_setting(task, jax.device_get(scores)), steps, len(scores) * task.epochs, len(scores))
 
     return run

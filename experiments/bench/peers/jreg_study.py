@@ -1,4 +1,7 @@
-"""The grid with jreg: one call of `jreg.cross_validate`."""
+"""The grid with jreg: one call of `jreg.cross_validate`.
+
+`speed.py --against` runs this file with an older jreg too, so it uses only what both have.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +13,8 @@ import optax
 import jreg
 from peers.task import Outcome, Setting, Task
 
+TIMES = ("occupancy", "compile_seconds", "run_seconds", "device_seconds")
+
 
 def recipe_of(task: Task) -> Callable[[Any], jreg.Recipe]:
     """The recipe of a task."""
@@ -20,7 +25,7 @@ def recipe_of(task: Task) -> Callable[[Any], jreg.Recipe]:
             model=model_of(task, setting),
             loss=jreg.losses.sigmoid_cross_entropy if task.outputs == 1 else jreg.losses.softmax_cross_entropy,
             penalty=setting.l2 * jreg.on_params(jreg.penalties.l2) if "l2" in task.swept else None,
-            optimizer=optax.adam(learning_rate_of(task, setting)),
+            optimizer=optimizer_of(task, setting),
         )
 
     return recipe
@@ -32,14 +37,15 @@ def model_of(task: Task, setting: Setting) -> Any:
         from peers.network import Network
 
         return Network(task.convolutions, task.hidden, task.outputs)
-    return jreg.nn.MLP((*task.hidden, task.outputs), dropout=setting.dropout)
+    return jreg.nn.MLP((*task.hidden * setting.blocks, task.outputs), dropout=setting.dropout)
 
 
-def learning_rate_of(task: Task, setting: Setting) -> Any:
-    """A number; or one that falls to 0 after the setting's epochs."""
-    if setting.active is None:
-        return task.learning_rate
-    return lambda count: jnp.where(count < setting.active * task.steps, task.learning_rate, 0.0)
+def optimizer_of(task: Task, setting: Setting) -> optax.GradientTransformation:
+    """Adam, or AdamW where the task sweeps its decay; the learning rate may fall to 0 after the setting's epochs."""
+    rate = task.learning_rate if setting.learning_rate is None else setting.learning_rate
+    if setting.active is not None:
+        return optax.adam(lambda count: jnp.where(count < setting.active * task.steps, rate, 0.0))
+    return optax.adamw(rate, weight_decay=setting.decay) if "decay" in task.swept else optax.adam(rate)
 
 
 def make(task: Task) -> Callable[[], Outcome]:
@@ -68,17 +74,24 @@ def make_on_found_devices(task: Task) -> Callable[[], Outcome]:
             stopping=stopping,
             progress=False,
         )
+        # Commits before results had a class of their own keep times and settings elsewhere (`speed.py --against`).
+        timing = study.results.timing if hasattr(study.results, "timing") else study
+        results = study.settings if hasattr(study, "settings") else study.results
         epochs = int(study.epochs_run.sum())
-        more: dict[str, Any] = {
-            "occupancy": study.results.timing.occupancy,
-            "compile_seconds": study.results.timing.compile_seconds,
-            "run_seconds": study.results.timing.run_seconds,
-        }
+        more: dict[str, Any] = {name: getattr(timing, name) for name in TIMES if hasattr(timing, name)}
         if stopping:
             more["stops"] = study.epochs_run.reshape(-1).tolist()
-        return Outcome([result.mean for result in study.settings], epochs * task.steps, epochs, more)
+        validations = epochs + task.trainings * keeps(study)
+        return Outcome([result.mean for result in results], epochs * task.steps, epochs, validations, more)
 
     return run
+
+
+def keeps(study: Any) -> bool:
+    """Whether the study kept the outputs on the validation rows, which costs one more pass over them per training."""
+    if not hasattr(study.results, "timing"):
+        return False
+    return any(getattr(found, "kept", None) for found in study.results)
 
 
 def make_unstopped(task: Task) -> Callable[[], Outcome]:

@@ -59,6 +59,6 @@ def make(task: Task) -> Callable[[], Outcome]:
         folds, seeds = range(len(task.folds)), range(task.seeds)
         found = [train(setting, fold, seed) for setting in task.settings for fold in folds for seed in seeds]
         scores, steps = zip(*found, strict=True)
-        return Outcome(by_setting(task, scores), sum(steps), len(scores))
+        return Outcome(by_setting(task, scores), sum(steps), len(scores) * task.epochs, len(scores))
 
     return run

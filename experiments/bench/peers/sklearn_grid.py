@@ -56,6 +56,6 @@ def make(task: Task) -> Callable[[], Outcome]:
         found = search.fit(task.x, task.y).cv_results_
         steps = sum(found[f"split{fold}_test_steps"].sum() for fold in range(len(task.folds)))
         means = found["mean_test_accuracy"].reshape(len(task.settings), -1).mean(axis=1)
-        return Outcome(means.tolist(), int(steps), task.trainings)
+        return Outcome(means.tolist(), int(steps), task.trainings * task.epochs, task.trainings)
 
     return run

@@ -1,10 +1,6 @@
-"""The work every contestant does: five grids of trainings, as data."""
+"""What a grid of trainings is, as data, and what a contestant reports about it. The grids are in grids.py."""
 
-import gzip
 import math
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +16,17 @@ class Setting(NamedTuple):
       l2: strength of half the squared norm of the kernels, added to the mean loss of a batch.
       dropout: rate after each hidden layer.
       active: epochs after which Adam's learning rate falls to 0; None: never.
+      learning_rate: of this training; None: the task's.
+      decay: of AdamW, on all parameters; 0 is Adam.
+      blocks: how often the task's hidden layers are repeated.
     """
 
     l2: Any = 0.0
     dropout: Any = 0.0
     active: Any = None
+    learning_rate: Any = None
+    decay: Any = 0.0
+    blocks: int = 1
 
 
 class Task(NamedTuple):
@@ -81,7 +83,7 @@ class Task(NamedTuple):
 
     @property
     def multiplications(self) -> int:
-        """Multiplications of an example with a weight in a forward pass."""
+        """Multiplications of an example with a weight in a forward pass, with one repetition of the hidden layers."""
         count, height, channels = 0, self.x.shape[1], 1
         for filters in self.convolutions:
             count += height * height * 9 * channels * filters
@@ -102,18 +104,20 @@ class Members(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run of the grid reports.
+    """What a run of the grid reports: scores, and how much work it was.
 
     Attributes:
       scores: the validation accuracy after the last epoch (with early stopping: at the best one), the mean over
         folds and seeds, one number a setting.
       steps: gradient steps that trained something, all trainings together.
+      epochs: passes over a fold's training rows, all trainings together.
       validations: passes over a fold's validation rows, all trainings together.
       more: whatever else a contestant knows.
     """
 
     scores: list[float]
     steps: int
+    epochs: int
     validations: int
     more: dict[str, Any] = {}  # noqa: RUF012 - a tuple's default is never changed
 
@@ -130,6 +134,31 @@ def by_setting(task: Task, scores: Any) -> list[float]:
     return np.asarray(scores, np.float64).reshape(len(task.settings), -1).mean(axis=1).tolist()
 
 
+def by_depth(task: Task) -> list[tuple[np.ndarray, Task]]:
+    """The task in parts whose settings have networks of the same shape, each with its settings' numbers."""
+    if "blocks" not in task.swept:
+        return [(np.arange(len(task.settings)), task)]
+    depths = task.swept["blocks"]
+    parts = []
+    for depth in np.unique(depths):
+        numbers = np.flatnonzero(depths == depth)
+        swept = {name: values[numbers] for name, values in task.swept.items() if name != "blocks"}
+        parts.append((numbers, task._replace(swept=swept, hidden=task.hidden * int(depth))))
+    return parts
+
+
+def operations(task: Task, outcome: Outcome) -> float:
+    """Floating-point operations in matrix products: 6 per weight and example in training, 2 in validation."""
+    train, validation = (sum(map(len, rows)) / len(task.folds) for rows in zip(*task.folds, strict=True))
+    examples = 6 * outcome.steps * train / task.steps + 2 * outcome.validations * validation
+    sizes = np.empty(len(task.settings))
+    for numbers, part in by_depth(task):
+        sizes[numbers] = part.multiplications
+    # Where trainings stop early, larger networks may train for longer.
+    per_setting = np.reshape(outcome.more.get("stops", np.ones(task.trainings)), (len(sizes), -1)).sum(axis=1)
+    return examples * float(np.average(sizes, weights=per_setting))
+
+
 def padded_folds(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Training and validation rows as ``(folds, n)`` int32 arrays, -1 where a fold is shorter."""
 
@@ -141,127 +170,3 @@ def padded_folds(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
     train, validation = zip(*task.folds, strict=True)
     return stack(list(train)), stack(list(validation))
-
-
-class Sizes(NamedTuple):
-    """What may be changed for a smoke test; None: the task's own."""
-
-    epochs: int | None = None
-    settings: int | None = None
-    seeds: int | None = None
-    rows: int | None = None
-
-
-def make_task(name: str, sizes: Sizes = Sizes()) -> Task:  # noqa: B008 - a tuple of Nones
-    """The task of that name."""
-    task = TASKS[name](sizes.settings, sizes.rows)
-    folds = _even(task.folds, task.batch)
-    return task._replace(folds=folds, epochs=sizes.epochs or task.epochs, seeds=sizes.seeds or task.seeds)
-
-
-def part_of(task: Task, settings: int | None, seeds: int | None) -> Task:
-    """The slice with so many of its settings, evenly spaced, and of its seeds."""
-    count = len(task.settings)
-    chosen = np.linspace(0, count - 1, min(settings or count, count) + 2)[1:-1].round().astype(int)
-    if settings is None or settings >= count:
-        chosen = np.arange(count)
-    swept = {name: values[chosen] for name, values in task.swept.items()}
-    return task._replace(swept=swept, seeds=min(seeds or task.seeds, task.seeds))
-
-
-def _digits(settings: int | None, rows: int | None) -> Task:
-    """5 folds x 8 strengths of L2 of 64-128-128-10 with dropout 0.5."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import StratifiedKFold
-
-    x, y = load_digits(return_X_y=True)
-    x, y = (x[:rows] / 16).astype(np.float32), y[:rows].astype(np.int32)
-    folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(y, y))
-    swept = {"l2": np.logspace(-5, -2, settings or 8)}
-    return Task("digits", x, y, folds, Setting(dropout=0.5), swept, 1, (), (128, 128), 10, 64, 30)
-
-
-def _tiny(settings: int | None, rows: int | None) -> Task:
-    """10 folds x 20 strengths of L2 x 5 seeds of 30-16-1 on standardized inputs.
-
-    9 folds have 512 training rows, 16 batches; the last one's 513 are cut to as many.
-    """
-    from sklearn.datasets import load_breast_cancer
-    from sklearn.model_selection import StratifiedKFold
-
-    x, y = load_breast_cancer(return_X_y=True)
-    x, y = x[:rows], y[:rows].astype(np.int32)
-    x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)
-    folds = list(StratifiedKFold(10, shuffle=True, random_state=0).split(y, y))
-    swept = {"l2": np.logspace(-5, -1, settings or 20)}
-    return Task("tiny", x, y, folds, Setting(), swept, 5, (), (16,), 1, 32, 30)
-
-
-def _mnist(settings: int | None, rows: int | None) -> Task:
-    """3 folds x 4 rates of dropout of 784-256-256-10 on the first 12,000 images."""
-    x, y = _images(rows or 12_000)
-    swept = {"dropout": np.linspace(0.0, 0.6, settings or 4)}
-    return Task("mnist", x.reshape(len(x), -1), y, _thirds(len(y)), Setting(), swept, 1, (), (256, 256), 10, 128, 5)
-
-
-def _stopping(settings: int | None, rows: int | None) -> Task:
-    """The digits network: 5 folds x 200 settings that stop early, after 8 to 12 or, 1 in 16, 90 to 100 epochs.
-
-    Adam's learning rate of 1e-4, at which the validation loss falls epoch by epoch, becomes 0 after a number of
-    epochs that is swept; from then on nothing improves, so the training stops when its patience of 5 has run out.
-    """
-    task, count = _digits(settings, rows), settings or 200
-    rng = np.random.default_rng(0)
-    late = np.arange(count) % 16 == min(count, 16) - 1
-    active = np.where(late, rng.integers(85, 96, count), rng.integers(3, 8, count))
-    swept = {"l2": np.logspace(-5, -2, count), "active": rng.permutation(active).astype(np.float64)}
-    return task._replace(name="stopping", swept=swept, epochs=120, patience=5, learning_rate=1e-4)
-
-
-def _cnn(settings: int | None, rows: int | None) -> Task:
-    """3 folds x 4 strengths of L2 of a convolutional network, 8 and 16 channels, on the first 2,000 images of MNIST."""
-    x, y = _images(rows or 2_000)
-    swept = {"l2": np.logspace(-5, -2, settings or 4)}
-    return Task("cnn", x[..., None], y, _thirds(len(y)), Setting(), swept, 1, (8, 16), (), 10, 64, 2)
-
-
-TASKS: dict[str, Callable[[int | None, int | None], Task]] = {
-    "digits": _digits,
-    "tiny": _tiny,
-    "mnist": _mnist,
-    "stopping": _stopping,
-    "cnn": _cnn,
-}
-NEED_MNIST = ("mnist", "cnn")
-
-
-def mnist_folder() -> Path | None:
-    """Where the four files of MNIST are: ``mnist`` in the folder that JREG_DATA_DIR names; None if they aren't."""
-    named = os.environ.get("JREG_DATA_DIR")
-    folder = Path(named) / "mnist" if named else None
-    return folder if folder and (folder / "train-images-idx3-ubyte.gz").exists() else None
-
-
-def _images(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first training images, in [0, 1], and their labels; without a library, so that no contestant pays for one."""
-    folder = mnist_folder()
-    if folder is None:
-        raise FileNotFoundError("MNIST is not there: set JREG_DATA_DIR to the folder that has mnist/*.gz")
-    with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
-        pixels = np.frombuffer(file.read(16 + count * 784), np.uint8, offset=16)
-    with gzip.open(folder / "train-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(8 + count), np.uint8, offset=8)
-    return (pixels.reshape(-1, 28, 28) / np.float32(255)).astype(np.float32), labels.astype(np.int32)
-
-
-def _even(folds: list[Fold], batch: int) -> list[Fold]:
-    """Cuts the training rows where some fold would take a step more than another, so that all take as many."""
-    least = min(len(train) for train, _ in folds)
-    if all(-(-len(train) // batch) == -(-least // batch) for train, _ in folds):
-        return folds
-    return [(train[:least], validation) for train, validation in folds]
-
-
-def _thirds(rows: int) -> list[Fold]:
-    parts = np.array_split(np.random.default_rng(0).permutation(rows), 3)
-    return [(np.concatenate(parts[:k] + parts[k + 1 :]), part) for k, part in enumerate(parts)]

@@ -95,6 +95,6 @@ def make(task: Task) -> Callable[[], Outcome]:
                 steps += count
         with torch.inference_mode():
             scores = vmap(right)(params, validation_rows[fold])
-        return Outcome(by_setting(task, scores.numpy()), steps, count)
+        return Outcome(by_setting(task, scores.numpy()), steps, count * task.epochs, count)
 
     return run

@@ -73,7 +73,7 @@ def trainings_of(task: Task) -> list[Training]:
 def outcome_of(task: Task, found: list[tuple[float, int]]) -> Outcome:
     """The outcome of all trainings."""
     scores, steps = zip(*found, strict=True)
-    return Outcome(by_setting(task, scores), sum(steps), len(scores))
+    return Outcome(by_setting(task, scores), sum(steps), len(scores) * task.epochs, len(scores))
 
 
 def make(task: Task) -> Callable[[], Outcome]:

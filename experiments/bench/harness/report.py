@@ -7,12 +7,15 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 RUNS = Path(__file__).parents[3] / "runs" / "bench"
-_PACKAGES = ("jreg", "jax", "jaxlib", "flax", "optax", "scikit-learn", "numpy", "torch", "keras")
+_PACKAGES = ("jreg", "jax", "jaxlib", "flax", "optax", "scikit-learn", "numpy", "torch", "keras", "pytabkit")
+# Instruction sets in /proc/cpuinfo, the widest first.
+_AVX = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("avx", "AVX"))
 # Switches of the caller's shell that would change what is measured.
 _UNWANTED = (
     "JAX_",
@@ -34,13 +37,48 @@ def environment() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """The processor, its cores, the operating system and the load before the measurement."""
+    """The processor with its widest vectors, cores and memory, the operating system, and the load at the start.
+
+    What a system doesn't tell is None.
+    """
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = round(os.getloadavg()[0], 2)
     cpu = models[0] if models else platform.processor()
-    return {"cpu": cpu, "cores": cores, "system": platform.platform(), "load_before": load}
+    flags = {flag for line in lines if line.startswith("flags") for flag in line.split(":", 1)[1].split()}
+    avx = next((name for flag, name in _AVX if flag in flags), None)
+    pages = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if pages else None
+    return {
+        "cpu": cpu,
+        "avx": avx,
+        "cores": cores,
+        "memory_gib": None if memory is None else round(memory, 1),
+        "system": platform.platform(),
+        "load_before": load,
+    }
+
+
+def git(*arguments: str, folder: Path | None = None) -> str:
+    """What git answers in the checkout of this file, or in another one.
+
+    Raises:
+      FileNotFoundError: there is no git.
+      subprocess.CalledProcessError: it failed, because this is not a checkout for example.
+    """
+    # In a process group of its own, so that Ctrl-C doesn't interrupt what cleans up.
+    command = ["git", "-C", str(folder or Path(__file__).parent), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, start_new_session=True).stdout.strip()
+
+
+def checkout() -> dict[str, Any] | None:
+    """The commit of this checkout, and whether files that git follows differ from it; None outside of one."""
+    try:
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": bool(changes)}
 
 
 def versions() -> dict[str, str]:
@@ -56,14 +94,18 @@ def versions() -> dict[str, str]:
 def header() -> dict[str, Any]:
     """When, where and with what."""
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"date": when, "machine": machine(), "versions": versions()}
+    return {"date": when, "machine": machine(), "versions": versions(), "checkout": checkout()}
 
 
 def describe(found: Mapping[str, Any]) -> str:
-    """The header as two lines of text."""
-    place = found["machine"]
+    """The header as a few lines of text."""
+    place, code = found["machine"], found["checkout"]
+    parts = [place["cpu"], place["avx"], f"{place['cores']} cores", f"load {place['load_before']} before the start"]
+    if "peak_flops" in place:
+        parts.append(f"float32 peak {place['peak_flops'] / 1e9:.0f} GFLOP/s")
+    commit = f"\ncommit {code['commit'][:10]}{' with changes' if code['dirty'] else ''}" if code else ""
     packages = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    return f"{place['cpu']}, {place['cores']} cores, load {place['load_before']} before the start\n{packages}"
+    return f"{', '.join(filter(None, parts))}\n{packages}{commit}"
 
 
 def spread(values: Sequence[float], digits: int = 2, sign: str = "") -> str:

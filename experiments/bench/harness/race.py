@@ -4,6 +4,7 @@ A contestant's process answers in JSON on its standard output, a line for each r
 """
 
 import contextlib
+import functools
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from peers import report
+from harness import report
 
 Answer = dict[str, Any]
 Commands = Mapping[str, list[str]]
@@ -54,6 +55,7 @@ def steady(commands: Commands, rounds: int) -> Iterator[Turn]:
             worker = subprocess.Popen(command, env=report.environment(), **pipes)
             # Leaving the context closes its input, upon which it ends.
             workers[name] = stack.enter_context(worker)
+            stack.push(functools.partial(_end, worker))
             yield Turn(0, name, None, _ask(worker))
         for number in range(1, rounds + 1):
             for name, worker in workers.items():
@@ -68,6 +70,12 @@ def fresh(commands: Commands, rounds: int) -> Iterator[Turn]:
             done = subprocess.run(command, env=report.environment(), check=True, stdout=subprocess.PIPE, text=True)
             took = time.perf_counter() - began
             yield Turn(number, name, took, json.loads(done.stdout.splitlines()[-1]))
+
+
+def _end(worker: subprocess.Popen, kind: type[BaseException] | None, *_: Any) -> None:
+    """Ends a worker that would go on with its run, after Ctrl-C for example."""
+    if kind is not None:
+        worker.terminate()
 
 
 def _ask(worker: subprocess.Popen) -> Answer:

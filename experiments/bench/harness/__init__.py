@@ -1,0 +1,1 @@
+"""What the benchmarks share: processes taken in turn, the machine, ratios, tables. The contestants are in peers/."""
