@@ -183,6 +183,18 @@ def test_tabpacks_networks_differ_in_depth_and_stop_by_themselves(tmp_path: Path
 
 
 @pytest.mark.bench
+def test_realmlp_trains_the_folds_of_each_setting(tmp_path: Path) -> None:
+    pytest.importorskip("pytabkit")
+    sizes = ["--epochs", "2", "--settings", "2", "--measure", "steady"]
+    (found,) = speed("digits", tmp_path, *sizes, "--contestants", "realmlp")["contestants"].values()
+    # It drops an epoch's last, smaller batch: 22 of 23.
+    assert found["steps"] == 2 * 5 * 2 * 22
+    assert (found["epochs"], found["validations"], found["trainings"]) == (20, 20, 10)
+    assert len(found["scores"]) == 2
+    assert 0.5 < found["best_accuracy"] <= 1
+
+
+@pytest.mark.bench
 def test_the_scaling_benchmark_measures_sizes_and_devices(tmp_path: Path) -> None:
     sizes = ["--trainings", "50", "100", "--size-epochs", "1", "--repeats", "1"]
     more = ["--settings", "1", "--device-epochs", "1"]
