@@ -221,25 +221,29 @@ def test_the_memory_benchmark_measures_both_sizes(tmp_path: Path) -> None:
 
 
 @pytest.mark.bench
-def test_the_slots_benchmark_doubles_the_slots(tmp_path: Path) -> None:
-    sizes = [
-        "--task",
-        "tiny",
-        "cnn",
-        "--most",
-        "2",
-        "--epochs",
-        "1",
-        "--seconds",
-        "0",
-        "--out",
-        tmp_path / "slots.json",
-    ]
-    printed = run("bench/slots.py", "--task", "tiny", "cnn", *sizes, "--out", tmp_path / "slots.json")
-    assert "cnn is left out" in printed
-    found = json.loads((tmp_path / "slots.json").read_text())["tasks"]["tiny"]
-    assert [one["slots"] for one in found] == [1, 2]
-    assert all(one["per_second"][0] > 0 for one in found)
+def test_the_script_for_gpus_runs_at_a_tiny_size(tmp_path: Path) -> None:
+    tasks = ["tiny", "mnist", "tabpack"]
+    printed = run("bench/gpu.py", "--smoke", "--task", *tasks, "--rows", "300", "--out", tmp_path / "gpu.json")
+    assert "mnist is left out" in printed
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert list(found["tasks"]) == ["tiny", "tabpack"]
+    # 270 training rows of tiny in batches of 32, 240 of tabpack in batches of 256.
+    for task, steps in (("tiny", 9), ("tabpack", 1)):
+        one, two = found["tasks"][task]
+        assert (one["slots"], two["slots"]) == (1, 2)
+        assert one["ratio"] == 1
+        assert (two["one_by_one"]["batch"], two["batch"]["batch"]) == (1, 2)
+        assert two["ratio"] > 0
+        for measured in (one["batch"], two["one_by_one"], two["batch"]):
+            (rate,), (member_steps,) = measured["epochs_per_second"], measured["member_steps_per_second"]
+            assert member_steps == pytest.approx(steps * rate)
+            assert measured["memory_mib"] > 0
+            assert measured["compile_seconds"] > 0
+    (loop,) = found["loops"]
+    assert set(loop["seconds_per_epoch"]) == {"unknown", "blocks", "known"}
+    # All three take the same steps.
+    assert loop["biases_apart"] < 1e-3
+    assert found["hardware"] == "not measured on a GPU" or found["device"]["platform"] != "cpu"
 
 
 @pytest.mark.bench

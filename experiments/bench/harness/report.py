@@ -30,10 +30,10 @@ _UNWANTED = (
 )
 
 
-def environment() -> dict[str, str]:
-    """The environment of a measured process: on the CPU, no persistent compilation cache, bytecode as usual."""
+def environment(cpu: bool = True) -> dict[str, str]:
+    """The environment of a measured process: no persistent compilation cache, bytecode as usual, on the CPU or not."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_UNWANTED)}
-    return {**kept, "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    return {**kept, **({"JAX_PLATFORMS": "cpu"} if cpu else {}), "JAX_ENABLE_COMPILATION_CACHE": "false"}
 
 
 def machine() -> dict[str, Any]:
