@@ -25,6 +25,8 @@ def show(result: dict[str, Any]) -> None:
         for name, rate in result["member_steps"]["published"].items():
             print(f"{name:54}{'~' + str(rate):>8}")
         print("The published ones are estimates, on other hardware and data, of another implementation that does more.")
+    if any(one["share"] > 1 for one in result["shares"].values()):
+        print("DOUBTFUL: a contestant was faster than the peak, so something else kept the machine busy")
     for fault in result["unlike"]:
         print(f"NOT COMPARABLE: {fault}")
 
