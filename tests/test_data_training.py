@@ -14,7 +14,7 @@ from jreg.data import chain, impute, min_max, scale, standardize, standardize_sa
 from jreg.recipe import build
 from jreg.splits import hold_out, pack
 from jreg.study.default import study_for
-from jreg.training import Training, epoch, first_fold, make_plan, rows_of, start
+from jreg.training import Training, epoch, first_fold, make_plan, rows_of, start, streams
 
 PREPROCESSORS = {
     "standardize": standardize(),
@@ -153,7 +153,7 @@ def test_no_float_copy_of_all_images_is_ever_on_the_device(preprocess):
     rows, fold = rows_of(data), first_fold(fold)
 
     def training(key, hp, rows, fold):
-        given = Training(key, hp, fold, np.int32(2))
+        given = Training(streams(key), hp, fold, np.int32(2))
         return epoch(plan, start(plan, given, rows), given, rows)
 
     arguments = (jax.random.key(0), {"rate": jnp.float32(0.1)}, rows, fold)

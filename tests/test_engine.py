@@ -16,7 +16,7 @@ from jreg import losses, nn, on_params, penalties, project, projections, trainin
 from jreg.data import standardize
 from jreg.engine import compiled, pool, program
 from jreg.study.design import Design
-from jreg.training import Status
+from jreg.training import Status, keys
 from jreg.training.shuffle import shuffled
 
 FIELDS = ("history", "epochs_run", "best_epochs", "status")
@@ -201,7 +201,7 @@ def test_an_epoch_sees_every_training_row_once_whatever_the_padding():
     orders = []
     for train in (rows, padded):
         fold = jreg.splits.Folds(jnp.asarray(train), jnp.int32(37), None, None, None)
-        orders.append(np.asarray(shuffled(jax.random.key(3), jnp.int32(2), fold, 8))[:37])
+        orders.append(np.asarray(shuffled(jax.random.key(3), fold, 8))[:37])
         assert sorted(orders[-1]) == list(rows)
     np.testing.assert_array_equal(*orders)
 
@@ -302,7 +302,8 @@ def test_batch_norm_averages_leave_out_padding(blobs):
     np.testing.assert_allclose(averages["var"], left + (1 - left) * hidden.var(0), rtol=1e-4)
     ragged = jreg.fit(jax.random.key(0), still, blobs, {"learning_rate": 1e-9}, epochs=1, batch_size=64)
     averages = ragged.model_state["batch_stats"]["BatchNorm_0"]
-    order = np.asarray(shuffled(jax.random.key(0), jnp.int32(0), _all_rows(72), 64))
+    key = keys.of_epoch(keys.streams(jax.random.key(0)), 0)[keys.SHUFFLE]
+    order = np.asarray(shuffled(key, _all_rows(72), 64))
     first, last = order[:64], order[64:72]
     hidden = x @ ragged.params["Dense_0"]["kernel"]
     expected = 0.99 * (0.99 + 0.01 * hidden[first].var(0)) + 0.01 * hidden[last].var(0)

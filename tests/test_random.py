@@ -7,7 +7,7 @@ import pytest
 from jax.extend import random as extend
 
 from jreg._base import random
-from jreg.training import member_key, shuffle
+from jreg.training import keys, member_key, shuffle
 
 SHAPES = [(), (1,), (7,), (128, 10), (2, 3, 5)]
 
@@ -58,6 +58,21 @@ def test_the_key_of_a_training_is_one_of_jax_random():
     assert jax.random.key_impl(key) == jax.random.key_impl(jax.random.key(0))
 
 
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_the_streams_of_trainings_are_those_of_their_keys(impl):
+    seeds, folds = np.array([0, 3, 2**32 - 1], np.uint32), np.array([1, 0, 2**31], np.uint32)
+    with jax.default_prng_impl(impl):
+        found = keys.streams_on_host(seeds, folds)
+        for words, seed, fold in zip(found, seeds, folds, strict=True):
+            key = member_key(seed, fold)
+            assert (words == data(jnp.stack([jax.random.fold_in(key, purpose) for purpose in keys.PURPOSES]))).all()
+            assert (data(keys.streams(key)) == words).all()
+    key_of = keys.of_steps(keys.of_epoch(keys.streams(member_key(0, 0)), 5)[keys.NOISE], 3)
+    drawn = jax.random.fold_in(jax.random.fold_in(member_key(0, 0), keys.NOISE), 5)
+    for step in range(3):
+        assert (data(key_of(step)) == data(jax.random.fold_in(drawn, step))).all()
+
+
 @pytest.mark.parametrize("blocks", [1, 5, 1000])
 def test_all_rounds_are_those_of_jax(blocks):
     key, count = jnp.array([123456789, 987654321], jnp.uint32), jnp.arange(2 * blocks, dtype=jnp.uint32)
@@ -79,7 +94,7 @@ def test_thirteen_rounds_are_the_published_ones():
 
 
 @pytest.mark.parametrize("length", [1, 2, 1438, 2**16, 2**16 + 1])
-def test_sorting_by_digits_is_argsort(length):
+def test_the_order_of_draws_is_argsort(length):
     bits = np.random.default_rng(length).integers(0, 2**32, length, np.uint32)
     # Ties and the largest number, which marks padding, keep their order.
     bits[length // 2 :] = np.where(bits[length // 2 :] % 3 == 0, np.uint32(2**32 - 1), bits[length // 2 :] & 0xFFFF0000)

@@ -19,6 +19,7 @@ import pytest
 
 import jreg
 from jreg import losses, training
+from jreg._base.random import unrolled
 from jreg.cli import main
 from jreg.engine import compiled, measure, pool, program
 from jreg.engine import layout as layouts
@@ -86,6 +87,7 @@ def members(lines=None, values=VALUES, limit=EPOCHS, seeds=(0, 1)):
     ids = ((settings * 3 + fold[:, None]) * len(seeds) + seed[:, None]).astype(np.int32)
     hp = {name: np.asarray(column, np.float32)[settings] for name, column in values.items()}
     drawn, epochs = np.asarray(seeds, np.uint32)[seed], np.full(len(line), EPOCHS, np.int32)
+    drawn = keys.streams_on_host(drawn, FOLDS.number[fold])
     return Job(ids, hp, fold.astype(np.int32), drawn, epochs, np.full(len(line), limit, np.int32))
 
 
@@ -151,7 +153,7 @@ def slow(plan, those):
         state = None
         for stage, number in enumerate(job.id):
             hp = {name: values[stage] for name, values in job.hp.items()}
-            given = Training(training.member_key(job.seed, job.fold), hp, fold, job.epochs)
+            given = Training(unrolled(jax.random.wrap_key_data(job.keys)), hp, fold, job.epochs)
             warm = None
             if state is not None and int(state.status) != Status.DIVERGED:
                 best = state.stopping.best_params if plan.stopping else (state.params, state.model_state)
@@ -785,9 +787,9 @@ def test_keys_differ_between_folds_seeds_epochs_steps_and_purposes_and_settings_
 
     shuffled = shuffle.shuffled
 
-    def noted_shuffle(key, epoch, *rest):
-        note("shuffle", keys.stream(key, keys.SHUFFLE, epoch))
-        return shuffled(key, epoch, *rest)
+    def noted_shuffle(key, *rest):
+        note("shuffle", key)
+        return shuffled(key, *rest)
 
     chosen = plan_of(watched, stopping=None)
     monkeypatch.setattr(step, "shuffled", noted_shuffle)

@@ -24,21 +24,21 @@ def uniform16(key: Key, shape: tuple[int, ...]) -> Array:
     """
     if not random.is_threefry(key):
         return jax.random.bits(key, shape, jnp.uint32) & 0xFFFF
-    count = math.prod(shape)
+    rows = shape[0] if len(shape) > 1 else -(-math.prod(shape) // 4)
+    size = math.prod(shape[1:]) if len(shape) > 1 else 4
     # XLA computes what is concatenated once, and other elementwise results again for each of their uses.
-    halves = [(0, count // 2), (count // 2, count)]
-    return jnp.concatenate([_numbers(key, shape, *half) for half in halves]).reshape(shape)
+    halves = [(0, rows // 2), (rows // 2, rows)]
+    drawn = jnp.concatenate([_numbers(key, first, last, size) for first, last in halves])
+    return drawn.reshape(shape) if len(shape) > 1 else drawn.reshape(-1)[: math.prod(shape)].reshape(shape)
 
 
-def _numbers(key: Key, shape: tuple[int, ...], first: int, last: int) -> Array:
-    """The numbers at these flat positions: a row counts blocks of two words, four numbers each, of its own."""
-    size = jnp.uint32(math.prod(shape[1:]) if len(shape) > 1 else 4)
-    position = jnp.arange(first, last, dtype=jnp.uint32)
-    row, column = position // size, position % size
-    words = random.threefry(jax.random.key_data(key), row, column // jnp.uint32(4), rounds=13)
-    part = column % jnp.uint32(4)
-    word = jnp.where(part < jnp.uint32(2), *words)
-    return (word >> (jnp.uint32(16) * (part % jnp.uint32(2)))) & jnp.uint32(0xFFFF)
+def _numbers(key: Key, first: int, last: int, size: int) -> Array:
+    """`size` numbers of these rows each: a row counts blocks of two words, four numbers each, of its own."""
+    row, column = (jax.lax.broadcasted_iota(jnp.uint32, (last - first, size), axis) for axis in (0, 1))
+    words = random.threefry(jax.random.key_data(key), row + jnp.uint32(first), column >> 2, rounds=13)
+    part = column & 3
+    word = jnp.where(part < 2, *words)
+    return (word >> ((part & 1) << 4)) & 0xFFFF
 
 
 def kept(key: Key, shape: tuple[int, ...], rate: Scalar) -> tuple[Array, Array]:

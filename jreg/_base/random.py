@@ -12,18 +12,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend import random as extend
 
 from jreg._base.types import Array, Key
 
 
-def threefry(key: Array, high: Array, low: Array, rounds: int = 20) -> tuple[Array, Array]:
+def threefry(key: Any, high: Any, low: Any, rounds: int = 20) -> tuple[Any, Any]:
     """The two words of each block with the counts (high, low): `jax.extend.random.threefry_2x32`, unrolled.
 
     Source: Salmon, Moraes, Dror and Shaw, Parallel random numbers: as easy as 1, 2, 3 (2011); its table 2 has
     13 as the fewest rounds that pass all tests of BigCrush, and 20 as the default for a margin.
     """
-    schedule = (key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(0x1BD11BDA))
+    schedule = (key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA))
     left, right = high + schedule[0], low + schedule[1]
     for number in range(rounds):
         turn = (13, 15, 26, 6, 17, 29, 16, 24)[number % 8]
@@ -32,8 +33,14 @@ def threefry(key: Array, high: Array, low: Array, rounds: int = 20) -> tuple[Arr
         if number % 4 == 3:
             group = number // 4 + 1
             left = left + schedule[group % 3]
-            right = right + schedule[(group + 1) % 3] + jnp.uint32(group)
+            right = right + schedule[(group + 1) % 3] + np.uint32(group)
     return left, right
+
+
+def fold_in_host(keys: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """What `jax.random.fold_in` gives for the two words of each key, ``(..., 2)``, and each number; with NumPy."""
+    words = threefry(np.moveaxis(keys, -1, 0), np.zeros_like(data), data)
+    return np.stack(np.broadcast_arrays(*words), axis=-1)
 
 
 def is_threefry(key: Key) -> bool:

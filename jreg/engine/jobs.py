@@ -17,7 +17,7 @@ class Job(NamedTuple):
       id: ``(stages,)`` int32, this process's short names for its trainings.
       hp: the traced hyperparameters, ``(stages,)`` float32 each.
       fold: which of the engine's folds, int32.
-      seed: uint32.
+      keys: `jreg.training.streams_on_host` of its seed and fold, ``(6, words)`` uint32.
       epochs: how many each of its trainings has, int32.
       limit: the epochs to which they are trained now, int32; below `epochs` for a rung of a race.
     """
@@ -25,7 +25,7 @@ class Job(NamedTuple):
     id: Any
     hp: dict[str, Any]
     fold: Any
-    seed: Any
+    keys: Any
     epochs: Any
     limit: Any
 

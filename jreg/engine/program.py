@@ -17,6 +17,7 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from jreg import training
+from jreg._base.random import unrolled
 from jreg._base.types import Array, PyTree
 from jreg.engine.jobs import Counts, Job, Outcome, Slot, Work
 from jreg.engine.layout import AXIS, Layout
@@ -57,7 +58,7 @@ def training_of(job: Job, stage: Array | int, folds: Folds) -> Training:
     """What the training of a job's stage is given."""
     fold = jax.tree.map(lambda leaf: jnp.asarray(leaf)[job.fold], folds)
     hp = {name: values[stage] for name, values in job.hp.items()}
-    return Training(training.member_key(job.seed, fold.number), hp, fold, job.epochs)
+    return Training(unrolled(jax.random.wrap_key_data(job.keys)), hp, fold, job.epochs)
 
 
 def _device(slots: Slot, outbox: Outcome, work: Work, rows: Rows, folds: Folds, *, plan: Plan, layout: Layout):
@@ -71,13 +72,16 @@ def _device(slots: Slot, outbox: Outcome, work: Work, rows: Rows, folds: Folds, 
     def refill(carry: tuple[Array, Slot]) -> tuple[Array, Slot]:
         # One slot at a time: under vmap all slots would pay for each start.
         taken, slots = carry
-        onward = ~slots.busy & (slots.stage < stages)
-        place = jnp.where(jnp.any(onward), jnp.argmax(onward), jnp.argmin(slots.busy))
-        old, goes_on = jax.tree.map(lambda leaf: leaf[place], slots), onward[place]
-        job = jax.tree.map(lambda leaf, own: jnp.where(goes_on, own, leaf[taken]), queue, old.job)
-        stage = jnp.where(goes_on, old.stage, 0)
-        well = goes_on & (old.state.status != Status.DIVERGED)
-        warm = (well, training.final_network(old.state)) if stages > 1 else None
+        job, stage, warm, goes_on = jax.tree.map(lambda leaf: leaf[taken], queue), jnp.int32(0), None, jnp.bool_(False)
+        place = jnp.argmin(slots.busy)
+        if stages > 1:
+            onward = ~slots.busy & (slots.stage < stages)
+            place = jnp.where(jnp.any(onward), jnp.argmax(onward), place)
+            old, goes_on = jax.tree.map(lambda leaf: leaf[place], slots), onward[place]
+            job = jax.tree.map(functools.partial(jnp.where, goes_on), old.job, job)
+            stage = jnp.where(goes_on, old.stage, 0)
+            well = goes_on & (old.state.status != Status.DIVERGED)
+            warm = well, training.final_network(old.state)
         state = training.start(plan, training_of(job, stage, folds), rows, warm)
         # The host writes NaN where not run, so that jax_debug_nans meets none but those that were computed.
         state = state._replace(history=jnp.zeros_like(state.history))

@@ -9,6 +9,7 @@ from jreg.nn.autoencoders import Autoencoder, TiedAutoencoder
 from jreg.nn.branches import DropPath, ShakeShake, Zoneout
 from jreg.nn.cnn import CNN
 from jreg.nn.convolution import Conv
+from jreg.nn.dense import Dense, dot_general
 from jreg.nn.layers import (
     AlphaDropout,
     ClassicDropout,
@@ -35,6 +36,8 @@ __all__ = [
     "TiedAutoencoder",
     "Maxout",
     "Conv",
+    "Dense",
+    "dot_general",
     "BatchRenorm",
     "GhostBatchNorm",
     "ResponseNorm",

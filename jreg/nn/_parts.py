@@ -11,6 +11,7 @@ from flax import linen
 
 from jreg._base.types import Array
 from jreg.nn.convolution import Conv
+from jreg.nn.dense import Dense
 from jreg.nn.normalization import BatchRenorm, GhostBatchNorm, ResponseNorm
 from jreg.nn.weights import CosineConv, CosineDense, WeightStandardized
 
@@ -67,7 +68,7 @@ def affine(
     if normalization == "cosine":
         layer = CosineConv if conv else CosineDense
         return layer(units, kernel_init=kernel_init, **conv)(x)
-    layer = Conv(units, kernel_init=kernel_init, **conv) if conv else linen.Dense(units, kernel_init=kernel_init)
+    layer = Conv(units, kernel_init=kernel_init, **conv) if conv else Dense(units, kernel_init=kernel_init)
     if normalization == "weight":
         return linen.WeightNorm(layer)(x)
     if normalization == "spectral":

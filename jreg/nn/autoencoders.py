@@ -12,6 +12,7 @@ from jreg import initializers
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.nn._parts import Activation, activated, check
+from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout
 from jreg.nn.noise import GaussianNoise
 
@@ -65,9 +66,9 @@ class Autoencoder(linen.Module):
         inputs = x.shape[-1]
         x = _corrupted(self, x, train)
         for number, units in enumerate((*self.features, *self.features[-2::-1])):
-            x = activated(self.activation, linen.Dense(units, kernel_init=self.kernel_init)(x))
+            x = activated(self.activation, Dense(units, kernel_init=self.kernel_init)(x))
             self.sow("intermediates", f"hidden_{number}", x)
-        return activated(self.output, linen.Dense(inputs, kernel_init=self.kernel_init)(x))
+        return activated(self.output, Dense(inputs, kernel_init=self.kernel_init)(x))
 
 
 class TiedAutoencoder(linen.Module):

@@ -12,6 +12,7 @@ from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_images, normalized
 from jreg.nn.convolution import pooled
+from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout, SpatialDropout
 
 
@@ -84,8 +85,8 @@ class CNN(linen.Module):
         x = x.reshape(x.shape[0], -1)
         *hidden, outputs = self.features
         for number, units in enumerate(hidden, len(self.channels)):
-            x = linen.Dense(units, kernel_init=self.kernel_init)(x)
+            x = Dense(units, kernel_init=self.kernel_init)(x)
             x = activated(self.activation, x)
             self.sow("intermediates", f"hidden_{number}", x)
             x = Dropout(self.dropout)(x, train)
-        return linen.Dense(outputs, kernel_init=self.kernel_init)(x)
+        return Dense(outputs, kernel_init=self.kernel_init)(x)

@@ -11,6 +11,7 @@ from jreg import activations, initializers
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.nn._parts import Activation, Normalization, activated, affine, check, normalized
+from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout
 
 
@@ -51,7 +52,7 @@ class Linear(linen.Module):
     def __call__(self, x: Array) -> Array:
         """The outputs ``(batch, features)``."""
         flat = x.reshape(x.shape[0], -1)
-        return linen.Dense(self.features, use_bias=self.use_bias, kernel_init=self.kernel_init)(flat)
+        return Dense(self.features, use_bias=self.use_bias, kernel_init=self.kernel_init)(flat)
 
 
 class Maxout(linen.Module):
@@ -91,7 +92,7 @@ class Maxout(linen.Module):
     @linen.compact
     def __call__(self, x: Array) -> Array:
         """The units' values ``(..., features)``."""
-        dense = linen.Dense(self.features * self.pieces, kernel_init=self.kernel_init)
+        dense = Dense(self.features * self.pieces, kernel_init=self.kernel_init)
         return activations.maxout(dense(x), self.pieces)
 
 
@@ -162,4 +163,4 @@ class MLP(linen.Module):
                 x = normalized(self.normalization, x, train, mask)
             x = Dropout(self.dropout)(x, train)
             x = self.noise()(x, train) if self.noise else x
-        return linen.Dense(outputs, kernel_init=self.kernel_init)(x)
+        return Dense(outputs, kernel_init=self.kernel_init)(x)

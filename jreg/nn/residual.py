@@ -13,6 +13,7 @@ from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_images, normalized
 from jreg.nn.branches import DropPath
+from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout
 
 
@@ -71,7 +72,7 @@ class ResidualMLP(linen.Module):
     @linen.compact
     def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
         """The outputs ``(batch, outputs)``; rows where `mask` is False are padding."""
-        x = linen.Dense(self.units, kernel_init=self.kernel_init)(x.reshape(x.shape[0], -1))
+        x = Dense(self.units, kernel_init=self.kernel_init)(x.reshape(x.shape[0], -1))
         for number in range(self.blocks):
             branch = x
             for place in range(2):
@@ -80,7 +81,7 @@ class ResidualMLP(linen.Module):
                 branch = affine(self.normalization, branch, self.units, self.kernel_init, train)
             x = x + DropPath(_rate(self.drop_path, number, self.blocks))(branch, train)
             self.sow("intermediates", f"hidden_{number}", x)
-        return linen.Dense(self.outputs, kernel_init=self.kernel_init)(_before(self, x, train, mask))
+        return Dense(self.outputs, kernel_init=self.kernel_init)(_before(self, x, train, mask))
 
 
 class ResidualCNN(linen.Module):
@@ -156,7 +157,7 @@ class ResidualCNN(linen.Module):
             x = x + DropPath(_rate(self.drop_path, number, depth))(branch, train)
             self.sow("intermediates", f"hidden_{number}", x)
         x = jnp.mean(_before(self, x, train, mask), axis=(1, 2))
-        return linen.Dense(self.outputs, kernel_init=self.kernel_init)(x)
+        return Dense(self.outputs, kernel_init=self.kernel_init)(x)
 
 
 def _before(network: ResidualMLP | ResidualCNN, x: Array, train: bool, mask: Array | None) -> Array:

@@ -16,6 +16,7 @@ from jreg._base import checks
 from jreg._base.tree import axes, safe_norm
 from jreg._base.types import Array
 from jreg.nn.convolution import convolved, window
+from jreg.nn.dense import dot_general
 
 
 class WeightStandardized(linen.Module):
@@ -99,7 +100,8 @@ class CosineDense(linen.Module):
     def __call__(self, x: Array) -> Array:
         """The cosines ``(..., features)``; 0 where x or a unit's weights are all zero."""
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features)).astype(x.dtype)
-        return _scaled(self, _unit(x, -1) @ _unit(kernel))
+        unit, kernel = _unit(x, -1), _unit(kernel)
+        return _scaled(self, dot_general(unit, kernel, (((x.ndim - 1,), (0,)), ((), ()))))
 
 
 class CosineConv(linen.Module):

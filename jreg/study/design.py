@@ -241,7 +241,8 @@ class Design:
             }
             epochs, limit = (np.full(len(rows), value, np.int32) for value in (wanted.epochs, wanted.limit))
             fold, seed = wanted.folds[rows].astype(np.int32), wanted.seeds[rows].astype(np.uint32)
-            yield self.plans[static], Job(ids[rows].astype(np.int32), hp, fold, seed, epochs, limit)
+            keys = training.streams_on_host(seed, self.folds.number[fold])
+            yield self.plans[static], Job(ids[rows].astype(np.int32), hp, fold, keys, epochs, limit)
 
 
 def _with_folds(design: Design, folds: Folds) -> Design:

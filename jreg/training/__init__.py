@@ -15,7 +15,7 @@ from jreg.training.fit import (
 )
 from jreg.training.inputs import Rows
 from jreg.training.keep import Finished, Keep, collect
-from jreg.training.keys import FINAL, member_key
+from jreg.training.keys import FINAL, member_key, streams, streams_on_host
 from jreg.training.plan import Plan
 from jreg.training.status import Status
 from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, recipe_of, start
@@ -49,6 +49,8 @@ __all__ = [
     "labels",
     "make_plan",
     "member_key",
+    "streams",
+    "streams_on_host",
     "named_tracers",
     "predict",
     "recipe_of",

@@ -15,7 +15,7 @@ from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
 from jreg.recipe import Recipe, build, takes_steps
 from jreg.splits import Folds, pack
-from jreg.training import measure
+from jreg.training import keys, measure
 from jreg.training.check import make_plan, sample_steps
 from jreg.training.columns import labels
 from jreg.training.inputs import Rows
@@ -55,7 +55,8 @@ class Fit(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames="plan")
-def _fit(plan: Plan, training: Training, rows: Rows) -> Fit:
+def _fit(plan: Plan, key: Key, hp: dict[str, Array], fold: Folds, epochs: Any, rows: Rows) -> Fit:
+    training = Training(keys.streams(key), hp, fold, epochs)
     state = jax.lax.while_loop(
         lambda state: state.status == Status.RUNNING,
         lambda state: epoch(plan, state, training, rows),
@@ -123,7 +124,7 @@ def fit(
     samples = [(setting, build(recipe, setting, sample_steps(data, folds, epochs, batch_size)))]
     plan = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)
     with named_tracers(plan, traced, data, folds):
-        return _fit(plan, Training(key, traced, first_fold(folds), np.int32(epochs)), rows_of(data))
+        return _fit(plan, key, traced, first_fold(folds), np.int32(epochs), rows_of(data))
 
 
 def rows_of(data: Dataset) -> Rows:
@@ -176,7 +177,7 @@ def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], data: Dataset, fold: Fold
         values: dict[str, Any] = {other: float(number) for other, number in hp.items()}
         if name is not None:
             values[name] = value
-        training = Training(jax.random.key(0), values, fold, np.int32(plan.epochs))
+        training = Training(keys.streams(jax.random.key(0)), values, fold, np.int32(plan.epochs))
         return epoch(plan, start(plan, training, rows), training, rows)
 
     try:

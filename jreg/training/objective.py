@@ -33,8 +33,8 @@ class Step(NamedTuple):
     added: dict[str, Array]
 
 
-def streams_of(recipe: Recipe, key: Key, epoch: Array) -> dict[int, Key]:
-    """The epoch's key of each purpose that the recipe has for one; every step folds its number in."""
+def purposes_of(recipe: Recipe) -> list[int]:
+    """What the steps of a recipe need keys for."""
     penalty = recipe.penalty or Penalty()
     wanted = {
         keys.NOISE: True,
@@ -42,7 +42,7 @@ def streams_of(recipe: Recipe, key: Key, epoch: Array) -> dict[int, Key]:
         keys.MIX: recipe.mixing,
         keys.TERMS: penalty.needs("key"),
     }
-    return {purpose: keys.stream(key, purpose, epoch) for purpose in wanted if wanted[purpose]}
+    return [purpose for purpose in wanted if wanted[purpose]]
 
 
 def term_names(recipe: Recipe) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def term_names(recipe: Recipe) -> tuple[str, ...]:
 def train_batch(
     recipe: Recipe,
     statistics: PyTree,
-    streams: Mapping[int, Key],
+    own: Mapping[int, Key],
     before: Array,
     carry: Carry,
     number: Array,
@@ -63,11 +63,11 @@ def train_batch(
 ) -> tuple[Carry, Step]:
     """One step on rows of the data, the epoch's `number`-th after `before` in the epochs before it.
 
-    The loss of a batch is the mean of its losses, weighted by `weight`, which is 0 for padding.
+    The loss of a batch is the mean of its losses, weighted by `weight`, which is 0 for padding; `own` are the step's
+    keys by purpose.
     """
     model, penalty = as_model(recipe.model), recipe.penalty or Penalty()
     params, model_state, opt_state = carry
-    own = {purpose: jax.random.fold_in(stream, number) for purpose, stream in streams.items()}
     clean = targets_of(recipe, statistics, x, y)
     x = augmented(recipe, own.get(keys.AUGMENT), examples(recipe, statistics, x))
     x, y = mixed(recipe, model, own.get(keys.MIX), x, clean, weight, params, model_state)

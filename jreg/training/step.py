@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jreg._base.random import unrolled
 from jreg._base.types import Array, Key, PyTree
 from jreg.models import as_model
 from jreg.recipe import Recipe
 from jreg.splits import Folds
 from jreg.training import keys, measure
 from jreg.training.inputs import Rows, counted, examples, fit_preprocessing, take
-from jreg.training.objective import Carry, streams_of, term_names, train_batch
+from jreg.training.objective import Carry, purposes_of, term_names, train_batch
 from jreg.training.plan import Plan
 from jreg.training.shuffle import shuffled
 from jreg.training.status import Status
@@ -28,13 +27,13 @@ class Training(NamedTuple):
     """What one training is given and keeps to its end.
 
     Attributes:
-      key: from which all its randomness is derived.
+      keys: ``(6,)``, the `jreg.training.keys.streams` from which all its randomness is derived.
       hp: its traced hyperparameters.
       fold: its rows, one fold without the leading axis.
       epochs: how many it has, int32; at most those of the plan.
     """
 
-    key: Key
+    keys: Key
     hp: Mapping[str, Array]
     fold: Folds
     epochs: Any
@@ -78,7 +77,7 @@ def start(
     """
     recipe = recipe_of(plan, training)
     statistics = fit_preprocessing(recipe, rows, training.fold)
-    return begin(plan, recipe, training.key, statistics, jax.tree.map(lambda leaf: leaf[:1], rows.x), warm)
+    return begin(plan, recipe, training.keys[keys.INIT], statistics, jax.tree.map(lambda leaf: leaf[:1], rows.x), warm)
 
 
 def begin(
@@ -89,9 +88,12 @@ def begin(
     x: PyTree,
     warm: tuple[Array, tuple[PyTree, PyTree]] | None = None,
 ) -> TrainState:
-    """The state before the first epoch, of preprocessing that is fitted; `x` is one example for its shape."""
+    """The state before the first epoch, of preprocessing that is fitted.
+
+    `key` is for the initial parameters, `x` one example for its shape.
+    """
     sample = examples(recipe, statistics, x)
-    params, model_state = as_model(recipe.model).init(keys.stream(unrolled(key), keys.INIT), sample)
+    params, model_state = as_model(recipe.model).init(key, sample)
     if warm is not None:
         flag, before = warm
         params, model_state = jax.tree.map(functools.partial(jnp.where, flag), before, (params, model_state))
@@ -195,18 +197,21 @@ def _train(
     axis: str | None,
 ) -> tuple[dict[measure.Key, Array], Carry]:
     """What an epoch measures while it trains, and what it leaves."""
-    fold, key, size = training.fold, unrolled(training.key), plan.batch_size
+    fold, size = training.fold, plan.batch_size
     steps = plan.steps(fold)
-    order = shuffled(key, state.epoch, fold, size)
-    streams = streams_of(recipe, key, state.epoch)
+    streams = keys.of_epoch(training.keys, state.epoch)
+    order = shuffled(streams[keys.SHUFFLE], fold, size)
+    # All steps' keys at once: a derivation in each step costs as much as a small layer.
+    drawn = {purpose: keys.of_steps(streams[purpose], order.shape[0] // size) for purpose in purposes_of(recipe)}
     before = state.epoch * steps
 
     def step(number: Array, everything: Any) -> Any:
         carry, states = everything
         chosen = jax.lax.dynamic_slice_in_dim(order, number * size, size)
         weight = counted(rows, chosen, number * size + jnp.arange(size) < fold.train_count)
+        own = {purpose: key_of(number) for purpose, key_of in drawn.items()}
         batch = (take(rows.x, chosen), take(rows.y, chosen), weight)
-        new, (seen, added) = train_batch(recipe, state.statistics, streams, before, carry, number, *batch)
+        new, (seen, added) = train_batch(recipe, state.statistics, own, before, carry, number, *batch)
         after = (new, measure.update(recipe, plan.task, states, seen, weight, added))
         if axis is not None:
             # Trainings with fewer steps wait for the others.

@@ -13,17 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jreg._base import checks
-from jreg._base.random import unrolled
 from jreg._base.types import Array, Key, PyTree
 from jreg.data.blocks import HostRows
 from jreg.recipe import Recipe, build
-from jreg.splits import pack
-from jreg.training import measure
+from jreg.splits import Folds, pack
+from jreg.training import keys, measure
 from jreg.training._source import Reader
 from jreg.training.check import make_plan, sample_steps
 from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers
 from jreg.training.inputs import Rows, targets_of
-from jreg.training.objective import Carry, streams_of, term_names, train_batch
+from jreg.training.objective import Carry, purposes_of, term_names, train_batch
 from jreg.training.plan import MOST_ROWS, Plan
 from jreg.training.shuffle import shuffled
 from jreg.training.status import Status
@@ -31,13 +30,18 @@ from jreg.training.step import Training, TrainState, begin, close, recipe_of
 from jreg.training.stopping import EarlyStopping
 from jreg.transforms import evaluation_params
 
-_shuffled = jax.jit(shuffled, static_argnums=3)
+_streams = jax.jit(keys.streams)
 _shown = jax.jit(evaluation_params)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _shuffled(streams: Key, epoch: Array, fold: Folds, batch_size: int) -> Array:
+    return shuffled(keys.of_epoch(streams, epoch)[keys.SHUFFLE], fold, batch_size)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _begin(plan: Plan, training: Training, statistics: PyTree, x: Array) -> TrainState:
-    return begin(plan, recipe_of(plan, training), training.key, statistics, x)
+    return begin(plan, recipe_of(plan, training), training.keys[keys.INIT], statistics, x)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
@@ -63,10 +67,11 @@ def _step(
     weight: Array,
 ):
     recipe = recipe_of(plan, training)
-    streams = streams_of(recipe, unrolled(training.key), epoch)
+    streams = keys.of_epoch(training.keys, epoch)
+    own = {purpose: jax.random.fold_in(streams[purpose], number) for purpose in purposes_of(recipe)}
     carry, states = everything
     before = epoch * plan.steps(training.fold)
-    carry, (seen, added) = train_batch(recipe, statistics, streams, before, carry, number, x, y, weight)
+    carry, (seen, added) = train_batch(recipe, statistics, own, before, carry, number, x, y, weight)
     # The last is there when the step is done, and isn't given away to the next one.
     return (carry, measure.update(recipe, plan.task, states, seen, weight, added)), jnp.sum(weight)
 
@@ -160,7 +165,7 @@ def fit_stream(
     plan = make_plan(recipe, samples, fixed, head, folds, epochs, batch_size, stopping)
     # Only one row of the data is here, which says nothing about how many there are.
     plan = dataclasses.replace(plan, batch_size=min(samples[0][1].batch_size or batch_size, reader.length))
-    training = Training(key, traced, first_fold(folds), np.int32(epochs))
+    training = Training(_streams(key), traced, first_fold(folds), np.int32(epochs))
     with named_tracers(plan, traced, head, folds):
         return _run(plan, training, reader, statistics)
 
@@ -183,8 +188,8 @@ def _run(plan: Plan, given: Training, reader: Reader, statistics: tuple[PyTree, 
     while state.status == Status.RUNNING:
         # What grows with the data stays on the host's own device.
         with jax.default_device(host):
-            there = jax.device_put(training.key, host) if host else training.key
-            order = np.asarray(_shuffled(unrolled(there), np.asarray(state.epoch), fold, plan.batch_size))
+            there = jax.device_put(training.keys, host) if host else training.keys
+            order = np.asarray(_shuffled(there, np.asarray(state.epoch), fold, plan.batch_size))
         carry, train = _epoch(plan, training, state, reader, order, len(fold.train), Rows(x, y))
         validation = _validated(plan, training, state, carry, reader, fold.validation, Rows(x, y))
         state = _close(plan, training, state, carry, train, validation, plan.steps(fold))
