@@ -170,6 +170,11 @@ class Hyperparameters(Mapping[str, Any]):
         self.read.add(name)
         return self._values[name]
 
+    @property
+    def unread(self) -> dict[str, Any]:
+        """The same values for who only compares them, which doesn't count as reading."""
+        return dict(self._values)
+
     def __contains__(self, name: object) -> bool:
         # Mapping would look the name up, which here is reading it.
         return name in self._values

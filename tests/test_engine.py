@@ -89,6 +89,33 @@ def test_a_study_is_one_trace_and_one_compilation_and_a_second_one_none(blobs, c
     assert not any("float" not in kinds for kinds in calls)
 
 
+def test_a_study_that_is_known_is_not_traced_again(blobs, counted):
+    calls = []
+
+    def watched(hp):
+        made = recipe(hp)
+
+        def init(key, x):
+            calls.append("init")
+            return made.model.init(key, x)
+
+        def apply(params, x, train, rngs):
+            calls.append("apply")
+            return made.model.apply(params, x, train=train, rngs=rngs)
+
+        return dataclasses.replace(made, model=(init, apply))
+
+    first = validate(blobs, function=watched)
+    assert {"init", "apply"} == set(calls)
+    calls.clear()
+    before = counted[0]
+    same(validate(blobs, function=watched), first)
+    assert (calls, counted[0] - before) == ([], 0)
+    # Another type is another setting, whatever its value is equal to; so are other shapes.
+    validate(blobs, [setting | {"l2": 0} for setting in SPACE[:1]], function=watched)
+    assert calls
+
+
 def test_settings_with_other_static_parts_are_a_program_each(blobs, counted):
     def sized(hp):
         made = recipe(SETTING | {"l2": hp["l2"]})

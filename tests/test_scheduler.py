@@ -368,6 +368,7 @@ def test_slots_are_as_many_as_the_memory_holds(plan, outcomes, monkeypatch):
     limit = (small + whole) / 2 / compiled.SHARE
     asked = []
     monkeypatch.setattr(layouts, "memory", lambda device, sharing: asked.append(sharing) or int(limit))
+    compiled._bytes_needed.cache_clear()
     reduced = made(plan, layout, members())
     assert asked == [2]
     assert (reduced.layout.slots, reduced.layout.batch) in [(15, 5), (10, 5), (5, 5)]

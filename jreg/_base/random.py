@@ -48,6 +48,11 @@ def is_threefry(key: Key) -> bool:
     return "fry" in str(jax.random.key_impl(key))
 
 
+def draws_threefry() -> bool:
+    """Whether new keys are of this kind."""
+    return "threefry" in jax.config.jax_default_prng_impl  # ty: ignore[missing-attribute]  # set at run time
+
+
 def unrolled(key: Key) -> Key:
     """The same key, whose draws have the rounds written out; a key of another kind than threefry as it is."""
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=_implementation()) if is_threefry(key) else key

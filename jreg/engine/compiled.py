@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any, NamedTuple
 
@@ -52,19 +53,36 @@ def compile_program(plan: Plan, layout: Layout, example: Job, rows: Rows, folds:
         slots = slots._replace(stage=np.full(layout.slots * lanes, example.id.shape[-1], np.int32))
         outbox = program.empty(outcome, outbox_length(outcome, layout, example, limit) * lanes)
         sharding = NamedSharding(layout.mesh, PartitionSpec(AXIS))
-        # Nothing is put on the device before it is known to fit.
-        shapes = jax.tree.map(
-            lambda leaf, sharding=sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-            (slots, outbox),
-        )
         queue = jax.tree.map(lambda leaf: np.zeros((lanes, QUEUE, *np.shape(leaf)), np.asarray(leaf).dtype), example)
         work = Work(queue, np.zeros(lanes, np.int32), np.zeros(lanes * layout.slots, bool), np.False_, np.int32(0))
-        # The calls in `Pool.advance` find what this compiles; apart, the two times can be told.
-        needed = bytes_of(lower(plan, layout, shapes, work, rows, folds).compile())
+        # Nothing is put on the device before it is known to fit.
+        shapes = _shapes((slots, outbox), sharding), _shapes(work), _shapes(rows), _shapes(folds)
+        leaves, structure = jax.tree.flatten(shapes)
+        needed = _bytes_needed(plan, layout, structure, tuple(leaves))
         if limit is None or needed is None or needed <= SHARE * limit:
             slots, outbox = jax.device_put((slots, outbox), sharding)
             return Compiled(layout, slots, outbox, time.perf_counter() - began)
         layout = layout.with_slots(_fitting(layout, needed, limit, rows, folds))
+
+
+def _shapes(tree: Any, sharding: Any = None) -> Any:
+    """The arrays as shapes, with the sharding that they have or are to get."""
+
+    def shape(leaf: Any) -> jax.ShapeDtypeStruct:
+        where = leaf.sharding if sharding is None and isinstance(leaf, jax.Array) else sharding
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+
+    return jax.tree.map(shape, tree)
+
+
+@functools.lru_cache(maxsize=256)
+def _bytes_needed(plan: Plan, layout: Layout, structure: Any, leaves: tuple[jax.ShapeDtypeStruct, ...]) -> int | None:
+    """Compiles the program, which the calls in `Pool.advance` find, and remembers what memory it takes.
+
+    Tracing and lowering a program that is known takes longer than a small study trains.
+    """
+    state, work, rows, folds = jax.tree.unflatten(structure, leaves)
+    return bytes_of(lower(plan, layout, state, work, rows, folds).compile())
 
 
 def lower(plan: Plan, layout: Layout, state: tuple[Slot, Outcome], work: Work, rows: Rows, folds: Folds) -> Any:

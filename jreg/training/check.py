@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from jreg._base.types import Array, PyTree
 from jreg.data import Dataset
 from jreg.models import as_model
 from jreg.objective import Penalty
-from jreg.recipe import Recipe, Steps, naming
+from jreg.recipe import Hyperparameters, Recipe, Steps, naming, takes_steps
 from jreg.splits import Folds
 from jreg.training import measure
 from jreg.training.columns import Column, check_labels, find
@@ -65,7 +66,9 @@ def make_plan(
         with naming(setting):
             if holes:
                 _check_imputed(sample, data)
-            numbers, output_bytes = _dry_run(sample, data)
+            # What a recipe makes of its steps is another thing with each number of epochs and rows.
+            known = not takes_steps(recipe)
+            numbers, output_bytes = _remembered(recipe, setting, sample, data) if known else _dry_run(sample, data)
             own = _columns(sample, data, validated, numbers)
         if before and {c.key for c in own if c.kind != "penalty"} != {c.key for c in before if c.kind != "penalty"}:
             raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
@@ -136,6 +139,34 @@ def _check_imputed(recipe: Recipe, data: Dataset) -> None:
             f"{data.name} has missing values, and the recipe's preprocess leaves them NaN: put jreg.data.impute() "
             "first in its chain"
         )
+
+
+def _remembered(
+    function: Callable[..., Recipe], setting: Mapping[str, Any], recipe: Recipe, data: Dataset
+) -> tuple[dict[tuple[str, str, str], Any], int]:
+    """What a dry run finds; of the same setting with data of the same kind it isn't run again."""
+    leaves, structure = jax.tree.flatten((data.x, data.y))
+    shapes = tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
+    classes = data.classes if data.task == "classification" else 0
+    noted = setting if isinstance(setting, Hyperparameters) else Hyperparameters(setting)
+    named = tuple((name, type(value), value) for name, value in noted.unread.items())
+    try:
+        found = _found(function, named, structure, shapes, data.task, classes)
+    except TypeError:
+        # Arrays among the hyperparameters have no hash.
+        return _dry_run(recipe, data)
+    if not found:
+        # What the model or the loss reads is read here.
+        found.append((_dry_run(recipe, data), frozenset(noted.read)))
+    known, read = found[0]
+    noted.read |= read
+    return known
+
+
+@functools.lru_cache(maxsize=256)
+def _found(*_: Any) -> list[Any]:
+    """A place for what a dry run found; the arguments say of what."""
+    return []
 
 
 def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], Any], int]:

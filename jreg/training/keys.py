@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreg._base.random import fold_in_host, is_threefry, plain, unrolled
+from jreg._base.random import draws_threefry, fold_in_host, plain, unrolled
 from jreg._base.types import Array, Key
 
 # What a key is for; two purposes never share a stream.
@@ -39,8 +39,7 @@ def streams_on_host(seeds: np.ndarray, folds: np.ndarray) -> np.ndarray:
 
     In a compiled program each scalar derivation is a kernel that takes as long to compile as a layer of the network.
     """
-    key = jax.random.key(0)
-    if not is_threefry(key):
+    if not draws_threefry():
         of_one = jax.vmap(lambda seed, fold: jax.random.key_data(streams(member_key(seed, fold))))
         return np.asarray(jax.jit(of_one)(seeds, folds))
     # The words of a seed's key are 0 and the seed.
