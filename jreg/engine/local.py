@@ -131,10 +131,15 @@ class Local:
         return pool
 
     def _first(self, plan: Plan, jobs: Job, epochs: int | None) -> Chunk:
-        """The first chunk of a program, or one of trainings that start again in a layout measured to be faster."""
+        """The first chunks of a program, or one of trainings that start again in a layout measured to be faster."""
         pool = self._pools[plan]
         chunk = self._advance(plan, epochs)
-        if self._given is not None or not measure.is_long(chunk, jobs):
+        if self._given is not None or plan not in self._pools or not measure.is_long(chunk, jobs):
+            return chunk
+        # The first one is short and pays for what is done once: on that alone studies of seconds would be measured.
+        second = self._advance(plan, epochs)
+        chunk = _together([chunk._replace(running=0, queued=0), second])
+        if not measure.is_long(second, jobs):
             return chunk
         layout = measure.fastest(pool, jobs, self._rows, self._folds)
         if layout == pool.layout:
