@@ -340,11 +340,14 @@ def test_a_distribution_that_makes_no_sense_is_refused(make, error, sentence):
     assert "\n" not in str(found.value)
 
 
-class Words:
-    """A distribution of words."""
+class Constant:
+    """A distribution of one value."""
+
+    def __init__(self, value):
+        self.value = value
 
     def ppf(self, share):
-        return "much"
+        return self.value
 
 
 @pytest.mark.parametrize(
@@ -360,16 +363,8 @@ class Words:
         ({"l2": []}, ValueError, "hyperparameter 'l2' has no values: give at least one"),
         ({"l2": [0.1, None]}, TypeError, "hyperparameter 'l2' mixes numbers with other values"),
         ({"l2": stats.norm(0, -1)}, ValueError, "hyperparameter 'l2' has the value NaN"),
-        (
-            {"l2": stats.cauchy(np.inf, 1)},
-            ValueError,
-            "hyperparameter 'l2' has the value .* as the median of its distr",
-        ),
-        (
-            {"l2": Words()},
-            TypeError,
-            "hyperparameter 'l2' has a distribution with the median 'much', but must have one",
-        ),
+        ({"l2": Constant(np.inf)}, ValueError, "hyperparameter 'l2' has the value inf as the median of its distrib"),
+        ({"l2": Constant("much")}, TypeError, "hyperparameter 'l2' has a distribution with the median 'much', but"),
         ({"l2": [U, U]}, TypeError, "hyperparameter 'l2' has the value Uniform.*, a distribution: give it alone"),
         (
             {"a": search.when("b", 1, U, otherwise=0), "c": 1},
