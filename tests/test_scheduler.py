@@ -21,7 +21,7 @@ import jreg
 from jreg import losses, training
 from jreg._base.random import unrolled
 from jreg.cli import main
-from jreg.engine import compiled, measure, pool, program
+from jreg.engine import compiled, measure, memory, pool, program
 from jreg.engine import layout as layouts
 from jreg.engine.jobs import Job
 from jreg.engine.layout import Layout, choose_layout
@@ -358,14 +358,14 @@ def test_slots_that_run_one_by_one_stay_and_change_nothing(plan, outcomes, eager
 def test_slots_are_as_many_as_the_memory_holds(plan, outcomes, monkeypatch):
     layout = Layout(tuple(jax.devices()), 20, 5)
     # The outbox takes a share of the memory, whatever that is; here the slots matter.
-    monkeypatch.setattr(compiled, "outbox_length", lambda *_: 8)
+    monkeypatch.setattr(memory, "_OUTBOX_BYTES", 0)
     needed, by_account = [], compiled.bytes_of
     monkeypatch.setattr(compiled, "bytes_of", lambda found: needed.append(by_account(found)) or needed[-1])
     for other in (layout, layout.with_slots(5)):
         assert made(plan, other, members()).layout == other
     whole, small = needed
     assert 0 < small < whole
-    limit = (small + whole) / 2 / compiled.SHARE
+    limit = (small + whole) / 2 / memory.SHARE
     asked = []
     monkeypatch.setattr(layouts, "memory", lambda device, sharing: asked.append(sharing) or int(limit))
     compiled._bytes_needed.cache_clear()
@@ -373,7 +373,7 @@ def test_slots_are_as_many_as_the_memory_holds(plan, outcomes, monkeypatch):
     assert asked == [2]
     assert (reduced.layout.slots, reduced.layout.batch) in [(15, 5), (10, 5), (5, 5)]
     assert needed[2] == whole
-    assert needed[-1] <= compiled.SHARE * limit
+    assert needed[-1] <= memory.SHARE * limit
     same(run(reduced)[0], outcomes, exact=False)
 
 

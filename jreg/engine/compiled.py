@@ -13,14 +13,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jreg.engine import program
 from jreg.engine.jobs import Job, Outcome, Slot, Work
 from jreg.engine.layout import AXIS, Layout
+from jreg.engine.memory import QUEUE, SHARE, bytes_of, fitting, outbox_length, sizes_of
 from jreg.splits import Folds
 from jreg.training import Plan, Rows
-
-# How many trainings a device is handed at a call.
-QUEUE = 256
-# The share of a device's memory that a program may fill, and the most that its outbox may take of that.
-SHARE = 0.9
-_OUTBOX_SHARE, _OUTBOX_BYTES = 0.05, 2**26
 
 
 class Compiled(NamedTuple):
@@ -42,16 +37,21 @@ class Compiled(NamedTuple):
 def compile_program(plan: Plan, layout: Layout, example: Job, rows: Rows, folds: Folds, limit: int | None) -> Compiled:
     """Compiles the program, with fewer slots if those of the layout don't fit into `limit` bytes on each device.
 
+    What the program is given is known before, so the first one compiled already has room for that.
+
     Raises:
       MemoryError: not even one training fits.
     """
     began = time.perf_counter()
     lanes = len(layout.devices)
     slot, outcome = program.shapes_of(plan, example, rows, folds)
+    sizes = sizes_of(slot, outcome, rows, folds)
+    if limit is not None:
+        layout = fitting(sizes, layout, limit)
     while True:
         slots = program.empty(slot, layout.slots * lanes)
         slots = slots._replace(stage=np.full(layout.slots * lanes, example.id.shape[-1], np.int32))
-        outbox = program.empty(outcome, outbox_length(outcome, layout, example, limit) * lanes)
+        outbox = program.empty(outcome, outbox_length(sizes, layout.slots, limit) * lanes)
         sharding = NamedSharding(layout.mesh, PartitionSpec(AXIS))
         queue = jax.tree.map(lambda leaf: np.zeros((lanes, QUEUE, *np.shape(leaf)), np.asarray(leaf).dtype), example)
         work = Work(queue, np.zeros(lanes, np.int32), np.zeros(lanes * layout.slots, bool), np.False_, np.int32(0))
@@ -62,7 +62,7 @@ def compile_program(plan: Plan, layout: Layout, example: Job, rows: Rows, folds:
         if limit is None or needed is None or needed <= SHARE * limit:
             slots, outbox = jax.device_put((slots, outbox), sharding)
             return Compiled(layout, slots, outbox, time.perf_counter() - began)
-        layout = layout.with_slots(_fitting(layout, needed, limit, rows, folds))
+        layout = fitting(sizes, layout, limit, needed)
 
 
 def _shapes(tree: Any, sharding: Any = None) -> Any:
@@ -88,40 +88,3 @@ def _bytes_needed(plan: Plan, layout: Layout, structure: Any, leaves: tuple[jax.
 def lower(plan: Plan, layout: Layout, state: tuple[Slot, Outcome], work: Work, rows: Rows, folds: Folds) -> Any:
     """The program before compilation."""
     return program.program(layout).lower(*state, work, rows, folds, plan=plan, layout=layout)
-
-
-def outbox_length(outcome: Outcome, layout: Layout, example: Job, limit: int | None) -> int:
-    """How many outcomes a device has room for until the host takes them: what memory allows, one at least.
-
-    No more than a queue of trainings and those in the slots can end in a call.
-    """
-    most = (QUEUE + layout.slots) * example.id.shape[-1]
-    each = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(outcome))
-    room = _OUTBOX_BYTES if limit is None else min(_OUTBOX_BYTES, _OUTBOX_SHARE * limit)
-    return int(np.clip(room // each, 1, most))
-
-
-def _fitting(layout: Layout, needed: int, limit: int, rows: Rows, folds: Folds) -> int:
-    """How many slots fit, when those of the layout need more bytes than there are."""
-    data = sum(leaf.nbytes for leaf in jax.tree.leaves((rows, folds)))
-    fitting = int((SHARE * limit - data) / ((needed - data) / layout.slots))
-    if layout.slots == 1:
-        raise MemoryError(
-            f"one training needs {needed / 2**20:.0f} MiB with its data, but {layout.devices[0]} has "
-            f"{limit / 2**20:.0f} MiB for it: use a smaller network, smaller batches or another device"
-        )
-    return int(np.clip(fitting, 1, layout.slots - 1))
-
-
-def bytes_of(compiled: Any) -> int | None:
-    """The memory a compiled program takes on each device, by its own account; None where it gives none."""
-    found = compiled.memory_analysis()
-    if found is None:
-        return None
-    return (
-        found.argument_size_in_bytes
-        + found.output_size_in_bytes
-        - found.alias_size_in_bytes
-        + found.temp_size_in_bytes
-        + found.generated_code_size_in_bytes
-    )

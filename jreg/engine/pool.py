@@ -18,6 +18,7 @@ from jreg.engine import compiled, program
 from jreg.engine import layout as layouts
 from jreg.engine.jobs import Job, Outcome, Work
 from jreg.engine.layout import AXIS, Layout
+from jreg.engine.memory import QUEUE
 from jreg.splits import Folds
 from jreg.training import Plan, Rows
 
@@ -126,7 +127,7 @@ class Pool:
         if budget is None:
             self._shrink()
         lanes = len(self.layout.devices)
-        turn = [self._waiting.popleft() for _ in range(min(len(self._waiting), lanes * compiled.QUEUE))]
+        turn = [self._waiting.popleft() for _ in range(min(len(self._waiting), lanes * QUEUE))]
         work = self._work(turn, budget)
         self._dropped, self._leaving = set(), 0
         began = time.perf_counter()
@@ -191,10 +192,10 @@ class Pool:
 
         def queue(example: np.ndarray, *leaves: np.ndarray) -> np.ndarray:
             # One row per job, dealt to the devices in turn.
-            room = np.zeros((compiled.QUEUE * lanes, *example.shape), example.dtype)
+            room = np.zeros((QUEUE * lanes, *example.shape), example.dtype)
             if leaves:
                 room[: len(turn)] = np.concatenate(leaves)
-            return np.moveaxis(room.reshape(compiled.QUEUE, lanes, *example.shape), 0, 1)
+            return np.moveaxis(room.reshape(QUEUE, lanes, *example.shape), 0, 1)
 
         lengths = np.array([len(range(device, len(turn), lanes)) for device in range(lanes)], np.int32)
         budget = self._epochs(len(turn)) if budget is None else budget
