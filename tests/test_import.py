@@ -42,6 +42,20 @@ assert not jax.config.jax_enable_x64
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_import_brings_jax_and_optax_and_no_package_beside_them(tmp_path):
+    # What -X importtime lists, without the times: those of JAX and optax are theirs.
+    code = """
+import sys
+import jax, jax.extend, jax.export, jax.experimental, optax
+theirs = {name.split(".")[0] for name in sys.modules}
+import jreg
+ours = {name.split(".")[0] for name in sys.modules} - theirs - set(sys.stdlib_module_names)
+print(*sorted(ours))
+"""
+    done = run(code, tmp_path)
+    assert (done.stdout, done.stderr) == ("jreg\n", "")
+
+
 def test_use_cpu_devices_sets_their_number(tmp_path):
     done = run("import jreg, jax; jreg.use_cpu_devices(3); print(len(jax.devices()))", tmp_path)
     assert (done.stdout, done.stderr) == ("3\n", "")

@@ -80,6 +80,8 @@ class Pool:
 
     def __init__(self, plan: Plan, layout: Layout, example: Job, rows: Rows, folds: Folds):
         self.plan, self._example = plan, jax.tree.map(np.asarray, example)
+        # Before the data lies there, which the program's account has, too.
+        limit = layouts.memory(layout.devices[0], len(layout.devices))
         self._rows, self._folds = jax.device_put((rows, folds), NamedSharding(layout.mesh, PartitionSpec()))
         # Jobs in the order in which they are to start; each is a row of a block of jobs.
         self._waiting: deque[tuple[Job, int]] = deque()
@@ -88,7 +90,7 @@ class Pool:
         self._idle_seconds = 0.0
         self._epoch_seconds: float | None = None
         self._budget, self._ended, self._ended_epochs = 1, 0, 0
-        self._compile(layout, layouts.memory(layout.devices[0], len(layout.devices)))
+        self._compile(layout, limit)
 
     @property
     def lanes(self) -> int:
