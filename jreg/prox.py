@@ -144,7 +144,7 @@ def group_lasso(w: Array, t: Scalar, axis: Axis = None) -> Array:
     checks.strength(t, "prox.group_lasso's threshold t")
     norm, limit = safe_norm(w, axis), jnp.asarray(t, w.dtype)
     # A quotient of exact differences; at norm 0 it is the identity's factor, which is chosen for t = 0 alone.
-    left = jnp.where(norm > 0, (norm - limit) / jnp.where(norm > 0, norm, 1), 1)
+    left = jnp.where(norm == 0, 1, (norm - limit) / jnp.where(norm == 0, 1, norm))
     return w * jnp.where(norm < limit, 0, left)
 
 

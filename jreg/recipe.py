@@ -119,11 +119,21 @@ class Recipe:
             checks.count(self.batch_size, "the recipe's batch_size")
 
     def update(
-        self, gradients: PyTree, state: PyTree, params: PyTree, value: Array, grad_fn: Callable[..., PyTree]
+        self,
+        gradients: PyTree,
+        state: PyTree,
+        params: PyTree,
+        value: Array,
+        value_fn: Callable[[PyTree], Array],
+        grad_fn: Callable[..., PyTree],
     ) -> tuple[PyTree, PyTree]:
-        """One step of the optimizer, with the extra arguments that some transforms of optax ask for."""
+        """One step of the optimizer, with the extra arguments that some transforms of optax ask for.
+
+        `value` is the objective of the batch, `value_fn` that of other parameters, as `optax.lbfgs` searches along a
+        line, and `grad_fn` its gradient, as `optax.contrib.sam` takes it elsewhere.
+        """
         update = optax.with_extra_args_support(self.optimizer).update
-        return update(gradients, state, params, value=value, grad_fn=grad_fn)
+        return update(gradients, state, params, value=value, grad=gradients, value_fn=value_fn, grad_fn=grad_fn)
 
     def losses(self, outputs: PyTree, targets: PyTree) -> Array:
         """One loss per example."""

@@ -140,7 +140,7 @@ def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
         labels = data.y if isinstance(data.y, np.ndarray) else placeholder
         pairs = list(cv.split(placeholder, labels, data.groups))
     else:
-        pairs = _pairs(cv)
+        pairs = _pairs(cv, len(data))
     if not pairs:
         raise ValueError("cv has no folds, but needs at least one pair of training and validation rows")
     for number, (train, validation) in enumerate(pairs):
@@ -154,10 +154,10 @@ def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
 
 
-def _pairs(cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+def _pairs(cv: Any, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
     wrong = TypeError(
         f"cv is {cv!r}, but must be a number of folds, a scikit-learn splitter, or pairs of (training rows, "
-        "validation rows) as whole numbers"
+        f"validation rows) as whole numbers or as masks of {length} flags"
     )
     if isinstance(cv, str) or not isinstance(cv, Iterable):
         raise wrong
@@ -166,7 +166,10 @@ def _pairs(cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
         if isinstance(pair, str) or not isinstance(pair, Iterable) or len(parts := list(pair)) != 2:
             raise wrong
         train, validation = (np.asarray(part) for part in parts)
-        if any(part.ndim != 1 or (part.size and part.dtype.kind not in "iu") for part in (train, validation)):
+        if any(part.ndim != 1 or (part.size and part.dtype.kind not in "iub") for part in (train, validation)):
             raise wrong
+        if any(part.dtype.kind == "b" and len(part) != length for part in (train, validation)):
+            raise wrong
+        train, validation = (np.flatnonzero(p) if p.dtype.kind == "b" else p for p in (train, validation))
         pairs.append((train.astype(np.int64), validation.astype(np.int64)))
     return pairs

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from contract import ALL, BF16, F16, F32, TOLERANCE
 
-from jreg import losses, transforms
+from jreg import losses, penalties, transforms
 
 FAMILIES = (
     "activations",
@@ -170,6 +170,20 @@ def test_compiled_values_equal_eager_ones(case, dtype):
     assert_close(usual(case, dtype)["traced"], case.call(x, middle(case)), dtype)
     if case.identity is not None:
         assert_unchanged(case.call(x, case.identity), usual(case, dtype)["unchanged"], case, dtype)
+
+
+def of_weights(case):
+    """Whether the row looks at the numbers in x; the start of a power iteration looks at the shape alone."""
+    return case.of is not penalties.spectral_norm_init and case.of.__module__.startswith(
+        ("jreg.penalties", "jreg.projections", "jreg.prox", "jreg.losses")
+    )
+
+
+@rows(F32, where=of_weights)
+def test_a_nan_is_seen(case, dtype):
+    x = example(case, dtype)
+    jax.tree.leaves(x)[0].flat[0] = np.nan
+    assert any(np.isnan(leaf).any() for leaf in jax.tree.leaves(values(case, dtype, x)["traced"]))
 
 
 # Batching doesn't depend on the dtype.

@@ -332,15 +332,25 @@ def test_paired_elimination_is_ttest_rel_with_the_correction(folds, seeds, test_
     rng = np.random.default_rng(folds * seeds)
     scores = rng.normal(size=(40, folds, seeds)) + rng.normal(scale=3, size=(40, 1, 1)) + rng.normal(size=(folds, 1))
     keep = paired_elimination(alpha).pruner(history(scores, maximize=maximize, test_share=test_share))
-    flat, sign, pairs = scores.reshape(40, -1), 1 if maximize else -1, folds * seeds
+    # Seeds of a fold are averaged: they are no pairs of their own.
+    flat, sign = scores.mean(axis=2), 1 if maximize else -1
     best = int(np.argmax(sign * flat.mean(axis=1)))
     for setting in range(40):
         if setting == best:
             assert keep[setting]
             continue
         statistic = sign * ttest_rel(flat[best], flat[setting]).statistic
-        corrected = statistic * math.sqrt((1 / pairs) / (1 / pairs + test_share))
-        assert keep[setting] == (t.sf(corrected, pairs - 1) >= alpha)
+        corrected = statistic * math.sqrt((1 / folds) / (1 / folds + test_share))
+        assert keep[setting] == (t.sf(corrected, folds - 1) >= alpha)
+
+
+def test_copies_of_seeds_add_no_evidence():
+    # t = 1.81 with 4 degrees of freedom, p = .072; as 50 pairs t would be 2.59 and p .006.
+    differences = np.array([0.03, 0.03, 0.005, 0.02, 0.0])
+    for seeds in (1, 10):
+        scores = np.stack([differences, np.zeros(5)])[:, :, None].repeat(seeds, axis=2)
+        for alpha, kept in ((0.01, True), (0.07, True), (0.074, False)):
+            assert paired_elimination(alpha).pruner(history(scores, test_share=0.25)).tolist() == [True, kept]
 
 
 def test_one_training_of_each_setting_after_another():
@@ -395,8 +405,8 @@ def test_the_best_is_never_dropped(seed):
         assert not (keep & ~kept).any()
 
 
-@pytest.mark.parametrize(("folds", "alpha"), [(3, 0.05), (10, 0.05), (5, 0.2)])
-def test_a_setting_that_is_as_good_is_dropped_with_probability_alpha(folds, alpha):
+@pytest.mark.parametrize(("folds", "seeds", "alpha"), [(3, 1, 0.05), (10, 1, 0.05), (5, 1, 0.2), (5, 10, 0.02)])
+def test_a_setting_that_is_as_good_is_dropped_with_probability_alpha(folds, seeds, alpha):
     # Differences with the correlation rho for which the correction is exact, rho / (1 - rho) = n2 / n1: then t has
     # Student's distribution. Of two settings that are equally good each is dropped with probability alpha. The
     # bounds are those of the binomial distribution that a right rule leaves with probability 1e-6.
@@ -408,7 +418,7 @@ def test_a_setting_that_is_as_good_is_dropped_with_probability_alpha(folds, alph
     rule = paired_elimination(alpha)
     dropped = [0, 0]
     for difference in differences:
-        scores = np.stack([difference, np.zeros(folds)])[:, :, None]
+        scores = np.stack([difference, np.zeros(folds)])[:, :, None].repeat(seeds, axis=2)
         keep = rule.pruner(history(scores, test_share=share))
         dropped = [n + (not k) for n, k in zip(dropped, keep, strict=True)]
     low, high = binom.ppf([0.25e-6, 1 - 0.25e-6], trials, alpha)

@@ -82,3 +82,26 @@ def matrix(w: Any, name: str) -> None:
         raise ValueError(f"{name} got an array of shape {w.shape}, but needs one with two axes or more")
     if w.size == 0:
         raise ValueError(f"{name} got an empty array of shape {w.shape}, but needs at least one weight")
+
+
+def rows(value: Any, length: int, name: str) -> np.ndarray:
+    """Row numbers as int32, of numbers or of a mask with a flag for each of `length` rows; none for None.
+
+    Raises:
+      TypeError: they are neither.
+      ValueError: a row doesn't exist, or a mask has another length.
+    """
+    found = np.asarray([] if value is None else value)
+    if not found.size and found.dtype.kind != "b":
+        return np.empty(0, np.int32)
+    if found.ndim != 1 or found.dtype.kind not in "iub":
+        raise TypeError(
+            f"{name} is {found.dtype} of shape {found.shape}, but must be row numbers, (n,), or {length} flags"
+        )
+    if found.dtype.kind == "b":
+        if len(found) != length:
+            raise ValueError(f"{name} is a mask of {len(found)} flags, but there are {length} rows")
+        return np.flatnonzero(found).astype(np.int32)
+    if not 0 <= found.min() <= found.max() < length:
+        raise ValueError(f"{name} names a row outside 0 to {length - 1}")
+    return found.astype(np.int32)

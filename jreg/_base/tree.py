@@ -102,10 +102,11 @@ def axes(w: Array, axis: Axis) -> tuple[int, ...]:
 
 
 def safe_norm(w: Array, axis: Axis = None) -> Array:
-    """Euclidean norm along `axis` with axes kept, whose gradient at 0 is 0 and not NaN."""
+    """Euclidean norm along `axis` with axes kept, whose gradient at 0 is 0 and not NaN; NaN where a weight is."""
     along = axes(w, axis)
     # Scaled by the largest element, squares neither overflow nor vanish.
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(w), axis=along, keepdims=True, initial=0))
-    positive = largest > 0
+    # NaN isn't 0 either, and must not get lost.
+    positive = largest != 0
     squared = jnp.sum(jnp.square(w / jnp.where(positive, largest, 1)), axis=along, keepdims=True)
     return jnp.where(positive, largest * jnp.sqrt(jnp.where(positive, squared, 1)), 0)

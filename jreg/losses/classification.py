@@ -16,14 +16,16 @@ def softmax_cross_entropy(
 ) -> Array:
     r"""Cross-entropy of a softmax layer against integer labels, or against shares of the classes.
 
-    .. math:: L = -c_y \sum_{k=1}^K \Big((1 - s) y_k + \frac{s}{K}\Big) \log p_k, \qquad
+    .. math:: L = -\sum_{k=1}^K c_k \Big((1 - s) y_k + \frac{s}{K}\Big) \log p_k, \qquad
        p = \operatorname{softmax}(z)
+
+    So the loss of a mixed label is the mix of the losses of its labels, with class weights too.
 
     Args:
       logits: ``(..., K)``, the last layer before the softmax.
       labels: ``(...)`` integers in [0, K), or ``(..., K)`` floating shares that sum to 1, as mixup makes them.
       label_smoothing: s in [0, 1); may be traced.
-      class_weights: ``(K,)``, what an example of each class counts; None: 1.
+      class_weights: ``(K,)``, c, what each class counts; default: 1.
 
     Returns:
       ``(...)``, in nats, of the logits' dtype.
@@ -41,6 +43,9 @@ def softmax_cross_entropy(
     soft = jnp.issubdtype(labels.dtype, jnp.floating)
     if soft:
         labels = squeeze(labels, logits).astype(logits.dtype)
+    if class_weights is not None:
+        return _weighted(logits, labels, label_smoothing, class_weights)
+    if soft:
         loss = optax.losses.softmax_cross_entropy(logits, labels)
         label = jnp.sum(labels * logits, axis=-1)
     else:
@@ -50,7 +55,7 @@ def softmax_cross_entropy(
         # log p_k = z_k - logsumexp(z), so the mean of -log p_k over the classes differs from the loss on the label
         # by z_y minus the mean of z, which needs no second logsumexp.
         loss = loss + jnp.asarray(label_smoothing, logits.dtype) * (label - jnp.mean(logits, axis=-1))
-    return loss if class_weights is None else loss * _weight(labels, class_weights, logits)
+    return loss
 
 
 def sigmoid_cross_entropy(logits: Array, labels: Array) -> Array:
@@ -209,11 +214,18 @@ def sigmoid_focal(logits: Array, labels: Array, gamma: Scalar) -> Array:
     return optax.losses.sigmoid_focal_loss(logits, labels.astype(logits.dtype), gamma=power)
 
 
-def _weight(labels: Array, class_weights: Array, logits: Array) -> Array:
-    if jnp.shape(class_weights) != logits.shape[-1:]:
+def _weighted(logits: Array, labels: Array, label_smoothing: Scalar, class_weights: Array) -> Array:
+    """The cross-entropy with a weight for each class."""
+    classes = logits.shape[-1]
+    if jnp.shape(class_weights) != (classes,):
         raise ValueError(
-            f"class_weights has shape {jnp.shape(class_weights)}, but must have one number for each of the "
-            f"{logits.shape[-1]} classes"
+            f"class_weights has shape {jnp.shape(class_weights)}, but must have one number for each of the {classes} "
+            "classes"
         )
-    weights = jnp.asarray(class_weights, logits.dtype)
-    return labels @ weights if jnp.issubdtype(labels.dtype, jnp.floating) else weights[labels]
+    if not jnp.issubdtype(labels.dtype, jnp.floating):
+        labels = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
+    smoothing = jnp.asarray(label_smoothing, logits.dtype)
+    weights = jnp.asarray(class_weights, logits.dtype).reshape((1,) * (logits.ndim - 1) + (classes,))
+    shares = ((1 - smoothing) * labels + smoothing / classes) * weights
+    # A class that is ruled out by an infinite logit counts nothing where its share is 0.
+    return -jnp.sum(jnp.where(shares == 0, 0, shares * jax.nn.log_softmax(logits)), axis=-1)

@@ -13,7 +13,7 @@ from jreg._base.types import Array
 def unit(x: Array, axis: Axis = None) -> Array:
     """The vectors along `axis` at length 1; zeros stay zeros."""
     length = safe_norm(x, axis)
-    return x / jnp.where(length > 0, length, 1)
+    return x / jnp.where(length == 0, 1, length)
 
 
 def rows(h: Array, weights: Array, name: str) -> tuple[Array, Array]:

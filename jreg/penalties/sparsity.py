@@ -103,9 +103,9 @@ def hoyer_square(w: Array) -> Array:
     weights = wide(w)
     # A ratio that no scale changes can be computed at the one where squares neither overflow nor vanish.
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(weights), initial=0))
-    scaled = weights / jnp.where(largest > 0, largest, 1)
+    scaled = weights / jnp.where(largest == 0, 1, largest)
     squares = jnp.sum(jnp.square(scaled))
-    return (jnp.square(l1(scaled)) / jnp.where(largest > 0, squares, 1)).astype(w.dtype)
+    return (jnp.square(l1(scaled)) / jnp.where(largest == 0, 1, squares)).astype(w.dtype)
 
 
 def log_sum(w: Array, epsilon: Scalar) -> Array:

@@ -78,7 +78,7 @@ def spectral_norm(w: Array) -> Array:
     """
     weights = matrix(w, "spectral_norm")
     u, s, vt = _singular(weights)
-    pair = jnp.where(s[0] > 0, u[:, :1] * vt[:1], 0)
+    pair = jnp.where(s[0] == 0, 0, u[:, :1] * vt[:1])
     return jnp.sum(weights * pair).astype(w.dtype)
 
 

@@ -37,7 +37,8 @@ def max_norm(w: Array, c: Scalar, axis: Axis = None) -> Array:
     checks.floating(w, "max_norm's array of weights")
     norm = safe_norm(w, axis)
     limit = jnp.asarray(c, w.dtype)
-    longer = norm > limit
+    # A unit with NaN has no norm that would be short enough.
+    longer = (norm > limit) | jnp.isnan(norm)
     # Both inner choices keep an infinite radius and a zero norm out of the gradient.
     return w * jnp.where(longer, jnp.where(longer, limit, 1) / jnp.where(longer, norm, 1), 1)
 
@@ -67,7 +68,7 @@ def unit_norm(w: Array, axis: Axis = None) -> Array:
     """
     checks.floating(w, "unit_norm's array of weights")
     norm = safe_norm(w, axis)
-    return w / jnp.where(norm > 0, norm, 1)
+    return w / jnp.where(norm == 0, 1, norm)
 
 
 def min_max_norm(w: Array, low: Scalar, high: Scalar, rate: Scalar = 1.0, axis: Axis = None) -> Array:
@@ -109,8 +110,8 @@ def min_max_norm(w: Array, low: Scalar, high: Scalar, rate: Scalar = 1.0, axis: 
     shorter, longer = norm < jnp.asarray(low, w.dtype), norm > jnp.asarray(high, w.dtype)
     # An infinite bound is kept out of the product, which the derivative of the untaken choice would see.
     target = jnp.where(longer, jnp.asarray(high, w.dtype), jnp.where(shorter, jnp.asarray(low, w.dtype), norm))
-    moved = (1 - part) * w + part * (w / jnp.where(norm > 0, norm, 1) * target)
-    return jnp.where(shorter | longer, moved, w)
+    moved = (1 - part) * w + part * (w / jnp.where(norm == 0, 1, norm) * target)
+    return jnp.where(shorter | longer | jnp.isnan(norm), moved, w)
 
 
 def non_negative(w: Array) -> Array:

@@ -61,8 +61,7 @@ class Race:
 
     Args:
       pruner: from a `History` which settings go on, ``(settings,)`` bool; ignored for those not in the race.
-      rounds: a function of (settings, folds, seeds) and the study's epochs that returns a sequence of `Round`; the
-        last one trains to the study's epochs.
+      rounds: returns a sequence of `Round` for (settings, folds, seeds) and the epochs to which the last one trains.
     """
 
     pruner: Pruner
@@ -183,17 +182,16 @@ def paired_elimination(alpha: float, least: int = 2) -> Race:
 
     .. math:: t = \frac{\bar d}{\sqrt{\left(\frac1J + \frac{n_2}{n_1}\right) \hat\sigma^2_d}} > t_{J-1,\,1-\alpha}
 
-    where d are the J paired differences to the setting with the best mean so far, n_1 the training and n_2 the
-    validation rows of a fold; their ratio corrects for training sets that overlap. Each round trains the settings
-    that are left for all epochs with the next fold, and after all folds with the next seed. One with a diverged
-    training is dropped at once, one whose differences are all equal is dropped if it is worse, and the best is never
-    dropped. `alpha` is the level of one test; a race makes many, against the best of many settings, so it drops a
-    setting that is as good as the best more often. Coarse scores may have equal differences by chance: take a larger
-    `least` then.
+    where d are the differences to the setting with the best mean so far in each of J folds, averaged over seeds, which
+    share a fold's rows, n_1 the training and n_2 the validation rows of a fold; their ratio corrects for training sets
+    that overlap. Each round trains the settings that are left for all epochs with the next fold, and after all folds
+    with the next seed. One with a diverged training is dropped at once, one whose differences are all equal if it is
+    worse, the best never. A race makes many tests of level `alpha` against the best of many settings, so it drops a
+    setting that is as good more often. Coarse scores may differ equally by chance: take a larger `least` then.
 
     Args:
       alpha: the level of each one-sided test, above 0 and at most 0.5.
-      least: trainings of each setting before the first test, at least 2 and below the study's folds times seeds.
+      least: trainings of each setting before the first test, at least 2, and below the study's folds times seeds.
 
     Returns:
       A `Race`; its rounds raise ValueError when `least` leaves nothing to save.
@@ -264,8 +262,9 @@ def _deal(settings: int, epochs: int, least: int, factor: int, seed: int) -> tup
 
 def _paired_rounds(shape: Shape, epochs: int, least: int) -> list[Round]:
     pairs = shape[1] * shape[2]
-    if least >= pairs:
-        raise ValueError(f"paired_elimination's least is {least}, but must be below {pairs}, the study's folds x seeds")
+    if least >= pairs or shape[1] < 2:
+        allowed = f"below {pairs}, the study's folds x seeds, of 2 folds or more"
+        raise ValueError(f"paired_elimination's least is {least}, but must be {allowed}")
     order = np.arange(pairs).reshape(shape[2], shape[1]).T
     return [Round(epochs, order == number, np.full(shape[0], number == 0)) for number in range(pairs)]
 
@@ -278,11 +277,12 @@ def _eliminate(history: History, alpha: float, least: int) -> np.ndarray:
     if not keep.any():  # all diverged: one is enough to say so
         return history.kept & (np.cumsum(history.kept) == 1)
     pairs = history.trained[keep].all(axis=0)
-    if pairs.sum() >= least:
-        scores = history.scores[:, pairs] * (1 if history.maximize else -1)
-        worse = scores[best] - scores[keep]
-        error = np.sqrt(worse.var(axis=1, ddof=1) * (1 / pairs.sum() + history.test_share))
-        keep[keep] = ~(worse.mean(axis=1) > t.isf(alpha, pairs.sum() - 1) * error)
+    folds = pairs.any(axis=1)
+    if pairs.sum() >= least and folds.sum() > 1:
+        scores = np.where(pairs, history.scores, 0).sum(axis=2)[:, folds] / pairs.sum(axis=1)[folds]
+        worse = (scores[best] - scores[keep]) * (1 if history.maximize else -1)
+        error = np.sqrt(worse.var(axis=1, ddof=1) * (1 / folds.sum() + history.test_share))
+        keep[keep] = ~(worse.mean(axis=1) > t.isf(alpha, folds.sum() - 1) * error)
     return keep
 
 

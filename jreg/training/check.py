@@ -188,7 +188,10 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
         states = measure.begin(recipe, data.task, parts, lambda: block, 2)
         states = measure.update(recipe, data.task, states, block, weights)
         added = penalty(forward._replace(loss=jnp.mean(losses), key=key))
-        moved = recipe.update(params, recipe.optimizer.init(params), params, added, lambda params, _: params)
+        start = recipe.optimizer.init(params)
+        moved = recipe.update(
+            params, start, params, added, lambda params, grad_fn=None: added, lambda params, _: params
+        )
         numbers = measure.compute(recipe, data.task, states, "train") | measure.of_params(recipe, data.task, params)
         return forward.outputs, list(numbers.items()), moved
 
@@ -207,6 +210,11 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
     if several and len(shape) == data.y.ndim + 1 and data.classes > max(shape[-1], 2):
         raise ValueError(
             f"{data.name} has label {data.classes - 1}, out of range: the model has {shape[-1]} outputs, one per class"
+        )
+    if several and recipe.link == "softmax" and shape[-1:] == (1,):
+        raise ValueError(
+            f"the model has one output, and a softmax over one class is always 1: give it {data.classes} outputs, or "
+            "take losses.sigmoid_cross_entropy"
         )
     size = sum(leaf.size // 2 * leaf.dtype.itemsize for leaf in jax.tree.leaves(outputs))
     return dict(zip(kept, values, strict=True)), size

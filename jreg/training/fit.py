@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jreg._base import checks
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
 from jreg.recipe import Recipe, build, takes_steps
@@ -97,8 +98,8 @@ def fit(
       epochs: the most passes over the training rows.
       batch_size: examples per step, unless the recipe says otherwise; the last step of an epoch takes the rest.
       stopping: early stopping on the validation rows.
-      train: numbers of the rows to train on; default: all but `validation`.
-      validation: numbers of the rows to validate on; default: no validation.
+      train: numbers of the rows to train on, or a mask; default: all but `validation`.
+      validation: numbers of the rows to validate on, or a mask; default: no validation.
       static: names of floating hyperparameters that Python needs to know, and so are not traced.
 
     Returns:
@@ -118,8 +119,8 @@ def fit(
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithms 8.1 and 7.1.
     """
     setting, traced, fixed = divided(hp, static)
-    chosen = np.asarray([] if validation is None else validation, np.int32)
-    rows = np.setdiff1d(np.arange(len(data)), chosen) if train is None else np.asarray(train, np.int32)
+    chosen = checks.rows(validation, len(data), "fit's validation")
+    rows = np.setdiff1d(np.arange(len(data)), chosen) if train is None else checks.rows(train, len(data), "fit's train")
     folds = pack([(rows, chosen)])
     samples = [(setting, build(recipe, setting, sample_steps(data, folds, epochs, batch_size)))]
     plan = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)

@@ -41,7 +41,7 @@ _SENTENCES = {
     Status.RUNNING: "training now",
     Status.COMPLETED: "trained for all its epochs",
     Status.STOPPED: "stopped early, with the parameters of its best epoch",
-    Status.DIVERGED: "a loss was NaN or infinite, so the training ended there",
+    Status.DIVERGED: "a loss or a parameter was NaN or infinite, so the training ended there",
     Status.PRUNED: "given up by a race or a search",
     Status.FAILED: "ended by an error",
 }

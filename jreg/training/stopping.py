@@ -6,6 +6,7 @@ Flax's own `flax.training.early_stopping` compares in Python and keeps no best p
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal, NamedTuple
 
 import jax
@@ -48,13 +49,16 @@ class EarlyStopping:
         the first one).
       min_delta: by how much a value has to be better, at least 0, in units of the monitored quantity.
       monitor: label of a column of the history, such as ``"val_loss"`` or ``"val_accuracy"``.
+      start_from_epoch: the zero-based epoch that is the first to be looked at, at least 0; a training that ends before
+        it keeps its last parameters.
+      baseline: a value that has to be beaten as well for the wait to start again; default: none.
       mode: ``"min"``, ``"max"``, or ``"auto"``: the better end of the column. Outside of a training there is no column
         to ask, so ``"auto"`` then needs the default `monitor`.
 
     Raises:
-      ValueError: `patience` or `min_delta` is negative, `mode` is none of the three, or (when used outside of a
-        training) "auto" while another column than the loss is monitored.
-      TypeError: `patience` is no whole number.
+      ValueError: `patience`, `min_delta` or `start_from_epoch` is negative, `baseline` isn't finite, `mode` is none of
+        the three, or (when used outside of a training) "auto" while another column than the loss is monitored.
+      TypeError: `patience` or `start_from_epoch` is no whole number.
 
     >>> stopping = EarlyStopping(patience=2)
     >>> state = stopping.init({})
@@ -73,10 +77,15 @@ class EarlyStopping:
     min_delta: float = 0.0
     monitor: str = _LOSS
     mode: Literal["auto", "min", "max"] = "auto"
+    start_from_epoch: int = 0
+    baseline: float | None = None
 
     def __post_init__(self) -> None:
         checks.count(self.patience, "EarlyStopping's patience", least=0)
         checks.strength(self.min_delta, "EarlyStopping's min_delta")
+        checks.count(self.start_from_epoch, "EarlyStopping's start_from_epoch", least=0)
+        if self.baseline is not None and not math.isfinite(self.baseline):
+            raise ValueError(f"EarlyStopping's baseline is {self.baseline}, but must be a finite number")
         if self.mode not in ("auto", "min", "max"):
             raise ValueError(f"EarlyStopping's mode is {self.mode!r}, but must be 'auto', 'min' or 'max'")
 
@@ -102,16 +111,21 @@ class EarlyStopping:
 
     def update(self, state: StoppingState, value: Array | float, epoch: Array | int, params: PyTree) -> StoppingState:
         """The state after evaluating `params`; a stopped state stays as it is, and NaN is no improvement."""
-        value = jnp.asarray(value, jnp.float32)
-        delta = -self.min_delta if not self.maximize else self.min_delta
-        better = value > state.best + delta if self.maximize else value < state.best + delta
-        better = better & ~state.stopped
-        wait = jnp.where(better, 0, jnp.where(state.stopped, state.wait, state.wait + 1))
+        value, epoch = jnp.asarray(value, jnp.float32), jnp.asarray(epoch, jnp.int32)
+        counts = epoch >= self.start_from_epoch
+        better = self._improves(value, state.best) & ~state.stopped & counts
+        restarts = better if self.baseline is None else better & self._improves(value, self.baseline)
+        wait = jnp.where(restarts, 0, jnp.where(state.stopped | ~counts, state.wait, state.wait + 1))
+        # What comes before is kept while there is nothing to compare.
+        newest = better | ~(counts | state.stopped)
         return StoppingState(
             best=jnp.where(better, value, state.best),
-            best_epoch=jnp.where(better, jnp.asarray(epoch, jnp.int32), state.best_epoch),
+            best_epoch=jnp.where(newest, epoch, state.best_epoch),
             wait=wait,
             # Like Keras never at epoch 0, where only NaN is no improvement.
-            stopped=state.stopped | (~better & (wait >= self.patience) & (jnp.asarray(epoch) > 0)),
-            best_params=jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
+            stopped=state.stopped | (~better & counts & (wait >= self.patience) & (epoch > 0)),
+            best_params=jax.tree.map(lambda new, old: jnp.where(newest, new, old), params, state.best_params),
         )
+
+    def _improves(self, value: Array, other: Array | float) -> Array:
+        return value > other + self.min_delta if self.maximize else value < other - self.min_delta

@@ -156,8 +156,10 @@ def fit_stream(
     """
     setting, traced, fixed = divided(hp, static)
     reader = Reader(source, missing, checks.count(workers, "workers"), checks.count(prefetch, "prefetch"))
-    chosen = _rows(validation, reader.length, "validation")
-    rows = np.setdiff1d(np.arange(reader.length), chosen) if train is None else _rows(train, reader.length, "train")
+    chosen = checks.rows(validation, reader.length, "validation")
+    rows = (
+        np.setdiff1d(np.arange(reader.length), chosen) if train is None else checks.rows(train, reader.length, "train")
+    )
     if rows.size == 0:
         raise ValueError("fit_stream has no rows to train on: the source is empty, or all rows are for validation")
     head, folds = reader.head(int(rows[0])), pack([(rows, chosen)])
@@ -276,12 +278,3 @@ def _host() -> Any:
         return jax.local_devices(backend="cpu")[0]
     except RuntimeError:
         return None
-
-
-def _rows(rows: Any, length: int, name: str) -> np.ndarray:
-    numbers = np.asarray([] if rows is None else rows)
-    if numbers.size and (numbers.ndim != 1 or numbers.dtype.kind not in "iu"):
-        raise TypeError(f"{name} is {numbers.dtype} of shape {numbers.shape}, but must be row numbers, (n,)")
-    if numbers.size and not 0 <= numbers.min() <= numbers.max() < length:
-        raise ValueError(f"{name} names a row outside 0 to {length - 1}")
-    return numbers.astype(np.int32)

@@ -1,0 +1,158 @@
+"""Situations that were reported of other tools: the right number, or one sentence."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jreg
+from jreg import Recipe, losses, nn, penalties, projections
+from jreg.training import Status
+
+
+def weighted(logits, shares, weights):
+    """sum_k w_k y_k (-log p_k), in float64."""
+    logits = np.asarray(logits, np.float64)
+    logp = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return -(np.asarray(weights, np.float64) * shares * logp).sum(axis=-1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_a_mixed_label_is_the_mix_of_both_weighted_losses(smoothing):
+    rng = np.random.default_rng(0)
+    logits, weights = rng.normal(size=(6, 3)).astype(np.float32), np.array([1.0, 5.0, 0.2], np.float32)
+    first, second, share = np.array([0, 1, 2, 0, 1, 2]), np.array([1, 2, 0, 2, 0, 1]), np.linspace(0, 1, 6)
+    mixed = share[:, None] * np.eye(3)[first] + (1 - share)[:, None] * np.eye(3)[second]
+    parts = [weighted(logits, (1 - smoothing) * np.eye(3)[y] + smoothing / 3, weights) for y in (first, second)]
+
+    def loss(labels):
+        return losses.softmax_cross_entropy(jnp.asarray(logits), labels, smoothing, class_weights=weights)
+
+    np.testing.assert_allclose(loss(jnp.asarray(first)), parts[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        loss(jnp.asarray(mixed, jnp.float32)), share * parts[0] + (1 - share) * parts[1], rtol=1e-5
+    )
+    # A class ruled out by an infinite logit costs nothing where it has no share.
+    ruled_out = jnp.array([[0.0, -jnp.inf, 0.0]])
+    found = losses.softmax_cross_entropy(ruled_out, jnp.array([0]), class_weights=weights)
+    np.testing.assert_allclose(found, np.log(2), rtol=1e-6)
+
+
+def test_a_unit_with_nan_has_no_norm():
+    w = jnp.array([[jnp.nan, 3.0], [1.0, 4.0]])
+    for found in (penalties.l2(w), penalties.group_lasso(w), projections.max_norm(w, c=1.0), projections.unit_norm(w)):
+        assert np.isnan(found).any()
+    # All of its weights are lost, and the other unit's are what they are alone.
+    limited = np.asarray(projections.max_norm(w, c=1.0))
+    assert np.isnan(limited[:, 0]).all()
+    np.testing.assert_allclose(limited[:, 1], [0.6, 0.8], rtol=1e-6)
+
+
+def linear(optimizer, **options):
+    return lambda hp: Recipe(nn.Linear(1), losses.squared_error, optimizer or optax.sgd(hp["rate"]), **options)
+
+
+def numbers(rows=40):
+    x = np.arange(rows)[:, None] + np.random.default_rng(0).normal(size=(rows, 2))
+    return jreg.Dataset(x, 100 * x[:, 0] + 50)
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_masks_are_the_rows_that_they_mark(fold):
+    data, mask = numbers(), np.arange(40) % 4 > 0
+    recipe = linear(None, preprocess=jreg.data.standardize())
+
+    def train(rows, others):
+        if fold:
+            space = jreg.grid(rate=[1e-3])
+            return jreg.cross_validate(recipe, data, space, cv=[(rows, others)], epochs=2, progress=False).scores
+        found = jreg.fit(jax.random.key(0), recipe, data, {"rate": 1e-3}, epochs=2, train=rows, validation=others)
+        return jax.tree.leaves((found.params, found.statistics, found.history))
+
+    jax.tree.map(np.testing.assert_array_equal, train(mask, ~mask), train(np.flatnonzero(mask), np.flatnonzero(~mask)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "sentence"),
+    [
+        (np.ones(39, bool), ValueError, "fit's train is a mask of 39 flags, but there are 40 rows"),
+        ([0.5, 1.7], TypeError, r"fit's train is float64 of shape \(2,\), but must be row numbers"),
+        ([0, 40], ValueError, "fit's train names a row outside 0 to 39"),
+        ([-1], ValueError, "fit's train names a row outside 0 to 39"),
+        ([[0, 1]], TypeError, r"fit's train is int64 of shape \(1, 2\), but must be row numbers"),
+    ],
+)
+def test_rows_that_are_none_are_refused(rows, error, sentence):
+    with pytest.raises(error, match=sentence):
+        jreg.fit(jax.random.key(0), linear(optax.sgd(1e-3)), numbers(), epochs=1, train=rows)
+
+
+@pytest.mark.parametrize("epoch", [2, 4])
+def test_parameters_that_are_lost_after_the_last_loss_are_a_divergence(epoch):
+    rate = optax.sgd(lambda count: jnp.where(count == epoch, 3e38, 1e-4))
+    recipe = linear(rate, batch_size=40)
+    fitted = jreg.fit(jax.random.key(0), recipe, numbers(), epochs=5)
+    assert Status(int(fitted.status)) == Status.DIVERGED
+    assert int(fitted.epochs) == epoch + 1
+    assert np.isfinite(fitted.history["train_loss"][: epoch + 1]).all()
+
+
+def keras_rule(values, patience, start=0, baseline=None):
+    """Keras' EarlyStopping, line by line: the epoch it stops after and the one whose weights it restores."""
+    best, best_epoch, wait = np.inf, 0, 0
+    for epoch, value in enumerate(values):
+        if epoch < start:
+            best_epoch = epoch
+            continue
+        wait += 1
+        if value < best:
+            best, best_epoch = value, epoch
+            if baseline is None or value < baseline:
+                wait = 0
+            continue
+        if wait >= patience and epoch > 0:
+            break
+    return epoch, best_epoch
+
+
+@pytest.mark.parametrize("patience", [1, 2, 4])
+@pytest.mark.parametrize("start", [0, 4])
+@pytest.mark.parametrize("baseline", [None, 1.55, 0.0])
+def test_the_start_and_the_baseline_follow_keras(patience, start, baseline):
+    values = [0.1, 5.0, 4.0, 3.0, 2.0, 1.5, 1.6, 1.7, 1.0, 1.1, 1.2, 1.3, 1.4]
+    stopping = jreg.EarlyStopping(patience, start_from_epoch=start, baseline=baseline)
+    state = stopping.init({"epoch": jnp.float32(-1)})
+    for epoch, value in enumerate(values):
+        state = stopping.update(state, value, epoch, {"epoch": jnp.float32(epoch)})
+        if state.stopped:
+            break
+    assert (epoch, int(state.best_epoch)) == keras_rule(values, patience, start, baseline)
+    assert int(state.best_params["epoch"]) == int(state.best_epoch)
+
+
+def test_a_start_and_a_baseline_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="start_from_epoch is -1, but must be at least 0"):
+        jreg.EarlyStopping(2, start_from_epoch=-1)
+    with pytest.raises(ValueError, match="baseline is nan, but must be a finite number"):
+        jreg.EarlyStopping(2, baseline=float("nan"))
+
+
+def test_lbfgs_finds_the_ridge_solution():
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(40, 5)) @ np.diag([10.0, 3.0, 1.0, 0.3, 0.1])).astype(np.float32)
+    y = (x @ np.arange(1.0, 6.0) + 2).astype(np.float32)
+    penalty = 0.3 * jreg.on_params(penalties.l2)
+    recipe = linear(optax.lbfgs(), penalty=penalty, batch_size=40)
+    fitted = jreg.fit(jax.random.key(0), recipe, jreg.Dataset(x, y), epochs=60)
+    centred = x.astype(float) - x.mean(axis=0)
+    # The gradient of half the mean squared error is X'X w / n.
+    ridge = np.linalg.solve(centred.T @ centred / 40 + 0.3 * np.eye(5), centred.T @ (y - y.mean()) / 40)
+    np.testing.assert_allclose(fitted.params["Dense_0"]["kernel"][:, 0], ridge, atol=1e-2)
+
+
+def test_a_softmax_over_one_output_is_refused():
+    data = jreg.Dataset(np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2)
+    recipe = lambda hp: Recipe(nn.Linear(1), losses.softmax_cross_entropy, optax.sgd(0.1))  # noqa: E731
+    with pytest.raises(ValueError, match="a softmax over one class is always 1: give it 2 outputs"):
+        jreg.fit(jax.random.key(0), recipe, data, epochs=1)
