@@ -156,3 +156,17 @@ def test_a_softmax_over_one_output_is_refused():
     recipe = lambda hp: Recipe(nn.Linear(1), losses.softmax_cross_entropy, optax.sgd(0.1))  # noqa: E731
     with pytest.raises(ValueError, match="a softmax over one class is always 1: give it 2 outputs"):
         jreg.fit(jax.random.key(0), recipe, data, epochs=1)
+
+
+def test_a_score_that_is_undefined_names_itself():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 2))
+    data = jreg.Dataset(x, x[:, 0] + 0.1 * rng.normal(size=6))
+    # Leave one out: r2 of a single row is not defined.
+    folds = [(np.delete(np.arange(6), row), [row]) for row in range(6)]
+    space = jreg.grid(rate=[0.01, 0.1])
+    study = jreg.cross_validate(linear(None), data, space, cv=folds, epochs=2, progress=False)
+    with pytest.raises(ValueError, match=r"val_r2 is NaN in 12 of 12 trainings .* such as score='val_loss'"):
+        _ = study.best
+    by_loss = jreg.cross_validate(linear(None), data, space, cv=folds, epochs=2, progress=False, score="val_loss")
+    assert np.isfinite(by_loss.best.mean)

@@ -82,6 +82,15 @@ def check_finished(results: Results) -> None:
     diverged = (results.status == Status.DIVERGED).any(axis=(1, 2))
     if not np.isfinite(_means(results)).any() and not diverged.all():
         counts = np.bincount(results.status.ravel(), minlength=len(Status))
+        score, ended = results.spec.score.label, np.isin(results.status, (Status.COMPLETED, Status.STOPPED))
+        if ended.all():
+            # r2 of one row, say, or a metric of classes that a fold lacks.
+            undefined = int(np.isnan(results.scores).sum())
+            raise ValueError(
+                f"no setting has all its scores, so there is no best: {score} is NaN in {undefined} of {ended.size} "
+                "trainings that came to their end, as where a fold's validation rows are one or all alike; take "
+                "another score, such as score='val_loss'"
+            )
         found = ", ".join(f"{count} {status.word}" for status, count in zip(Status, counts, strict=True) if count)
         raise ValueError(f"no setting has all its scores, so there is no best: the trainings are {found}")
 
