@@ -88,14 +88,28 @@ def test_rows_that_are_none_are_refused(rows, error, sentence):
         jreg.fit(jax.random.key(0), linear(optax.sgd(1e-3)), numbers(), epochs=1, train=rows)
 
 
-@pytest.mark.parametrize("epoch", [2, 4])
-def test_parameters_that_are_lost_after_the_last_loss_are_a_divergence(epoch):
+@pytest.mark.parametrize(("epoch", "epochs"), [(2, 4), (4, 5)])
+def test_parameters_that_are_lost_after_the_last_loss_are_a_divergence(epoch, epochs):
     rate = optax.sgd(lambda count: jnp.where(count == epoch, 3e38, 1e-4))
     recipe = linear(rate, batch_size=40)
     fitted = jreg.fit(jax.random.key(0), recipe, numbers(), epochs=5)
     assert Status(int(fitted.status)) == Status.DIVERGED
-    assert int(fitted.epochs) == epoch + 1
+    assert int(fitted.epochs) == epochs
     assert np.isfinite(fitted.history["train_loss"][: epoch + 1]).all()
+
+
+def test_a_final_training_that_diverges_says_so():
+    # With more rows it takes more steps than the folds' trainings, and the rate explodes in those.
+    rate = optax.sgd(lambda count: jnp.where(count == 3, 3e38, 1e-4))
+    recipe = lambda hp: Recipe(  # noqa: E731
+        nn.Linear(1), losses.squared_error, rate, penalty=hp["l2"] * jreg.on_params(penalties.l2), batch_size=10
+    )
+    study = jreg.cross_validate(recipe, numbers(), jreg.grid(l2=[0.1, 0.2]), cv=4, epochs=1, progress=False)
+    assert np.isfinite(study.best.mean)
+    with pytest.raises(
+        ValueError, match=r"the final training of .* on all rows diverged, though none of its validation"
+    ):
+        jreg.refit(study)
 
 
 def keras_rule(values, patience, start=0, baseline=None):

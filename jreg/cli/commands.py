@@ -84,9 +84,10 @@ def sweep(
             stopping=stopping,
             store=folder,
         )
+        # Before the final training, which may fail.
+        report.save_pictures(study.results, folder)
         final = jreg.refit(study) if study.finished else None
         store.write_results(folder, study.results, report.test_result(final))
-        report.save_pictures(study.results, folder)
     except KeyboardInterrupt:
         written = (folder / "results.json").exists()
         kept = f"what had been finished is in {folder}" if written else "nothing had been finished"

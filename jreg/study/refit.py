@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from jreg import statistics
@@ -33,7 +34,8 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
       A `jreg.Network` with its history and test scores.
 
     Raises:
-      ValueError: the study has no such setting, or some training of the setting was not trained to its end.
+      ValueError: the study has no such setting, some training of the setting was not trained to its end, or the final
+        training diverges.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.8 and algorithm 7.2.
     """
@@ -48,6 +50,12 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
     place = np.array([len(design.spec.folds)])
     wanted = Trainings(np.array([[result.number]]), place, np.array([design.spec.seeds[0]]), epochs, epochs)
     [(found, network)] = networks_of(design, wanted, study.layouts, study.results)
+    lost = any(leaf.dtype.kind == "f" and not np.isfinite(leaf).all() for leaf in jax.tree.leaves(network[0]))
+    if lost or found.status == Status.DIVERGED:
+        raise ValueError(
+            f"the final training of {result.hyperparameters} on all rows diverged, though none of its validation "
+            "trainings did: take a setting with a smaller learning rate, refit(study, setting)"
+        )
     names = [(number, column) for number, column in enumerate(design.spec.columns) if column.split != "validation"]
     history = {column.label: found.history[:, number] for number, column in names if number < found.history.shape[1]}
     data, spec = design.data, design.spec

@@ -69,8 +69,12 @@ def _fit(plan: Plan, key: Key, hp: dict[str, Array], fold: Folds, epochs: Any, r
 def fit_of(plan: Plan, state: TrainState) -> Fit:
     """What a training leaves that has ended."""
     params, model_state = final_network(state)
+    # The last update may lose what the last loss was measured with.
+    floating = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in floating] or [jnp.bool_(True)]))
+    status = jnp.where(finite, state.status, jnp.int32(Status.DIVERGED))
     history = {label: state.history[:, number] for number, label in enumerate(labels(plan.columns))}
-    return Fit(params, model_state, state.statistics, history, state.epoch, best_epoch(state), state.status)
+    return Fit(params, model_state, state.statistics, history, state.epoch, best_epoch(state), status)
 
 
 def fit(

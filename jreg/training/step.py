@@ -173,9 +173,6 @@ def close(
     finite = jnp.isfinite(measured["train", "loss", "loss"])
     if plan.validated:
         finite &= jnp.isfinite(measured["validation", "loss", "loss"]) | ~validates
-    # The last update of an epoch may lose what its losses were measured with.
-    floating = [leaf for leaf in jax.tree.leaves(shown) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    finite &= jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in floating] or [finite]))
     # Terms that other settings have and this one hasn't are not measured.
     row = [measured.get(column.key, jnp.full((), jnp.nan, jnp.float32)) for column in plan.columns]
     return TrainState(
