@@ -180,8 +180,7 @@ class Hyperparameters(Mapping[str, Any]):
         self.read.add(name)
         return self._values[name]
 
-    @property
-    def unread(self) -> dict[str, Any]:
+    def peek(self) -> dict[str, Any]:
         """The same values for who only compares them, which doesn't count as reading."""
         return dict(self._values)
 

@@ -8,6 +8,7 @@ import pytest
 
 import jreg
 from jreg import Recipe, losses, nn, penalties, projections
+from jreg._base.tree import all_finite
 from jreg.training import Status
 
 
@@ -96,6 +97,16 @@ def test_parameters_that_are_lost_after_the_last_loss_are_a_divergence(epoch, ep
     assert Status(int(fitted.status)) == Status.DIVERGED
     assert int(fitted.epochs) == epochs
     assert np.isfinite(fitted.history["train_loss"][: epoch + 1]).all()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_lost_number_is_seen_in_any_precision(value, dtype):
+    tree = {"w": jnp.ones((2, 3), dtype), "b": jnp.ones((), dtype), "count": jnp.int32(3)}
+    lost = tree | {"b": jnp.asarray(value, dtype)}
+    for found in (all_finite, jax.jit(all_finite), lambda tree: all_finite(jax.tree.map(np.asarray, tree))):
+        assert bool(found(tree))
+        assert not found(lost)
 
 
 def test_a_final_training_that_diverges_says_so():

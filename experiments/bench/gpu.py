@@ -120,7 +120,7 @@ def memory_of(device: Any) -> dict[str, Any]:
     """The most bytes that were in use so far, and by whose account."""
     try:
         found = device.memory_stats() or {}
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError):  # backends that keep no account raise one or the other
         found = {}
     if "peak_bytes_in_use" in found:
         return {"memory_mib": found["peak_bytes_in_use"] / 2**20, "memory_of": "device"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -110,3 +112,9 @@ def safe_norm(w: Array, axis: Axis = None) -> Array:
     positive = largest != 0
     squared = jnp.sum(jnp.square(w / jnp.where(positive, largest, 1)), axis=along, keepdims=True)
     return jnp.where(positive, largest * jnp.sqrt(jnp.where(positive, squared, 1)), 0)
+
+
+def all_finite(tree: PyTree) -> Any:
+    """Whether all floating numbers are finite; on NumPy's arrays nothing is compiled."""
+    floating = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return functools.reduce(operator.and_, ((abs(leaf) < math.inf).all() for leaf in floating), True)

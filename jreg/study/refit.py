@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from jreg import statistics
+from jreg._base.tree import all_finite
 from jreg.network import Network
 from jreg.results import SettingResult
 from jreg.study.design import Design, Trainings
@@ -50,8 +50,7 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
     place = np.array([len(design.spec.folds)])
     wanted = Trainings(np.array([[result.number]]), place, np.array([design.spec.seeds[0]]), epochs, epochs)
     [(found, network)] = networks_of(design, wanted, study.layouts, study.results)
-    lost = any(leaf.dtype.kind == "f" and not np.isfinite(leaf).all() for leaf in jax.tree.leaves(network[0]))
-    if lost or found.status == Status.DIVERGED:
+    if not all_finite(network[0]) or found.status == Status.DIVERGED:
         raise ValueError(
             f"the final training of {result.hyperparameters} on all rows diverged, though none of its validation "
             "trainings did: take a setting with a smaller learning rate, refit(study, setting)"

@@ -66,9 +66,7 @@ def make_plan(
         with naming(setting):
             if holes:
                 _check_imputed(sample, data)
-            # What a recipe makes of its steps is another thing with each number of epochs and rows.
-            known = not takes_steps(recipe)
-            numbers, output_bytes = _remembered(recipe, setting, sample, data) if known else _dry_run(sample, data)
+            numbers, output_bytes = _remembered(recipe, setting, sample, data)
             own = _columns(sample, data, validated, numbers)
         if before and {c.key for c in own if c.kind != "penalty"} != {c.key for c in before if c.kind != "penalty"}:
             raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
@@ -145,11 +143,14 @@ def _remembered(
     function: Callable[..., Recipe], setting: Mapping[str, Any], recipe: Recipe, data: Dataset
 ) -> tuple[dict[tuple[str, str, str], Any], int]:
     """What a dry run finds; of the same setting with data of the same kind it isn't run again."""
+    if takes_steps(function):
+        # What a recipe makes of its steps is another thing with each number of epochs and rows.
+        return _dry_run(recipe, data)
     leaves, structure = jax.tree.flatten((data.x, data.y))
     shapes = tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
     classes = data.classes if data.task == "classification" else 0
     noted = setting if isinstance(setting, Hyperparameters) else Hyperparameters(setting)
-    named = tuple((name, type(value), value) for name, value in noted.unread.items())
+    named = tuple((name, type(value), value) for name, value in noted.peek().items())
     try:
         found = _found(function, named, structure, shapes, data.task, classes)
     except TypeError:

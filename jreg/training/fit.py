@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jreg._base import checks
+from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
 from jreg.recipe import Recipe, build, takes_steps
@@ -70,9 +71,7 @@ def fit_of(plan: Plan, state: TrainState) -> Fit:
     """What a training leaves that has ended."""
     params, model_state = final_network(state)
     # The last update may lose what the last loss was measured with.
-    floating = [leaf for leaf in jax.tree.leaves(params) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in floating] or [jnp.bool_(True)]))
-    status = jnp.where(finite, state.status, jnp.int32(Status.DIVERGED))
+    status = jnp.where(all_finite(params), state.status, jnp.int32(Status.DIVERGED))
     history = {label: state.history[:, number] for number, label in enumerate(labels(plan.columns))}
     return Fit(params, model_state, state.statistics, history, state.epoch, best_epoch(state), status)
 
@@ -123,13 +122,20 @@ def fit(
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithms 8.1 and 7.1.
     """
     setting, traced, fixed = divided(hp, static)
-    chosen = checks.rows(validation, len(data), "fit's validation")
-    rows = np.setdiff1d(np.arange(len(data)), chosen) if train is None else checks.rows(train, len(data), "fit's train")
+    rows, chosen = rows_given(train, validation, len(data), "fit's ")
     folds = pack([(rows, chosen)])
     samples = [(setting, build(recipe, setting, sample_steps(data, folds, epochs, batch_size)))]
     plan = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)
     with named_tracers(plan, traced, data, folds):
         return _fit(plan, key, traced, first_fold(folds), np.int32(epochs), rows_of(data))
+
+
+def rows_given(train: Any, validation: Any, length: int, owner: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the rows to train on, by default all others, and of those to validate on."""
+    chosen = checks.rows(validation, length, f"{owner}validation")
+    if train is None:
+        return np.setdiff1d(np.arange(length), chosen), chosen
+    return checks.rows(train, length, f"{owner}train"), chosen
 
 
 def rows_of(data: Dataset) -> Rows:

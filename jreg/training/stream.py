@@ -20,7 +20,7 @@ from jreg.splits import Folds, pack
 from jreg.training import keys, measure
 from jreg.training._source import Reader
 from jreg.training.check import make_plan, sample_steps
-from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers
+from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers, rows_given
 from jreg.training.inputs import Rows, targets_of
 from jreg.training.objective import Carry, purposes_of, term_names, train_batch
 from jreg.training.plan import MOST_ROWS, Plan
@@ -156,10 +156,7 @@ def fit_stream(
     """
     setting, traced, fixed = divided(hp, static)
     reader = Reader(source, missing, checks.count(workers, "workers"), checks.count(prefetch, "prefetch"))
-    chosen = checks.rows(validation, reader.length, "validation")
-    rows = (
-        np.setdiff1d(np.arange(reader.length), chosen) if train is None else checks.rows(train, reader.length, "train")
-    )
+    rows, chosen = rows_given(train, validation, reader.length)
     if rows.size == 0:
         raise ValueError("fit_stream has no rows to train on: the source is empty, or all rows are for validation")
     head, folds = reader.head(int(rows[0])), pack([(rows, chosen)])

@@ -70,8 +70,9 @@ def network_of(task: Task, setting: Setting, members: int) -> RealMLP_TD_Classif
 
 def make(task: Task) -> Callable[[], Outcome]:
     """A network for each setting."""
-    # Lightning says at every fit that there is no GPU, and warns about data loaders that aren't its own.
+    # Lightning says at every fit that there is no GPU,
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    # and warns about data loaders that aren't its own.
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning.*")
     rows = equal_folds(task)
     members, trained = len(rows), len(task.x) - rows.shape[1]
