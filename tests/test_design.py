@@ -236,7 +236,7 @@ def test_a_schedule_fits_every_fold_every_rung_and_the_refit(wine, batch):
 
         # The last rate of an epoch as a measure of the parameters: a bias that the optimizer moves by it.
         def init(key, x):
-            return {"w": jnp.zeros((x.shape[-1], 3)), "rate": jnp.zeros(())}
+            return {"w": jnp.zeros((x.shape[-1], 3), x.dtype), "rate": jnp.zeros((), x.dtype)}
 
         def apply(params, x, train, rngs):
             return x @ params["w"] + 0 * params["rate"]
@@ -296,7 +296,7 @@ def test_weights_of_rows_are_weighted_least_squares():
     mean = np.average(x[:, 0], weights=weights)
     deviation = np.sqrt(np.average((x[:, 0] - mean) ** 2, weights=weights))
     [kernel] = (leaf for path, leaf in jax.tree_util.tree_leaves_with_path(fitted.params) if leaf.ndim == 2)
-    assert kernel[0, 0] / deviation == pytest.approx(right[0], abs=1e-4)
+    assert float(kernel[0, 0]) / deviation == pytest.approx(right[0], abs=1e-4)
     # The measured loss is weighted, too.
     residuals = (design @ right - y) ** 2 / 2
     assert fitted.history["train_loss"][-1] == pytest.approx(np.average(residuals, weights=weights), rel=1e-4)
@@ -361,10 +361,10 @@ def test_a_segmentation_of_dictionaries_trains_in_a_study():
 
     def segmentation(hp):
         def init(key, x):
-            return {"a": jnp.zeros(()), "b": jnp.zeros(()), "c": jnp.zeros(())}
+            return {name: jnp.zeros((), jnp.float32) for name in "abc"}
 
         def apply(params, x, train, rngs):
-            above = x["image"][..., 0] / 255 * params["a"] + x["brightness"][:, :, None] / 255 * params["b"]
+            above = x["image"][..., 0] / np.float32(255) * params["a"] + x["brightness"][:, :, None] / 255 * params["b"]
             logits = above + params["c"]
             return jnp.stack([-logits, logits], axis=-1)
 

@@ -148,9 +148,9 @@ def test_a_member_equals_the_same_training_done_alone(blobs, stopping):
         place = number, fold, seed
         history = np.stack([alone.history[name] for name in study.results.labels], axis=-1)
         np.testing.assert_allclose(study.history[place], history, rtol=1e-5, atol=1e-6)
-        assert study.epochs_run[place] == alone.epochs
-        assert study.best_epochs[place] == alone.best_epoch
-        assert study.status[place] == alone.status
+        assert study.epochs_run[place] == int(alone.epochs)
+        assert study.best_epochs[place] == int(alone.best_epoch)
+        assert study.status[place] == int(alone.status)
 
 
 def slow_training(data, hp, train, validation, seed, fold, epochs, batch_size):
@@ -163,7 +163,7 @@ def slow_training(data, hp, train, validation, seed, fold, epochs, batch_size):
     state = optimizer.init(params)
 
     def cross_entropy(params, x, y, **options):
-        logits = network.apply({"params": params}, jnp.asarray((x - mean) / deviation), **options)
+        logits = network.apply({"params": params}, jnp.asarray((x - mean) / deviation, jnp.float32), **options)
         targets = optax.smooth_labels(jax.nn.one_hot(y, 3), hp["smoothing"])
         return optax.softmax_cross_entropy(logits, targets).mean(), logits
 

@@ -37,10 +37,10 @@ def network(dropout=True):
     """A linear map with noise on its inputs, as the pair of functions that compiles fastest."""
 
     def init(key, x):
-        return jax.random.normal(key, (x.shape[-1], 3))
+        return jax.random.normal(key, (x.shape[-1], 3), x.dtype)
 
     def apply(weights, x, train, rngs):
-        return (x + 0.1 * jax.random.normal(rngs["dropout"], x.shape) if train and dropout else x) @ weights
+        return (x + 0.1 * jax.random.normal(rngs["dropout"], x.shape, x.dtype) if train and dropout else x) @ weights
 
     return init, apply
 

@@ -57,7 +57,7 @@ def everything(hp):
         optax.sgd(0.1, momentum=0.9),
         penalty=hp["l2"] * on_params(penalties.l2),
         preprocess=standardize(),
-        augment=lambda key, x: x + 0.1 * jax.random.normal(key, x.shape),
+        augment=lambda key, x: x + 0.1 * jax.random.normal(key, x.shape, x.dtype),
         mixing=lambda key, x, y, weights: mixing.mixup(key, x, y, weights, 0.3),
     )
 

@@ -25,52 +25,59 @@ class Compiled(NamedTuple):
       layout: for which it is compiled.
       slots: all free, on the devices.
       outbox: empty, on the devices.
+      rows: the data, on each device.
+      folds: on each device.
       seconds: that tracing and compiling took.
     """
 
     layout: Layout
     slots: Slot
     outbox: Outcome
+    rows: Rows
+    folds: Folds
     seconds: float
 
 
 def compile_program(plan: Plan, layout: Layout, example: Job, rows: Rows, folds: Folds, limit: int | None) -> Compiled:
     """Compiles the program, with fewer slots if those of the layout don't fit into `limit` bytes on each device.
 
-    What the program is given is known before, so the first one compiled already has room for that.
+    What the program is given is known before, so the first one compiled already has room for that, and nothing takes
+    memory before it is known to fit.
 
     Raises:
       MemoryError: not even one training fits.
     """
     began = time.perf_counter()
     lanes = len(layout.devices)
-    slot, outcome = program.shapes_of(plan, example, rows, folds)
-    sizes = sizes_of(slot, outcome, rows, folds)
+    own, all_ = (NamedSharding(layout.mesh, spec) for spec in (PartitionSpec(AXIS), PartitionSpec()))
+    data = _shapes((rows, folds), all_)
+    slot, outcome = program.shapes_of(plan, example, *data)
+    sizes = sizes_of(slot, outcome, *data)
     if limit is not None:
         layout = fitting(sizes, layout, limit)
     while True:
-        slots = program.empty(slot, layout.slots * lanes)
-        slots = slots._replace(stage=np.full(layout.slots * lanes, example.id.shape[-1], np.int32))
-        outbox = program.empty(outcome, outbox_length(sizes, layout.slots, limit) * lanes)
-        sharding = NamedSharding(layout.mesh, PartitionSpec(AXIS))
-        queue = jax.tree.map(lambda leaf: np.zeros((lanes, QUEUE, *np.shape(leaf)), np.asarray(leaf).dtype), example)
-        work = Work(queue, np.zeros(lanes, np.int32), np.zeros(lanes * layout.slots, bool), np.False_, np.int32(0))
-        # Nothing is put on the device before it is known to fit.
-        shapes = _shapes((slots, outbox), sharding), _shapes(work), _shapes(rows), _shapes(folds)
-        leaves, structure = jax.tree.flatten(shapes)
+        counts = layout.slots * lanes, outbox_length(sizes, layout.slots, limit) * lanes
+        state = tuple(_shapes(one, own, (count,)) for one, count in zip((slot, outcome), counts, strict=True))
+        queue = _shapes(jax.tree.map(np.asarray, example), None, (lanes, QUEUE))
+        work = Work(queue, *_shapes((np.zeros(lanes, np.int32), np.zeros(counts[0], bool), np.False_, np.int32(0))))
+        leaves, structure = jax.tree.flatten((state, work, *data))
         needed = _bytes_needed(plan, layout, structure, tuple(leaves))
         if limit is None or needed is None or needed <= SHARE * limit:
-            slots, outbox = jax.device_put((slots, outbox), sharding)
-            return Compiled(layout, slots, outbox, time.perf_counter() - began)
+            break
         layout = fitting(sizes, layout, limit, needed)
+    slots, outbox = (program.empty(one, count) for one, count in zip((slot, outcome), counts, strict=True))
+    slots = slots._replace(stage=np.full(counts[0], example.id.shape[-1], np.int32))
+    there = (*jax.device_put((slots, outbox), own), *jax.device_put((rows, folds), all_))
+    return Compiled(layout, *there, time.perf_counter() - began)
 
 
-def _shapes(tree: Any, sharding: Any = None) -> Any:
-    """The arrays as shapes, with the sharding that they have or are to get."""
+def _shapes(tree: Any, sharding: Any = None, leading: tuple[int, ...] = ()) -> Any:
+    """The arrays as the shapes that they have on a device, with leading axes and the sharding that they are to get."""
 
     def shape(leaf: Any) -> jax.ShapeDtypeStruct:
-        where = leaf.sharding if sharding is None and isinstance(leaf, jax.Array) else sharding
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+        key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
+        dtype = leaf.dtype if key else jax.dtypes.canonicalize_dtype(leaf.dtype)
+        return jax.ShapeDtypeStruct((*leading, *leaf.shape), dtype, sharding=sharding)
 
     return jax.tree.map(shape, tree)
 

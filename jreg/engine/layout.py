@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jreg._base import checks
+from jreg._base.machine import free_memory
 
 AXIS = "slots"
 # Slots of a batch on an accelerator and, on a CPU, for networks of at most the last number of parameters.
@@ -103,8 +104,10 @@ def choose_layout(trainings: int, parameters: int, devices: Sequence[jax.Device]
     chosen = tuple(jax.local_devices() if devices is None else devices)
     if chosen[0].platform == "cpu":
         # Measured, see docs/performance.md: below this a batch wins, above it the cache does. How many trainings
-        # there are has no say, because the last bits of a result depend on the size of the batch.
+        # there are has no say, because the last bits of a result depend on the size of the batch; but a device
+        # without a training would work for nothing.
         slots = _TINY_BATCH if parameters <= _TINY else 1
+        chosen = chosen[: max(1, -(-trainings // slots))]
     else:
         share = -(-trainings // len(chosen))
         slots = min(_BATCH, 2 ** (share - 1).bit_length())
@@ -120,6 +123,5 @@ def memory(device: jax.Device, sharing: int = 1) -> int | None:
         statistics = None
     if statistics and "bytes_limit" in statistics:
         return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
-    if device.platform != "cpu" or not hasattr(os, "sysconf"):
-        return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // sharing
+    free = free_memory() if device.platform == "cpu" else None
+    return None if free is None else free // sharing

@@ -82,7 +82,7 @@ class Pool:
         self.plan, self._example = plan, jax.tree.map(np.asarray, example)
         # Before the data lies there, which the program's account has, too.
         limit = layouts.memory(layout.devices[0], len(layout.devices))
-        self._rows, self._folds = jax.device_put((rows, folds), NamedSharding(layout.mesh, PartitionSpec()))
+        self._rows, self._folds = rows, folds
         # Jobs in the order in which they are to start; each is a row of a block of jobs.
         self._waiting: deque[tuple[Job, int]] = deque()
         self._dropped: set[int] = set()
@@ -259,7 +259,7 @@ class Pool:
 
     def _compile(self, layout: Layout, limit: int | None) -> None:
         found = compiled.compile_program(self.plan, layout, self._example, self._rows, self._folds, limit)
-        self.layout, self._slots, self._outbox, seconds = found
+        self.layout, self._slots, self._outbox, self._rows, self._folds, seconds = found
         self._compile_seconds = self._compiling = seconds
 
 

@@ -101,7 +101,7 @@ def _device(slots: Slot, outbox: Outcome, work: Work, rows: Rows, folds: Folds, 
         ended, outbox, busy, stage = _collect(plan, slots, outbox, ended, rows, folds)
         slots = slots._replace(busy=busy, stage=stage)
         batches = jnp.any(running.reshape(-1, layout.batch), axis=1)
-        trains, pays = (jnp.sum(flags.astype(jnp.int32)) for flags in (running, batches))
+        trains, pays = (jnp.sum(flags, dtype=jnp.int32) for flags in (running, batches))
         return taken, slots, outbox, ended, useful + trains, executed + pays * layout.batch, used + 1
 
     def unfinished(carry):
@@ -222,8 +222,10 @@ def empty(shapes: Any, count: int) -> Any:
     """Arrays of zeros with a leading axis, for things of these shapes."""
 
     def zeros(leaf: jax.ShapeDtypeStruct) -> Any:
-        # NumPy has no random keys, which the state of an optimizer may hold.
-        make = jax.lax.full if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended) else np.full
-        return make((count, *leaf.shape), 0, leaf.dtype)
+        # NumPy has no random keys, which the state of an optimizer may hold; its zeros take memory once they are
+        # written to, so that a device's copy is the only one.
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended):
+            return jax.lax.full((count, *leaf.shape), 0, leaf.dtype)
+        return np.zeros((count, *leaf.shape), leaf.dtype)
 
     return jax.tree.map(zeros, shapes)

@@ -17,13 +17,14 @@ from jreg.training.inputs import Rows
 from jreg.training.keep import Finished, Keep, collect
 from jreg.training.keys import FINAL, member_key, streams, streams_on_host
 from jreg.training.plan import Plan
-from jreg.training.status import Status
+from jreg.training.status import STATUS, Status
 from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, recipe_of, start
 from jreg.training.stopping import EarlyStopping, StoppingState
 from jreg.training.stream import fit_stream
 
 __all__ = [
     "FINAL",
+    "STATUS",
     "Column",
     "EarlyStopping",
     "Finished",

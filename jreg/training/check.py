@@ -126,11 +126,11 @@ def _check_imputed(recipe: Recipe, data: Dataset) -> None:
     def empty(leaf: Any) -> Array:
         if leaf.dtype.kind != "f":
             return jnp.zeros((2, *leaf.shape[1:]), leaf.dtype)
-        return jnp.stack([jnp.zeros(leaf.shape[1:]), jnp.full(leaf.shape[1:], jnp.nan)])
+        return jnp.stack([jnp.full(leaf.shape[1:], value, jnp.float32) for value in (0, jnp.nan)])
 
     statistics, x = (), jax.tree.map(empty, data.x)
     if recipe.preprocess:
-        statistics = recipe.preprocess.fit(x, jnp.ones(2))
+        statistics = recipe.preprocess.fit(x, jnp.ones(2, jnp.float32))
     found = jax.tree.leaves(examples(recipe, (statistics,), x))
     if any(not isinstance(leaf, Tracer) and leaf.dtype.kind == "f" and jnp.isnan(leaf).any() for leaf in found):
         raise ValueError(
@@ -178,7 +178,7 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
     """
 
     def step(x: PyTree, y: PyTree) -> Any:
-        model, penalty, weights = as_model(recipe.model), recipe.penalty or Penalty(), jnp.ones(2)
+        model, penalty, weights = as_model(recipe.model), recipe.penalty or Penalty(), jnp.ones(2, jnp.float32)
         key = jax.random.key(0)
         params, state = model.init(key, x)
         clean = x.reshape(2, -1) if recipe.reconstruct else y

@@ -45,7 +45,7 @@ def fit_preprocessing(recipe: Recipe, rows: Rows, fold: Folds) -> tuple[PyTree, 
     """Statistics of the examples and of the targets, from the training rows alone."""
     if recipe.preprocess is None and recipe.targets is None:
         return ((), ())
-    meant = jnp.arange(fold.train.shape[-1]) < fold.train_count
+    meant = jnp.arange(fold.train.shape[-1], dtype=jnp.int32) < fold.train_count
     weights = jnp.zeros(rows.length, jnp.float32).at[fold.train].add(counted(rows, fold.train, meant))
     return (
         recipe.preprocess.fit(rows.x, weights) if recipe.preprocess else (),

@@ -54,6 +54,6 @@ def of_epoch(streams: Key, epoch: Array | int) -> Key:
 
 def of_steps(key: Key, steps: int) -> Callable[[Array], Key]:
     """The key of each step of an epoch, by the step's number, of the epoch's key of a purpose."""
-    drawn = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(steps)))
+    drawn = jax.random.key_data(jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(steps, dtype=jnp.int32)))
     # Kept as numbers: a loop that takes keys out of an array looks to JAX's check as if it used all of them each time.
     return lambda number: jax.random.wrap_key_data(drawn[number], impl=jax.random.key_impl(key))

@@ -118,7 +118,7 @@ def update(
         (*weighted, weights), (zero,) * (len(weighted) + 1), lambda one, other: tuple(map(jnp.add, one, other)), (0,)
     )
     sums = dict(zip((*values, _WEIGHT), added, strict=True))
-    sums |= {("penalty", name): value for name, value in (terms or {}).items()}
+    sums |= {("penalty", name): value.astype(jnp.float32) for name, value in (terms or {}).items()}
     totals = state.sums.totals + jnp.stack([sums[key] for key in state.sums.keys])
     others = {
         key: known[key].update(before, shown.outputs, shown.targets, weights) for key, before in state.others.items()
@@ -214,7 +214,7 @@ def evaluate_rows(
 
     def body(number: Array, states: State) -> State:
         chosen = jax.lax.dynamic_slice_in_dim(padded, number * size, size)
-        weights = counted(rows, chosen, number * size + jnp.arange(size) < fold.validation_count)
+        weights = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < fold.validation_count)
         x, y = take(rows.x, chosen), take(rows.y, chosen)
         block = seen(recipe, forward(recipe, *network, x), targets_of(recipe, network[2], x, y))
         return update(recipe, plan.task, states, block, weights)

@@ -77,7 +77,7 @@ def train_batch(
     def objective(params: PyTree):
         forward, updated = forward_of(recipe, model, penalty, params, model_state, x, y, weight, own[keys.NOISE])
         losses, parts = recipe.losses_and_parts(forward.outputs, y)
-        loss = jnp.sum(share * losses)
+        loss = jnp.sum(share.astype(jnp.promote_types(share.dtype, losses.dtype)) * losses)
         forward = forward._replace(loss=loss, step=before + number, key=own.get(keys.TERMS))
         terms = penalty.values(forward)
         added = sum(terms.values(), start=jnp.zeros((), jnp.float32))

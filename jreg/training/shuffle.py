@@ -16,12 +16,12 @@ def shuffled(key: Key, fold: Folds, batch_size: int) -> Array:
     """
     length = fold.train.shape[-1]
     steps = -(-length // batch_size)
-    position = jnp.arange(length)
+    position = jnp.arange(length, dtype=jnp.int32)
     # The first bits of a longer draw are those of a shorter one (JAX's partitionable threefry), so a fold's order
     # doesn't depend on how far its rows are padded; padding sorts to the end.
     bits = jax.random.bits(key, (length,), jnp.uint32)
     order = _argsort(jnp.where(position < fold.train_count, bits, jnp.uint32(2**32 - 1)))
-    return fold.train[order[jnp.arange(steps * batch_size) % length]]
+    return fold.train[order[jnp.arange(steps * batch_size, dtype=jnp.int32) % length]]
 
 
 def _argsort(bits: Array) -> Array:

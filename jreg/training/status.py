@@ -36,6 +36,9 @@ class Status(enum.IntEnum):
         return self in (Status.COMPLETED, Status.STOPPED)
 
 
+# The words by number.
+STATUS = tuple(status.word for status in Status)
+
 _SENTENCES = {
     Status.WAITING: "not trained to its end yet",
     Status.RUNNING: "training now",

@@ -208,7 +208,7 @@ def _train(
     def step(number: Array, everything: Any) -> Any:
         carry, states = everything
         chosen = jax.lax.dynamic_slice_in_dim(order, number * size, size)
-        weight = counted(rows, chosen, number * size + jnp.arange(size) < fold.train_count)
+        weight = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < fold.train_count)
         own = {purpose: key_of(number) for purpose, key_of in drawn.items()}
         batch = (take(rows.x, chosen), take(rows.y, chosen), weight)
         new, (seen, added) = train_batch(recipe, state.statistics, own, before, carry, number, *batch)
