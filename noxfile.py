@@ -95,9 +95,11 @@ def oracles(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def x64(session: nox.Session) -> None:
-    """Run the contract of every leaf function with 64-bit numbers enabled."""
+    """Run the contract of every leaf function, trainings and studies with 64-bit numbers enabled."""
     install(session, "test")
-    session.run("pytest", "-n", "2", "tests/test_contract.py", *session.posargs, env={"JAX_ENABLE_X64": "1"})
+    files = [f"tests/test_{name}.py" for name in ("contract", "engine", "scheduler", "design", "stopping", "stream")]
+    chosen = ["-n", "2", "-m", "not bench and not slow", *files]
+    session.run("pytest", *chosen, *session.posargs, env={"JAX_ENABLE_X64": "1"})
 
 
 @nox.session(default=False)

@@ -389,3 +389,39 @@ def test_the_study_lowers_for_accelerators():
         run = jax.jit(lambda key, hp: jreg.fit(key, function, data, hp, epochs=1, stopping=None))
         lowered = jax.export.export(run, platforms=[platform])(jax.random.key(0), traced)
         assert lowered.platforms == (platform,)
+
+
+def test_a_study_is_the_same_with_64_bit_numbers_enabled(blobs):
+    plain = validate(blobs, SPACE[:2], epochs=3)
+    with jax.enable_x64(True):
+        wide = validate(blobs, SPACE[:2], epochs=3)
+        final = jreg.refit(wide)
+        assert final.outputs(blobs.x[:2].astype(np.float64)).dtype == np.float32
+    np.testing.assert_array_equal(plain.history, wide.history)
+
+
+def test_networks_in_double_precision_train(blobs):
+    def double(hp):
+        def init(key, x):
+            return jax.random.normal(key, (x.shape[-1], 3), jnp.float64)
+
+        return jreg.Recipe(
+            (init, lambda w, x, train, rngs: x.astype(jnp.float64) @ w),
+            losses.softmax_cross_entropy,
+            optax.sgd(hp["learning_rate"]),
+            penalty=hp["l2"] * on_params(penalties.l2),
+        )
+
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        study = jreg.cross_validate(
+            double,
+            blobs,
+            [{"learning_rate": 0.1, "l2": 0.01}],
+            cv=2,
+            epochs=2,
+            keep=(jreg.keep.network,),
+            progress=False,
+        )
+        [network, _] = study.networks()
+    assert network.params.dtype == np.float64
+    assert np.isfinite(study.history).all()

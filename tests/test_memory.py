@@ -9,6 +9,7 @@ import pytest
 
 import jreg
 from jreg import losses, nn, training
+from jreg._base.machine import free_memory
 from jreg.data import standardize
 from jreg.engine import compiled, memory, program
 from jreg.engine import layout as layouts
@@ -210,6 +211,59 @@ def test_slots_that_do_not_fit_are_not_compiled(monkeypatch):
     with pytest.raises(MemoryError, match=r"one training needs 0 MiB with its data, but .*cpu:0 has 0 MiB"):
         compiled.compile_program(plan, Layout(DEVICES, 4), first(jobs), rows, folds, sizes.shared)
     assert not asked
+
+
+def test_nothing_takes_memory_before_it_is_known_to_fit(monkeypatch):
+    plan, jobs, rows, folds = planned()
+    for taking in ("program.empty", "jax.device_put"):
+        monkeypatch.setattr(f"jreg.engine.compiled.{taking}", lambda *_: pytest.fail("memory was taken"))
+    sizes = sizes_for(plan, jobs, rows, folds)
+    # One that the arguments alone pass, and one of which the program's own account says so.
+    for limit, account in ((sizes.shared, 0), (2**30, 2**30)):
+        monkeypatch.setattr(compiled, "_bytes_needed", lambda *_, account=account: account)
+        with pytest.raises(MemoryError, match=r"one training needs \d+ MiB with its data, but .*cpu:0 has \d+ MiB"):
+            compiled.compile_program(plan, Layout(DEVICES, 1), first(jobs), rows, folds, limit)
+
+
+def _machine(root, files):
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+MEMINFO = {"proc/meminfo": "MemTotal:       2000 kB\nMemAvailable:   1000 kB\n"}
+OWN = {"memory.max": "700000", "memory.current": "500000", "memory.stat": "anon 1\ninactive_file 100000\n"}
+LIMITED = {f"sys/fs/cgroup/job/{name}": text for name, text in OWN.items()}
+FIRST = {"memory.limit_in_bytes": "600000", "memory.usage_in_bytes": "150000", "memory.stat": "total_inactive_file 5"}
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        (MEMINFO, 1_024_000),
+        # What the kernel keeps of files it would give back.
+        (MEMINFO | LIMITED | {"proc/self/cgroup": "0::/job"}, 300_000),
+        (MEMINFO | LIMITED | {"proc/self/cgroup": "0::/job/step"}, 300_000),
+        (MEMINFO | LIMITED | {"proc/self/cgroup": "0::/other"}, 1_024_000),
+        (MEMINFO | {f"sys/fs/cgroup/{name}": t for name, t in OWN.items()} | {"proc/self/cgroup": "0::/x"}, 300_000),
+        (MEMINFO | LIMITED | {"proc/self/cgroup": "0::/job", "sys/fs/cgroup/job/memory.max": "max"}, 1_024_000),
+        (MEMINFO | {"proc/self/cgroup": "not what it should be\n"}, 1_024_000),
+        (
+            MEMINFO
+            | {"proc/self/cgroup": "3:cpu:/job\n4:memory:/job\n"}
+            | {f"sys/fs/cgroup/memory/job/{name}": text for name, text in FIRST.items()},
+            450_005,
+        ),
+        (MEMINFO | LIMITED | {"proc/self/cgroup": "0::/job", "sys/fs/cgroup/job/memory.current": "900000"}, 0),
+    ],
+)
+def test_free_memory_is_the_least_that_any_limit_leaves(tmp_path, files, free):
+    assert free_memory(_machine(tmp_path, files)) == free
+
+
+def test_free_memory_of_this_machine_is_some():
+    assert 2**20 < free_memory() < 2**50
 
 
 def test_a_layout_that_failed_is_never_chosen_again():

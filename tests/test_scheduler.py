@@ -215,21 +215,25 @@ class Accelerator:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "trainings", "parameters", "slots"),
+    ("chosen", "trainings", "parameters", "slots", "devices"),
     [
-        (jax.devices(), 1000, 2001, 1),
-        (jax.devices(), 1000, 2000, 32),
-        # The last bits of a result depend on the batch, so how many trainings there are has no say.
-        (jax.devices(), 1, 2000, 32),
-        ([Accelerator()], 1, 10, 1),
-        ([Accelerator()], 3, 10**6, 4),
-        ([Accelerator()], 1000, 10**6, 64),
-        ([Accelerator()] * 4, 20, 10, 8),
+        (jax.devices(), 1000, 2001, 1, 2),
+        (jax.devices(), 1000, 2000, 32, 2),
+        # The last bits of a result depend on the batch, so how many trainings there are has no say; but it says how
+        # many devices have something to do.
+        (jax.devices(), 1, 2000, 32, 1),
+        (jax.devices(), 1, 2001, 1, 1),
+        (jax.devices()[:1] * 8, 60, 2000, 32, 2),
+        (jax.devices()[:1] * 8, 60, 2001, 1, 8),
+        ([Accelerator()], 1, 10, 1, 1),
+        ([Accelerator()], 3, 10**6, 4, 1),
+        ([Accelerator()], 1000, 10**6, 64, 1),
+        ([Accelerator()] * 4, 20, 10, 8, 4),
     ],
 )
-def test_the_rule_for_a_layout(chosen, trainings, parameters, slots):
+def test_the_rule_for_a_layout(chosen, trainings, parameters, slots, devices):
     layout = choose_layout(trainings, parameters, chosen)
-    assert (layout.slots, layout.batch, layout.devices) == (slots, slots, tuple(chosen))
+    assert (layout.slots, layout.batch, layout.devices) == (slots, slots, tuple(chosen[:devices]))
 
 
 # A slow loop as the reference.
@@ -419,9 +423,10 @@ def test_the_command_line_ends_with_that_sentence(tmp_path, monkeypatch, capsys)
     assert not (tmp_path / "runs").exists()
 
 
-def test_devices_share_the_memory_of_a_cpu():
-    whole = layouts.memory(jax.devices()[0])
-    assert layouts.memory(jax.devices()[0], 4) == whole // 4 > 2**20
+def test_devices_share_the_memory_of_a_cpu(monkeypatch):
+    assert layouts.memory(jax.devices()[0], 4) > 2**20
+    monkeypatch.setattr(layouts, "free_memory", lambda: 10**9)
+    assert [layouts.memory(jax.devices()[0], sharing) for sharing in (1, 4)] == [10**9, 10**9 // 4]
 
 
 # The measurement that chooses a layout.
