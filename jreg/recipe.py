@@ -180,6 +180,11 @@ class Hyperparameters(Mapping[str, Any]):
         self.read.add(name)
         return self._values[name]
 
+    def __getattr__(self, name: str) -> Any:
+        if name in self.__dict__.get("_values", ()):
+            raise AttributeError(f"the recipe reads hyperparameter {name!r} as an attribute: write hp[{name!r}]")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def peek(self) -> dict[str, Any]:
         """The same values for who only compares them, which doesn't count as reading."""
         return dict(self._values)

@@ -195,3 +195,11 @@ def test_a_score_that_is_undefined_names_itself():
         _ = study.best
     by_loss = jreg.cross_validate(linear(None), data, space, cv=folds, epochs=2, progress=False, score="val_loss")
     assert np.isfinite(by_loss.best.mean)
+
+
+def test_a_hyperparameter_that_is_read_as_an_attribute_is_named():
+    given = jreg.recipe.Hyperparameters({"l2": 0.1})
+    with pytest.raises(AttributeError, match=r"reads hyperparameter 'l2' as an attribute: write hp\['l2'\]"):
+        _ = given.l2
+    with pytest.raises(AttributeError, match=r"no attribute 'l3'"):
+        _ = given.l3
