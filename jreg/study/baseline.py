@@ -1,0 +1,141 @@
+"""What a constant prediction scores, so that a table shows whether anything was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jreg import losses, metrics, training
+from jreg.data import Preprocessor
+from jreg.recipe import Recipe, build
+from jreg.results import Baseline
+from jreg.study.design import Design
+from jreg.training import Column
+
+_ACCURACY = (metrics.accuracy,)
+_CROSS_ENTROPY = (metrics.log_loss, metrics.perplexity, losses.softmax_cross_entropy, losses.sigmoid_cross_entropy)
+# Of the errors of numbers; the variance that is explained is no mean of errors.
+_ERRORS: tuple[tuple[Any, Callable[[np.ndarray], np.ndarray]], ...] = (
+    (metrics.mse, np.square),
+    (metrics.mae, np.abs),
+    (losses.squared_error, lambda error: np.square(error) / 2),
+    (losses.absolute_error, np.abs),
+)
+
+
+def baseline(design: Design) -> Baseline | None:
+    """The scores of the best constant prediction on each validation fold, computed in NumPy.
+
+    For classes it is their shares among the fold's training rows, so that the accuracy is that of the majority class;
+    for numbers it is the training rows' mean. Rows count by their weights.
+
+    Args:
+      design: of the study.
+
+    Returns:
+      None where the score is no loss or metric of outputs of jreg's own, settings don't agree about it, or it isn't
+      finite, as the log loss of a class that a fold's training rows lack.
+    """
+    data, spec = design.data, design.spec
+    made = _recipes(design)
+    scored = [_scored(recipe, data.task, spec.score) for recipe in made]
+    if any(one is not scored[0] for one in scored) or not isinstance(data.y, np.ndarray):
+        return None
+    function, weights = scored[0], np.ones(len(data)) if data.weights is None else data.weights.astype(np.float64)
+    folds = [(fold.train, fold.validation) for fold in spec.numbered()]
+    if data.task == "regression":
+        scores, name = _of_numbers(data.y, weights, folds, function, [recipe.targets for recipe in made])
+    else:
+        scores, name = _of_classes(data.y, weights, folds, function, data.task)
+    return Baseline(name, tuple(scores)) if scores and np.isfinite(scores).all() else None
+
+
+def _recipes(design: Design) -> list[Recipe]:
+    """One of each compiled program."""
+    spec = design.spec
+    steps = training.sample_steps(design.data, design.folds, spec.epochs, spec.batch_size)
+    return [build(design.recipe, spec.settings[numbers[0]], steps) for numbers in spec.space.groups().values()]
+
+
+def _scored(recipe: Recipe, task: str, score: Column) -> Any:
+    """The function behind the score; None where it isn't of outputs and the data's own targets."""
+    if recipe.reconstruct or score.kind not in ("loss", "metric"):
+        return None
+    if score.kind == "loss":
+        return recipe.loss if score.name == "loss" else None
+    return recipe.metrics_for(task).get(score.name)
+
+
+def _of_classes(
+    y: np.ndarray, weights: np.ndarray, folds: Sequence[tuple[Any, Any]], function: Any, task: str
+) -> tuple[list[float], str]:
+    """Scores by fold of the shares of classes, or of each of several labels."""
+    right, scores = any(function is known for known in _ACCURACY), []
+    if not right and not any(function is known for known in _CROSS_ENTROPY) or y.min() < 0:
+        return [], ""
+    for train, validation in folds:
+        known, of_row = y[train], weights[train]
+        if task == "multilabel":
+            share = np.average(known, axis=0, weights=of_row)
+            probability = np.where(y[validation] == 1, share, 1 - share)
+            hit = y[validation] == (share > 0.5)
+        else:
+            # Each of a row's labels, such as those of its tokens, counts for the row alike.
+            each = np.broadcast_to(of_row.reshape(-1, *[1] * (y.ndim - 1)), known.shape)
+            share = np.bincount(known.ravel(), each.ravel(), minlength=int(y.max()) + 1)
+            share = share / share.sum()
+            probability, hit = share[y[validation]], y[validation] == share.argmax()
+        with np.errstate(divide="ignore"):
+            value = _mean(hit if right else -np.log(probability), weights[validation])
+        scores.append(float(np.exp(value)) if function is metrics.perplexity else value)
+    return scores, "majority class" if right else "class frequencies"
+
+
+def _of_numbers(
+    y: np.ndarray,
+    weights: np.ndarray,
+    folds: Sequence[tuple[Any, Any]],
+    function: Any,
+    targets: Sequence[Preprocessor | None],
+) -> tuple[list[float], str]:
+    """Scores by fold of the training rows' mean."""
+    error = next((f for known, f in _ERRORS if function is known), None)
+    if error is None and function is not metrics.r2 or not _agree(targets, y):
+        return [], ""
+    scores = []
+    for train, validation in folds:
+        given = y
+        if targets[0] is not None:
+            # Scores are in the units in which the loss is minimized.
+            meant = np.zeros(len(y), np.float32)
+            meant[train] = weights[train]
+            given = np.asarray(targets[0].apply(targets[0].fit(jnp.asarray(y), jnp.asarray(meant)), jnp.asarray(y)))
+        given = given.astype(np.float64)
+        seen, of_row = given[validation], weights[validation]
+        errors = seen - np.average(given[train], axis=0, weights=weights[train])
+        if error is not None:
+            scores.append(_mean(error(errors), of_row))
+            continue
+        spread = _mean(np.square(seen - np.average(seen, axis=0, weights=of_row)), of_row) if of_row.any() else 0
+        scores.append(1 - _mean(np.square(errors), of_row) / spread if spread else np.nan)
+    return scores, "training mean"
+
+
+def _agree(targets: Sequence[Preprocessor | None], y: np.ndarray) -> bool:
+    """Whether the recipes of all programs do the same to targets; seen on some, because functions don't compare."""
+    if all(one is None for one in targets):
+        return True
+    some = jnp.asarray(y[:8])
+    ones = jnp.ones(len(some), jnp.float32)
+    found = [None if one is None else np.asarray(one.apply(one.fit(some, ones), some)) for one in targets]
+    first = found[0]
+    return first is not None and all(one is not None and np.array_equal(one, first) for one in found)
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted mean over rows of the mean of each row's values; NaN without any weight."""
+    by_row = values.reshape(len(values), -1).mean(axis=1)
+    return float(np.average(by_row, weights=weights)) if weights.any() else np.nan
