@@ -65,7 +65,7 @@ def curves(results: Results) -> Any:
     return figures.curves(drawn, panels, spec.data)
 
 
-def summary(results: Results, final: Network | None, most: int = 24) -> str:
+def summary(results: Results, final: Network | None, most: int = 24, width: int = 60) -> str:
     """Which setting won, by how much and how sure, the test result, and the table of settings."""
     spec, total = results.spec, len(results.spec.settings)
     lines = _verdict(results) if results.finished else []
@@ -82,7 +82,7 @@ def summary(results: Results, final: Network | None, most: int = 24) -> str:
         count = int((results.status == status).sum())
         if count:
             lines.append(f"{count} of {results.status.size} trainings {what}; their settings rank last")
-    lines += [*([""] if lines else []), table(results, most)]
+    lines += [*([""] if lines else []), table(results, most, width)]
     if total > most:
         lines.append(f"and {total - most} more settings, see settings.csv")
     timing = results.timing

@@ -13,19 +13,18 @@ from jreg.recipe import describe
 
 # A note is broken into lines of at least this width where it would make a table too wide.
 _LEAST_NOTE = 9
-_LEAST_SETTING = 20
 
 
 def settings_table(rows: Sequence[Mapping[str, Any]], heading: str = "", width: int = 60) -> str:
-    """Settings as a table, one line each, in the order given.
+    """Settings as a table in the order given: one line each, with a column for each hyperparameter.
 
-    Where there are too many hyperparameters for a column each, they share one, in as many lines as they need.
+    Where these are too many for the width, a setting stands in lines of its own below its numbers.
 
     Args:
-      rows: what `jreg.results.table.settings` gives: hyperparameters, mean, standard_error, epochs and note. A row
-        without hyperparameters, mean or epochs has an empty place there.
+      rows: what `jreg.results.table.settings` gives: hyperparameters, mean, standard_error, epochs and note. Epochs
+        may be None, and hyperparameters may be missing.
       heading: above the table.
-      width: that no line exceeds.
+      width: that no line exceeds; at least 60.
 
     >>> numbers = {"mean": 0.9, "standard_error": 0.01, "epochs": 5.0, "note": "best"}
     >>> print(settings_table([{"hyperparameters": {"l2": 0.1}, **numbers}], "val_accuracy"))
@@ -34,43 +33,40 @@ def settings_table(rows: Sequence[Mapping[str, Any]], heading: str = "", width: 
     ─────────────────────────────────
     0.1  0.9000  0.0100     5.0  best
     """
-    from rich.console import Console
-
-    page = io.StringIO()
-    console = Console(file=page, width=width, color_system=None, markup=False, emoji=False)
-    table = _table(rows)
-    needed = console.measure(table, options=console.options.update(width=10_000)).maximum
+    names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
+    above = textwrap.wrap(heading, width, break_on_hyphens=False)
     notes = max((len(row["note"]) for row in rows), default=0)
-    if needed - max(0, notes - _LEAST_NOTE) > width:
-        table = _table(rows, gathered=True)
-    console.print(table)
-    lines = textwrap.wrap(heading, width, break_on_hyphens=False) + page.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines)
+    lines = _printed(rows, names, 10_000)
+    if max(map(len, lines)) - max(0, notes - _LEAST_NOTE) <= width:
+        return "\n".join(above + _printed(rows, names, width))
+    head, rule, *numbers = _printed(rows, (), width)
+    lines = [head, rule]
+    for line, row in zip(numbers, rows, strict=True):
+        setting = describe(row["hyperparameters"])
+        lines += [line, *textwrap.wrap(setting, width, initial_indent="  ", subsequent_indent="  ")]
+    return "\n".join(above + lines)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], gathered: bool = False) -> Any:
-    """A table of rich's, with a column for each hyperparameter or with one for all of them behind the numbers."""
+def _printed(rows: Sequence[Mapping[str, Any]], names: Sequence[str], width: int) -> list[str]:
+    """The lines of a table with a column for each of these hyperparameters."""
     from rich import box
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
-    for name in () if gathered else names:
+    for name in names:
         table.add_column(name, no_wrap=True)
     for name in ("mean", "SE", "epochs"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
-    if gathered:
-        table.add_column("setting", overflow="fold", min_width=_LEAST_SETTING)
+    table.add_column("")
     means = [row["mean"] for row in rows]
     for row in rows:
         setting, epochs = row["hyperparameters"], row["epochs"]
         numbers = (number(row["mean"], means), error(row["standard_error"]), "" if epochs is None else f"{epochs:.1f}")
-        if gathered:
-            table.add_row(*numbers, row["note"], describe(setting))
-        else:
-            table.add_row(*(text(setting[name]) if name in setting else "" for name in names), *numbers, row["note"])
-    return table
+        table.add_row(*(text(setting[name]) if name in setting else "" for name in names), *numbers, row["note"])
+    page = io.StringIO()
+    Console(file=page, width=width, color_system=None, markup=False, emoji=False, highlight=False).print(table)
+    return [line.rstrip() for line in page.getvalue().splitlines()]
 
 
 def text(value: Any) -> str:
@@ -95,7 +91,8 @@ def number(value: float, beside: Sequence[float] = ()) -> str:
       beside: further numbers of its column, which are shown alike.
     """
     largest = max((abs(one) for one in (value, *beside) if math.isfinite(one)), default=0)
-    return f"{value:.4f}" if largest == 0 or 0.01 <= largest < 1000 else f"{value:.4g}"
+    decimals = largest == 0 or (0.01 <= largest < 1000 and not 0 < abs(value) < 0.0005)
+    return f"{value:.4f}" if decimals else f"{value:.4g}"
 
 
 def error(value: float) -> str:
@@ -104,4 +101,4 @@ def error(value: float) -> str:
     >>> error(0.0123), error(0.000042), error(12345.0)
     ('0.0123', '4.2e-05', '1.234e+04')
     """
-    return number(value, beside=[0.01]) if value >= 0.0005 or value == 0 or math.isnan(value) else f"{value:.2g}"
+    return f"{value:.2g}" if 0 < value < 0.0005 else number(value, beside=[0.01])

@@ -38,7 +38,7 @@ class Spec:
       data: the data set's name.
       rows: how many rows it has that are not for the test.
       task: ``"classification"``, ``"multilabel"`` or ``"regression"``.
-      space: the settings in the order in which they were asked for, and which hyperparameters say how regularized one is.
+      space: the settings in the order in which they were asked for, and what says how regularized one is.
       folds: in the order in which they were asked for.
       seeds: the seeds' numbers.
       epochs: the most passes over the training rows.

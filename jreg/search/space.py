@@ -61,7 +61,9 @@ class Space(NamedTuple):
         """
         for name in names:
             if not isinstance(name, str):
-                raise TypeError(f"along got {name!r}, but takes names of hyperparameters: space.along('l2', '-max_norm')")
+                raise TypeError(
+                    f"along got {name!r}, but takes names of hyperparameters: space.along('l2', '-max_norm')"
+                )
         bare = [_bare(name) for name in names]
         self._check_names(bare)
         for name in bare:

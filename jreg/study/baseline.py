@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jreg import losses, metrics, training
@@ -46,6 +47,8 @@ def baseline(design: Design) -> Baseline | None:
         return None
     function, weights = scored[0], np.ones(len(data)) if data.weights is None else data.weights.astype(np.float64)
     folds = [(fold.train, fold.validation) for fold in spec.numbered()]
+    if not all(weights[train].any() for train, _ in folds):
+        return None
     if data.task == "regression":
         scores, name = _of_numbers(data.y, weights, folds, function, [recipe.targets for recipe in made])
     else:
@@ -74,7 +77,7 @@ def _of_classes(
 ) -> tuple[list[float], str]:
     """Scores by fold of the shares of classes, or of each of several labels."""
     right, scores = any(function is known for known in _ACCURACY), []
-    if not right and not any(function is known for known in _CROSS_ENTROPY) or y.min() < 0:
+    if (not right and not any(function is known for known in _CROSS_ENTROPY)) or y.min() < 0:
         return [], ""
     for train, validation in folds:
         known, of_row = y[train], weights[train]
@@ -103,16 +106,19 @@ def _of_numbers(
 ) -> tuple[list[float], str]:
     """Scores by fold of the training rows' mean."""
     error = next((f for known, f in _ERRORS if function is known), None)
-    if error is None and function is not metrics.r2 or not _agree(targets, y):
+    if error is None and function is not metrics.r2:
+        return [], ""
+    same, transform = _transform(targets, y)
+    if not same:
         return [], ""
     scores = []
     for train, validation in folds:
         given = y
-        if targets[0] is not None:
+        if transform is not None:
             # Scores are in the units in which the loss is minimized.
             meant = np.zeros(len(y), np.float32)
-            meant[train] = weights[train]
-            given = np.asarray(targets[0].apply(targets[0].fit(jnp.asarray(y), jnp.asarray(meant)), jnp.asarray(y)))
+            np.add.at(meant, train, weights[train])
+            given = np.asarray(transform(y, meant))
         given = given.astype(np.float64)
         seen, of_row = given[validation], weights[validation]
         errors = seen - np.average(given[train], axis=0, weights=weights[train])
@@ -124,15 +130,25 @@ def _of_numbers(
     return scores, "training mean"
 
 
-def _agree(targets: Sequence[Preprocessor | None], y: np.ndarray) -> bool:
-    """Whether the recipes of all programs do the same to targets; seen on some, because functions don't compare."""
-    if all(one is None for one in targets):
-        return True
-    some = jnp.asarray(y[:8])
-    ones = jnp.ones(len(some), jnp.float32)
-    found = [None if one is None else np.asarray(one.apply(one.fit(some, ones), some)) for one in targets]
-    first = found[0]
-    return first is not None and all(one is not None and np.array_equal(one, first) for one in found)
+def _transform(targets: Sequence[Preprocessor | None], y: np.ndarray) -> tuple[bool, Any]:
+    """Whether the recipes of all programs do the same to targets, and that, compiled: of all rows and their weights."""
+    given = [one for one in targets if one is not None]
+    if len(given) < len(targets) or not given:
+        return not given, None
+    functions = [partial(_transformed, one) for one in given]
+    # Functions don't compare, but what JAX makes of them does.
+    ones = np.ones(len(y), np.float32)
+    first, *others = [jax.make_jaxpr(one)(y, ones) for one in functions]
+    same = all(str(one) == str(first) and _equal(one.consts, first.consts) for one in others)
+    return same, jax.jit(functions[0])
+
+
+def _transformed(targets: Preprocessor, y: Any, weights: Any) -> Any:
+    return targets.apply(targets.fit(y, weights), y)
+
+
+def _equal(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return len(some) == len(others) and all(map(np.array_equal, some, others))
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
