@@ -38,11 +38,13 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
             f"mean_and_standard_error's scores have shape {np.shape(scores)}, but must have one of (..., folds, seeds) "
             "with at least one of each"
         )
-    independent = scores.mean(axis=-1) if scores.shape[-2] > 1 else scores[..., 0, :]
-    count, mean = independent.shape[-1], scores.mean(axis=(-2, -1))
-    if count == 1:
-        return mean, np.full(mean.shape, np.nan)
-    return mean, independent.std(axis=-1, ddof=1) / np.sqrt(count)
+    # An infinite score, such as a perplexity, has no deviation from its mean, and that is no reason to warn.
+    with np.errstate(invalid="ignore"):
+        independent = scores.mean(axis=-1) if scores.shape[-2] > 1 else scores[..., 0, :]
+        count, mean = independent.shape[-1], scores.mean(axis=(-2, -1))
+        if count == 1:
+            return mean, np.full(mean.shape, np.nan)
+        return mean, independent.std(axis=-1, ddof=1) / np.sqrt(count)
 
 
 def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndarray, maximize: bool = True) -> int:

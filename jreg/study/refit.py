@@ -66,17 +66,17 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
     if data.x_test is None or data.y_test is None:
         return made
     test = made.evaluate(data.x_test, data.y_test)
-    return dataclasses.replace(made, test=test, interval=_interval(design, result, test))
+    return dataclasses.replace(made, test=test, interval=interval_of(design, result.hyperparameters, test))
 
 
-def _interval(design: Design, result: SettingResult, test: Mapping[str, float]) -> tuple[float, float] | None:
+def interval_of(design: Design, setting: Mapping[str, Any], test: Mapping[str, float]) -> tuple[float, float] | None:
     """The interval of the test accuracy, where each test row is one independent trial that succeeds or doesn't.
 
     Several labels of a row, tokens or pixels are no independent trials, and rows of one group aren't either.
     """
     data, y = design.data, design.data.y_test
     steps = training.sample_steps(data, design.folds, design.spec.epochs, design.spec.batch_size)
-    known = build(design.recipe, result.hyperparameters, steps).metrics_for(data.task)
+    known = build(design.recipe, setting, steps).metrics_for(data.task)
     alone = data.task == "classification" and isinstance(y, np.ndarray) and y.ndim == 1 and data.groups is None
     if not alone or known.get("accuracy") is not metrics.accuracy or not np.isfinite(test["accuracy"]):
         return None
