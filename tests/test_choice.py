@@ -128,9 +128,9 @@ def test_the_rule_is_a_slow_search_through_all_settings():
         means = rng.integers(0, 4, count) / 4
         errors, strengths = rng.integers(0, 3, count) / 4, rng.integers(0, 3, count)
         sign = 1 if maximize else -1
-        best = max(range(count), key=lambda n: sign * means[n])  # noqa: B023
+        best = max(range(count), key=lambda n: sign * means[n])
         near = [n for n in range(count) if sign * (means[n] - means[best]) >= -errors[best]]
-        chosen = max(near, key=lambda n: (strengths[n], sign * means[n]))  # noqa: B023  # of equals the first
+        chosen = max(near, key=lambda n: (strengths[n], sign * means[n]))  # of equals the first
         assert statistics.one_standard_error(means, errors, strengths, maximize) == chosen
 
 
@@ -140,7 +140,7 @@ def test_the_rule_is_a_slow_search_through_all_settings():
 def test_settings_that_tie_have_one_order_everywhere():
     space = jreg.grid(l2=[0.1, 0.01], learning_rate=[float(n) for n in range(1, 7)]).along("l2")
     # Trained for different lengths, which must not decide.
-    results = results_of(space, np.full((12, 3, 1), 0.897), epochs=list(range(1, 10)) + [1, 2, 3])
+    results = results_of(space, np.full((12, 3, 1), 0.897), epochs=[*range(1, 10), 1, 2, 3])
     assert [result.number for result in results.ranking] == list(range(12))
     assert results.best.number == results.one_standard_error.number == 0
     rows = table.settings(results)

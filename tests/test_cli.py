@@ -248,7 +248,8 @@ def test_a_recipe_and_data_of_ones_own(capsys):
 def test_a_regression(capsys):
     main(["sweep", "--data", "diabetes", *SMALL, "--out", "found"])
     out = capsys.readouterr().out
-    assert "mean val_r2" in out.splitlines()[0]
+    assert re.match(r" +val_r2 -?\d+\.\d{4} \+- ", out.splitlines()[1])
+    assert re.search(r"^baseline: +training mean, val_r2 -0\.\d{4}", out, re.MULTILINE)
     assert re.search(r"^test: +r2 -?\d+\.\d{4}, best setting trained", out, re.MULTILINE)
     found = json.loads(Path("found/results.json").read_text())
     assert (found["score"], found["test_accuracy"], found["test_interval"]) == ("val_r2", None, None)
