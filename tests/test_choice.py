@@ -274,17 +274,17 @@ def test_the_baseline_of_classes_is_scikit_learns(weights):
     cross_entropy = partial(design, y, losses.softmax_cross_entropy, weights=weights)
     found = baseline(cross_entropy())
     assert found.name == "majority class"
-    assert found.scores == pytest.approx(accuracy, rel=1e-12)
-    assert found.mean == pytest.approx(np.mean(accuracy), rel=1e-12)
-    assert found.standard_error == pytest.approx(np.std(accuracy, ddof=1) / math.sqrt(2), rel=1e-12)
+    assert found.scores == pytest.approx(accuracy, rel=1e-7)
+    assert found.mean == pytest.approx(np.mean(accuracy), rel=1e-7)
+    assert found.standard_error == pytest.approx(np.std(accuracy, ddof=1) / math.sqrt(2), rel=1e-5)
 
     def log_loss(fitted, x, targets, rows):
         return sklearn_metrics.log_loss(targets, fitted.predict_proba(x), sample_weight=rows, labels=[0, 1, 2])
 
     surprise = scores_of(DummyClassifier(strategy="prior"), log_loss, y, weights)
-    assert baseline(cross_entropy("val_loss")).scores == pytest.approx(surprise, rel=1e-12)
-    assert baseline(cross_entropy(nats=metrics.log_loss)).scores == pytest.approx(surprise, rel=1e-12)
-    assert baseline(cross_entropy(p=metrics.perplexity)).scores == pytest.approx(np.exp(surprise), rel=1e-12)
+    assert baseline(cross_entropy("val_loss")).scores == pytest.approx(surprise, rel=1e-7)
+    assert baseline(cross_entropy(nats=metrics.log_loss)).scores == pytest.approx(surprise, rel=1e-7)
+    assert baseline(cross_entropy(p=metrics.perplexity)).scores == pytest.approx(np.exp(surprise), rel=1e-7)
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["alike", "weighted"])
@@ -305,7 +305,7 @@ def test_the_baseline_of_numbers_is_scikit_learns(weights, width):
         metric = {name: getattr(metrics, name)}
         found = baseline(design(y, losses.squared_error, units=math.prod(width), weights=weights, **metric))
         assert found.name == "training mean"
-        assert found.scores == pytest.approx(expected, rel=1e-9)
+        assert found.scores == pytest.approx(expected, rel=1e-7)
     of_loss = baseline(design(y, losses.squared_error, "val_loss", units=math.prod(width), weights=weights))
     expected = scores_of(
         DummyRegressor(),
@@ -313,7 +313,7 @@ def test_the_baseline_of_numbers_is_scikit_learns(weights, width):
         y.astype(np.float64),
         weights,
     )
-    assert of_loss.scores == pytest.approx(expected, rel=1e-9)
+    assert of_loss.scores == pytest.approx(expected, rel=1e-7)
 
 
 def test_the_baseline_has_the_units_of_the_loss():
@@ -323,16 +323,35 @@ def test_the_baseline_has_the_units_of_the_loss():
     assert found.scores == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_network_that_predicts_one_class_has_the_score_of_the_baseline():
+    y = (np.arange(29) % 10 == 0).astype(int)
+
+    def recipe(hp):
+        # Nothing moves, and the inputs are 0, so that the first class wins everywhere.
+        return jreg.Recipe(nn.MLP((2,)), losses.softmax_cross_entropy, optax.sgd(0.0 * hp["rate"]))
+
+    cv = [(np.r_[10:29], np.arange(10)), (np.arange(14), np.r_[14:29])]
+    study = jreg.cross_validate(
+        recipe, jreg.Dataset(np.zeros((29, 2)), y), jreg.grid(rate=[0.1, 0.2]), cv=cv, epochs=1, progress=False
+    )
+    # 9 of 10 rows and 14 of 15.
+    np.testing.assert_array_equal(study.scores[0, :, 0], study.results.baseline.scores)
+    text = report.summary(study.results, None)
+    assert "baseline:  majority class, val_accuracy 0.9167" in text
+    assert "the best setting is no better" in text
+    assert "2 settings have this mean" in text
+
+
 def test_each_label_and_each_token_has_its_share():
     labels = (np.random.default_rng(2).uniform(size=(30, 3)) < [0.2, 0.6, 0.9]).astype(int)
     found = baseline(design(labels, losses.sigmoid_cross_entropy, weights=WEIGHTS))
     one_by_one = [scores_of(DummyClassifier(), lambda f, x, t, w: f.score(x, t, w), y, WEIGHTS) for y in labels.T]
-    assert found.scores == pytest.approx(np.mean(one_by_one, axis=0), rel=1e-12)
+    assert found.scores == pytest.approx(np.mean(one_by_one, axis=0), rel=1e-7)
     tokens = np.random.default_rng(3).integers(0, 4, (30, 5)) // 2
     rows = [(tokens[t].ravel(), tokens[v]) for t, v in CV]
     expected = [np.mean(shown == np.bincount(known).argmax()) for known, shown in rows]
     data = jreg.Dataset(X, tokens, task="classification")
-    assert baseline(as_tokens(data)).scores == pytest.approx(expected, rel=1e-12)
+    assert baseline(as_tokens(data)).scores == pytest.approx(expected, rel=1e-7)
 
 
 def as_tokens(data):

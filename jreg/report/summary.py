@@ -141,7 +141,7 @@ def _gain(results: Results, scores: np.ndarray, others: np.ndarray) -> str:
     """How much better scores are than others of the same folds, as words."""
     better = (scores - others) * (1 if results.maximize else -1)
     mean, spread = (float(value) for value in statistics.mean_and_standard_error(better))
-    if mean == 0:
+    if abs(mean) <= 1e-6 * np.abs(scores).max():
         return "no better"
     return f"{'better' if mean > 0 else 'worse'} by {number(abs(mean))} +- {error(spread)}, fold by fold"
 

@@ -53,7 +53,10 @@ def baseline(design: Design) -> Baseline | None:
         scores, name = _of_numbers(data.y, weights, folds, function, [recipe.targets for recipe in made])
     else:
         scores, name = _of_classes(data.y, weights, folds, function, data.task)
-    return Baseline(name, tuple(scores)) if scores and np.isfinite(scores).all() else None
+    if not scores or not np.isfinite(scores).all():
+        return None
+    # As the networks' scores are, so that who predicts the same has the same score.
+    return Baseline(name, tuple(float(np.float32(score)) for score in scores))
 
 
 def _recipes(design: Design) -> list[Recipe]:
