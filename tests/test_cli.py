@@ -52,7 +52,7 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "COLUMNS": "60"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -82,12 +82,15 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
     done, _ = swept
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    header = r"^ l2 +dropout +max_norm +mean val_accuracy +standard error +epochs"
-    assert re.match(header, lines[0])
-    assert sum(bool(re.match(r"^ (0.0001|0.001|0.01) ", line)) for line in lines) == 12
+    assert re.match(r"^best: +l2=", lines[0])
+    assert re.search(r"^l2 +dropout +max_norm +mean +SE +epochs$", done.stdout, re.MULTILINE)
+    assert sum(bool(re.match(r"^(0|0.001|0.01) ", line)) for line in lines) == 12
+    assert sum(line.endswith(" baseline") for line in lines) == 1
     text = done.stdout
+    assert re.search(r"^weakest: +(l2=0 dropout=0 max_norm=inf|the best one)", text, re.MULTILINE)
+    assert re.search(r"^baseline: +majority class, val_accuracy 0\.\d{4}", text, re.MULTILINE)
     assert re.search(r"^best: +l2=\S+ dropout=\S+ max_norm=\S+$", text, re.MULTILINE)
-    assert re.search(r"val_accuracy [01]\.\d{4} \+- 0\.\d{4} \(mean and standard error over 3 folds, 1 seed\)", text)
+    assert re.search(r"val_accuracy [01]\.\d{4} \+- \S+ \(mean and standard error over 3 folds, 1 seed\)", text)
     assert re.search(r"^1-SE rule: l2=", text, re.MULTILINE)
     assert re.search(
         r"^test: +accuracy [01]\.\d{4}, 95% interval .* on all 142 non-test rows for \d epochs$", text, re.M
@@ -119,7 +122,7 @@ def test_the_results_of_a_sweep_are_read_without_its_recipe(swept):
     done, folder = swept
     results = jreg.load_results(folder)
     assert results.shape == (12, 3, 1)
-    assert done.stdout.startswith(jreg.report.table(results))
+    assert jreg.report.table(results) in done.stdout
     written = rows_of(folder / "trainings.csv")
     np.testing.assert_array_equal(results.scores.ravel(), [float(row["score"]) for row in written])
 
@@ -245,7 +248,8 @@ def test_a_recipe_and_data_of_ones_own(capsys):
 def test_a_regression(capsys):
     main(["sweep", "--data", "diabetes", *SMALL, "--out", "found"])
     out = capsys.readouterr().out
-    assert "mean val_r2" in out.splitlines()[0]
+    assert re.match(r" +val_r2 -?\d+\.\d{4} \+- ", out.splitlines()[1])
+    assert re.search(r"^baseline: +training mean, val_r2 -0\.\d{4}", out, re.MULTILINE)
     assert re.search(r"^test: +r2 -?\d+\.\d{4}, best setting trained", out, re.MULTILINE)
     found = json.loads(Path("found/results.json").read_text())
     assert (found["score"], found["test_accuracy"], found["test_interval"]) == ("val_r2", None, None)
@@ -360,7 +364,7 @@ def interrupt(folder: Path, wanted: str, arguments: list[str]) -> tuple[int, str
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=folder,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "COLUMNS": "60"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

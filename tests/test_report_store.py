@@ -212,13 +212,15 @@ def test_a_fresh_save_replaces_an_old_one(study, tmp_path):
 
 
 def test_the_table_ranks_the_settings(study):
-    lines = study.table().splitlines()
-    assert lines[0].split() == ["l2", "learning_rate", "mean", "val_accuracy", "standard", "error", "epochs"]
-    assert len(lines) == 2 + 4
-    assert [float(line.split()[2]) for line in lines[2:]] == [round(result.mean, 4) for result in study.ranking]
+    heading, *lines = study.table(width=100).splitlines()
+    assert heading == ("val_accuracy: mean and standard error (SE) over 3 folds, 2 seeds; baseline: majority class")
+    assert lines[0].split() == ["l2", "learning_rate", "mean", "SE", "epochs"]
+    assert len(lines) == 2 + 4 + 1
+    assert [float(line.split()[2]) for line in lines[2:-1]] == [round(result.mean, 4) for result in study.ranking]
     assert "best" in lines[2]
-    assert sum("1-SE rule" in line for line in lines) == 1
-    assert len(study.table(most=2).splitlines()) == 2 + 2
+    assert sum("1-SE" in line for line in lines) == 1
+    assert lines[-1].split() == ["0.3333", "0.0000", "baseline"]
+    assert len(study.table(most=2, width=100).splitlines()) == 1 + 2 + 2 + 1
 
 
 def test_values_in_tables():
@@ -393,7 +395,7 @@ def test_a_setting_that_diverges_is_marked_and_ranks_last(partly):
     assert np.isnan(partly.scores[bad]).all()
     assert {result.number for result in partly.ranking[-2:]} == set(bad)
     assert all(row["note"] for row in table.settings(partly.results)[-2:])
-    assert all("nan" in line for line in partly.table().splitlines()[-2:])
+    assert all("nan" in line for line in partly.table().splitlines()[-3:-1])
     assert "12 of 36 trainings diverged; their settings rank last" in report.summary(partly.results, None)
     assert [row["status"] for row in table.trainings(partly.results)].count("diverged") == 12
 
@@ -421,7 +423,7 @@ def test_when_all_diverge_there_is_no_best_but_still_a_report(hopeless, tmp_path
         _ = hopeless.best
     with pytest.raises(ValueError, match=sentence):
         jreg.refit(hopeless)
-    assert len(hopeless.table().splitlines()) == 2 + 4
+    assert len(hopeless.table(width=100).splitlines()) == 1 + 2 + 4 + 1
     written = save(hopeless, None, tmp_path)
     assert [path.suffix for path in written] == [".csv", ".json", ".csv", ".csv"]
     found = json.loads((tmp_path / "results.json").read_text())

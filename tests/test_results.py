@@ -477,12 +477,15 @@ def test_a_hyperparameter_may_have_the_name_of_a_column(blobs, tmp_path):
     written = json.loads((tmp_path / "results.json").read_text())
     assert [setting["hyperparameters"] for setting in written["settings"]] == list(study.spec.settings)
     assert written["best"] == study.best.hyperparameters
-    header, _, *lines = study.table().splitlines()
-    assert header.split() == [*NAMES, "mean", "val_accuracy", "standard", "error", "epochs"]
+    heading, table = study.table(width=200).split("\n", 1)
+    assert "in all settings: epochs=0.5 seed=1.5 " in heading
+    header, _, *lines, base = table.splitlines()
+    assert header.split() == ["mean", "note", "mean", "SE", "epochs"]
     for line, result in zip(lines, study.ranking, strict=True):
         words = line.split()
-        assert [float(word) for word in words[: len(NAMES)]] == list(result.hyperparameters.values())
-        assert words[len(NAMES)] == f"{result.mean:.4f}"
+        assert [float(word) for word in words[:2]] == [result.hyperparameters[name] for name in ("mean", "note")]
+        assert words[2] == f"{result.mean:.4f}"
+    assert base.split() == ["0.3333", "0.0000", "baseline"]
 
 
 # a folder, read by a process that knows neither the recipe nor the data

@@ -201,8 +201,8 @@ def raced(wine):
 
 def test_a_raced_study_can_be_shown_saved_and_refitted(raced, tmp_path):
     count = raced.status.size
-    lines = raced.table().splitlines()
-    assert len(lines) == len(SETTINGS) + 2
+    lines = raced.table(width=100).splitlines()
+    assert len(lines) == 1 + 2 + len(SETTINGS) + 1
     assert sum("dropped after 1 epoch" in line and "epochs" not in line.split("dropped")[1] for line in lines) >= 7
     assert sum("dropped after 3 epochs" in line for line in lines) == 3
     given_up = int((raced.status == Status.PRUNED).sum())

@@ -74,16 +74,6 @@ def test_as_static_changes_only_what_is_traced():
         space.as_static("dropout")
 
 
-def test_descending_turns_only_the_axes_it_names():
-    space = jreg.grid(max_norm=[1.0, 4.0, 2.0], l2=[0.1, 0.2])
-    turned = space.descending("max_norm")
-    assert turned.axes == {"max_norm": (4.0, 2.0, 1.0), "l2": (0.1, 0.2)}
-    assert (turned.settings, turned.traced) == (space.settings, space.traced)
-    assert turned.descending("max_norm") == turned
-    with pytest.raises(KeyError, match="the space has no hyperparameter 'norm': it has max_norm, l2"):
-        space.descending("norm")
-
-
 def test_a_traced_space_is_one_group():
     assert jreg.grid(l2=[0.1, 0.2], rate=[0.0, 0.5]).groups() == {(): [0, 1, 2, 3]}
 

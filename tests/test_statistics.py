@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jreg.statistics import best_of, binomial_interval, mean_and_standard_error, one_standard_error, regularization
+from jreg.statistics import best_of, binomial_interval, mean_and_standard_error, one_standard_error
 
 NAN, INF = math.nan, math.inf
 
@@ -102,13 +102,6 @@ def test_one_standard_error_by_hand(means, errors, strengths, maximize, chosen):
     assert isinstance(number, int)
 
 
-def test_regularization_adds_the_places_on_the_axes():
-    axes = {"l2": (0.0, 1e-4, 1e-3, 1e-2, 1e-1), "dropout": (0.0, 0.5), "width": (64,)}
-    assert regularization(axes, {"l2": 0.0, "dropout": 0.0, "width": 64}) == 0.0
-    assert regularization(axes, {"l2": 1e-4, "dropout": 0.5, "width": 64}) == 1.25
-    assert regularization(axes, {"l2": 1e-1, "dropout": 0.5, "width": 64}) == 2.0
-
-
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
 @pytest.mark.parametrize(("successes", "trials"), [(95, 100), (0, 10), (10, 10), (1, 1), (3, 7), (9_500, 10_000)])
 def test_binomial_interval_is_wilsons_formula(successes, trials, confidence):
@@ -166,13 +159,3 @@ def test_means_that_are_not_one_a_setting_are_refused(shape):
 def test_one_standard_error_refuses_what_ranks_no_settings(errors, strengths, sentence):
     with pytest.raises(ValueError, match=f"^one_standard_error's {sentence}"):
         one_standard_error(np.array([0.5, 0.75]), np.array(errors), np.array(strengths))
-
-
-def test_regularization_refuses_what_is_not_on_its_axes():
-    axes = {"l2": (0.0, 0.1), "width": (64,)}
-    with pytest.raises(KeyError, match="the setting has no hyperparameter 'width': it has l2"):
-        regularization(axes, {"l2": 0.1})
-    with pytest.raises(ValueError, match=r"0\.2 for hyperparameter 'l2', but must have one of its values, 0\.0, 0\.1"):
-        regularization(axes, {"l2": 0.2, "width": 64})
-    with pytest.raises(ValueError, match="32 for hyperparameter 'width', but must have one of its values, 64"):
-        regularization(axes, {"l2": 0.1, "width": 32})

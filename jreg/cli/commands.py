@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,7 +97,8 @@ def sweep(
     if json:
         _print_json(plain({**summary_of(study.results), **report.test_result(final)}))
     else:
-        print(report.summary(study.results, final))
+        width = max(60, shutil.get_terminal_size((60, 24)).columns)
+        print(report.summary(study.results, final, width=width))
     print(f"results and pictures are in {folder}", file=sys.stderr if json else sys.stdout)
 
 

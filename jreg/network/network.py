@@ -52,7 +52,8 @@ class Network:
       epochs: how long it trained.
       history: by label, ``(epochs,)`` each.
       test: loss and metrics on the test set by name; empty where there is none.
-      interval: the 95% binomial interval of the test accuracy; None for regression or without a test set.
+      interval: the 95% binomial interval of the test accuracy, see `jreg.refit`; None where test rows are no
+        independent trials with one label each, and without a test set.
     """
 
     recipe: Callable[..., Recipe]

@@ -3,7 +3,7 @@
 from jreg.report.images import augmented, samples
 from jreg.report.progress import Display, Progress, describe
 from jreg.report.summary import curves, save_pictures, scores, summary, table, test_result
-from jreg.report.text import settings_table
+from jreg.report.text import number, settings_table
 
 __all__ = [
     "Display",
@@ -11,6 +11,7 @@ __all__ = [
     "augmented",
     "curves",
     "describe",
+    "number",
     "samples",
     "save_pictures",
     "scores",

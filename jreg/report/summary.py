@@ -7,18 +7,35 @@ from typing import Any
 
 import numpy as np
 
+from jreg import statistics
 from jreg.network import Network
 from jreg.recipe import describe
 from jreg.report import figures
-from jreg.report.text import settings_table
-from jreg.results import Results
+from jreg.report.text import error, number, settings_table
+from jreg.results import Results, selection
 from jreg.results import table as tables
 from jreg.training import Column, Status
 
 
-def table(results: Results, most: int | None = None) -> str:
-    """The ranking as text, one line per setting; `most` shortens it."""
-    return settings_table(tables.settings(results)[:most], results.spec.score.label)
+def table(results: Results, most: int | None = None, width: int = 60) -> str:
+    """The ranking as text, one line per setting, and the baseline; `most` shortens it, no line exceeds `width`.
+
+    Hyperparameters that are the same in all settings stand once above it.
+    """
+    axes, rows = results.spec.space.axes, tables.settings(results, most)
+    same = {name: values[0] for name, values in axes.items() if len(values) == 1}
+    for row in rows:
+        row["hyperparameters"] = {name: v for name, v in row["hyperparameters"].items() if name not in same}
+    base = results.baseline
+    if base is not None:
+        numbers = {"mean": base.mean, "standard_error": base.standard_error, "epochs": None}
+        rows.append({"hyperparameters": {}, **numbers, "note": "baseline"})
+    heading = [f"{results.spec.score.label}: mean and standard error (SE) over {_over(results)}"]
+    if base is not None:
+        heading.append(f"baseline: {base.name}")
+    if same:
+        heading.append(f"in all settings: {describe(same)}")
+    return settings_table(rows, "; ".join(heading), width)
 
 
 def scores(results: Results) -> Any:
@@ -48,23 +65,10 @@ def curves(results: Results) -> Any:
     return figures.curves(drawn, panels, spec.data)
 
 
-def summary(results: Results, final: Network | None, most: int = 24) -> str:
-    """The table of settings, which one won, by how much and how sure, and the test result."""
+def summary(results: Results, final: Network | None, most: int = 24, width: int = 60) -> str:
+    """Which setting won, by how much and how sure, the test result, and the table of settings."""
     spec, total = results.spec, len(results.spec.settings)
-    lines = [table(results, most)]
-    if total > most:
-        lines.append(f"and {total - most} more settings, see settings.csv")
-    if results.finished:
-        best, simple = results.best, results.one_standard_error
-        _, folds, seeds = results.shape
-        lines += [
-            "",
-            f"best:      {describe(best.hyperparameters)}",
-            f"           {spec.score.label} {best.mean:.4f} +- {best.standard_error:.4f} "
-            f"(mean and standard error over {folds} folds, {seeds} {'seed' if seeds == 1 else 'seeds'})",
-            f"1-SE rule: {describe(simple.hyperparameters)}",
-            "           the most regularized setting within one standard error of the best",
-        ]
+    lines = _verdict(results) if results.finished else []
     if final is not None and final.test:
         name, value = next((n, v) for n, v in final.test.items() if n != "loss")
         interval = ""
@@ -73,18 +77,73 @@ def summary(results: Results, final: Network | None, most: int = 24) -> str:
             interval = f", 95% interval {low:.4f} to {high:.4f}"
         passes = "1 epoch" if final.epochs == 1 else f"{final.epochs} epochs"
         trained = f"best setting trained on all {spec.rows} non-test rows for {passes}"
-        lines.append(f"test:      {name} {value:.4f}{interval}, {trained}")
+        lines.append(f"test:      {name} {number(value)}{interval}, {trained}")
     for status, what in ((Status.DIVERGED, "diverged"), (Status.PRUNED, "were given up early")):
         count = int((results.status == status).sum())
         if count:
             lines.append(f"{count} of {results.status.size} trainings {what}; their settings rank last")
+    lines += [*([""] if lines else []), table(results, most, width)]
+    if total > most:
+        lines.append(f"and {total - most} more settings, see settings.csv")
     timing = results.timing
-    lines.append(
+    lines += [
+        "",
         f"time:      {(results.epochs > 0).sum()} trainings in {timing.run_seconds:.1f} s "
         f"({results.trainings_per_second:.3g} a second) after {timing.compile_seconds:.1f} s of compilation, "
-        f"on {timing.layout}; occupancy {timing.occupancy:.0%}"
-    )
+        f"on {timing.layout}; occupancy {timing.occupancy:.0%}",
+    ]
     return "\n".join(lines)
+
+
+def _over(results: Results) -> str:
+    _, folds, seeds = results.shape
+    return f"{folds} fold{'' if folds == 1 else 's'}, {seeds} seed{'' if seeds == 1 else 's'}"
+
+
+def _verdict(results: Results) -> list[str]:
+    """The best setting, the most regularized one that is as good, and what they gain on doing without."""
+    spec, best, simple = results.spec, results.best, results.one_standard_error
+    lines = [
+        f"best:      {describe(best.hyperparameters)}",
+        f"           {_score(results, best)} (mean and standard error over {_over(results)})",
+    ]
+    tied = selection.tied(results)
+    if tied:
+        lines.append(f"           {len(tied)} settings have this mean; the first of them in the space counts as best")
+    lines.append(f"1-SE rule: {describe(simple.hyperparameters)}")
+    if spec.space.strength_order:
+        lines.append("           the most regularized setting within one standard error of the best")
+    elif len(spec.settings) > 1:
+        lines.append("           the best one, as nothing says which setting is more regularized: space.along(...)")
+    weak = selection.weakest(results)
+    if weak is not None and weak.number == best.number:
+        lines.append("weakest:   the best one, so regularization has gained nothing here")
+    elif weak is not None:
+        lines += [
+            f"weakest:   {describe(weak.hyperparameters)}",
+            f"           {_score(results, weak)}; the best one is {_gain(results, best.scores, weak.scores)}",
+        ]
+    base = results.baseline
+    if base is not None:
+        gain = _gain(results, best.scores, np.array(base.scores)[:, None])
+        lines += [
+            f"baseline:  {base.name}, {_score(results, base)}",
+            f"           the best setting is {gain}",
+        ]
+    return lines
+
+
+def _score(results: Results, found: selection.SettingResult | selection.Baseline) -> str:
+    return f"{results.spec.score.label} {number(found.mean)} +- {error(found.standard_error)}"
+
+
+def _gain(results: Results, scores: np.ndarray, others: np.ndarray) -> str:
+    """How much better scores are than others of the same folds, as words."""
+    better = (scores - others) * (1 if results.maximize else -1)
+    mean, spread = (float(value) for value in statistics.mean_and_standard_error(better))
+    if abs(mean) <= 1e-6 * np.abs(scores).max():
+        return "no better"
+    return f"{'better' if mean > 0 else 'worse'} by {number(abs(mean))} +- {error(spread)}, fold by fold"
 
 
 def test_result(final: Network | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jreg.results.results import Found, Results, Timing
+from jreg.results.selection import Baseline
 from jreg.results.spec import Spec
 from jreg.results.values import plain
 from jreg.training import Status
@@ -43,6 +44,9 @@ def summary(results: Results) -> dict[str, Any]:
             for result in results.settings
         ],
     }
+    if results.baseline is not None:
+        base = results.baseline
+        found["baseline"] = {**base._asdict(), "mean": base.mean, "standard_error": base.standard_error}
     if results.finished:
         found |= {
             "best": results.best.hyperparameters,
@@ -84,6 +88,8 @@ def from_json(found: Mapping[str, Any], curves: Iterable[Mapping[str, str]]) -> 
     try:
         results = Results(Spec.from_json(found["spec"]))
         results.timing = Timing(**found["timing"])
+        if found.get("baseline") is not None:
+            results.baseline = Baseline(found["baseline"]["name"], tuple(map(float, found["baseline"]["scores"])))
         results.add(_found(found["table"], _histories(curves, results.labels), len(results.labels)))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"these results are damaged: {type(error).__name__} {error}") from error

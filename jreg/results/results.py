@@ -11,7 +11,7 @@ import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.results import selection, table
-from jreg.results.selection import SettingResult
+from jreg.results.selection import Baseline, SettingResult
 from jreg.results.spec import Spec
 from jreg.training import Column, Status, find, labels
 
@@ -76,10 +76,14 @@ class Results:
 
     Args:
       spec: what was asked.
+
+    Attributes:
+      baseline: what a constant prediction scores on each validation fold; None where nobody has said.
     """
 
     def __init__(self, spec: Spec):
         self.spec, self.timing = spec, Timing()
+        self.baseline: Baseline | None = None
         self._rows: dict[tuple[int, int, int], Found] = {}
         self._selected: dict[Any, Any] = {}
 
@@ -252,7 +256,7 @@ class Results:
 
     @property
     def ranking(self) -> list[SettingResult]:
-        """The settings from the best mean score to the worst; those without one last, the longest trained first."""
+        """The settings from the best mean to the worst, of equal ones the first; those without one are last."""
         return selection.ranking(self)
 
     @property

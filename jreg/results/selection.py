@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,32 @@ class SettingResult:
     best_epochs: np.ndarray
 
 
+class Baseline(NamedTuple):
+    """What the best constant prediction scores, which needs no network.
+
+    Attributes:
+      name: what is predicted, such as ``"majority class"``.
+      scores: of each validation fold, from its training rows.
+    """
+
+    name: str
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the folds."""
+        return float(statistics.mean_and_standard_error(self._array)[0])
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean; NaN with one fold."""
+        return float(statistics.mean_and_standard_error(self._array)[1])
+
+    @property
+    def _array(self) -> np.ndarray:
+        return np.array(self.scores, np.float64)[:, None]
+
+
 def setting_results(results: Results) -> tuple[SettingResult, ...]:
     """One `SettingResult` per setting, in the space's order."""
     means, errors = statistics.mean_and_standard_error(results.scores)
@@ -64,35 +90,64 @@ def one_standard_error(results: Results) -> SettingResult:
       ValueError: no setting has all its scores.
     """
     means, errors = _means(results), np.array([result.standard_error for result in results.settings])
-    axes = results.spec.space.axes
-    strengths = np.array([statistics.regularization(axes, setting) for setting in results.spec.settings])
+    strengths = results.spec.space.strengths()
     return results.settings[statistics.one_standard_error(means, errors, strengths, results.maximize)]
 
 
 def ranking(results: Results) -> list[SettingResult]:
-    """The settings from the best mean score to the worst; those without one last, the longest trained first."""
+    """The settings from the best mean score to the worst, of equal ones the first of the space.
+
+    Those without a mean are last, the longest trained first.
+    """
     sign = -1 if results.maximize else 1
-    return sorted(
-        results.settings, key=lambda r: (not np.isfinite(r.mean), sign * np.nan_to_num(r.mean), -r.epochs.sum())
-    )
+
+    def place(result: SettingResult) -> tuple[bool, float, int]:
+        missing = not np.isfinite(result.mean)
+        return missing, -float(result.epochs.sum()) if missing else sign * result.mean, result.number
+
+    return sorted(results.settings, key=place)
+
+
+def tied(results: Results) -> frozenset[int]:
+    """The numbers of all settings that have the best mean; none where it is one setting's alone.
+
+    Raises:
+      ValueError: no setting has all its scores.
+    """
+    means = _means(results)
+    equal = np.flatnonzero(means == means[best(results).number])
+    return frozenset(equal.tolist()) if len(equal) > 1 else frozenset()
+
+
+def weakest(results: Results) -> SettingResult | None:
+    """The least regularized setting, the best of equal ones; None where nothing says which that is."""
+    order = results.spec.space.strengths()
+    least = np.flatnonzero(order == order.min())
+    if len(least) == len(order) or not np.isfinite(_means(results)[least]).any():
+        return None
+    return results.settings[least[statistics.best_of(_means(results)[least], results.maximize)]]
 
 
 def check_finished(results: Results) -> None:
     """Raises ValueError where no setting has all its scores although not all have diverged."""
     diverged = (results.status == Status.DIVERGED).any(axis=(1, 2))
-    if not np.isfinite(_means(results)).any() and not diverged.all():
-        counts = np.bincount(results.status.ravel(), minlength=len(Status))
-        score, ended = results.spec.score.label, np.isin(results.status, (Status.COMPLETED, Status.STOPPED))
-        if ended.all():
-            # r2 of one row, say, or a metric of classes that a fold lacks.
-            undefined = int(np.isnan(results.scores).sum())
-            raise ValueError(
-                f"no setting has all its scores, so there is no best: {score} is NaN in {undefined} of {ended.size} "
-                "trainings that came to their end, as where a fold's validation rows are one or all alike; take "
-                "another score, such as score='val_loss'"
-            )
-        found = ", ".join(f"{count} {status.word}" for status, count in zip(Status, counts, strict=True) if count)
-        raise ValueError(f"no setting has all its scores, so there is no best: the trainings are {found}")
+    if np.isfinite(_means(results)).any() or diverged.all():
+        return
+    score, ended = results.spec.score.label, np.isin(results.status, (Status.COMPLETED, Status.STOPPED))
+    undefined = int((ended & ~np.isfinite(results.scores)).sum())
+    counts = np.bincount(results.status.ravel(), minlength=len(Status))
+    found = ", ".join(f"{count} {status.word}" for status, count in zip(Status, counts, strict=True) if count)
+    sentence = f"no setting has all its scores, so there is no best: the trainings are {found}"
+    if undefined:
+        # r2 of one row, say, or a metric of classes that a fold lacks.
+        sentence = (
+            f"no setting has all its scores, so there is no best: {score} is NaN or infinite in {undefined} of "
+            f"{int(ended.sum())} trainings that came to their end, as where a fold's validation rows are one or all "
+            "alike; take another score, such as score='val_loss'"
+        )
+        if not ended.all():
+            sentence += f" (the trainings are {found})"
+    raise ValueError(sentence)
 
 
 def note(results: Results, number: int) -> str:
@@ -106,9 +161,10 @@ def note(results: Results, number: int) -> str:
         ended = int((statuses != Status.PRUNED).sum())
         count, unit = (ended, "training") if ended else (int(results.epochs[number].max()), "epoch")
         return f"dropped after {count} {unit}{'' if count == 1 else 's'}"
-    return "" if np.isin(statuses, (Status.COMPLETED, Status.STOPPED)).all() else "not finished"
+    if not np.isin(statuses, (Status.COMPLETED, Status.STOPPED)).all():
+        return "not finished"
+    return "" if np.isfinite(results.scores[number]).all() else "no score"
 
 
 def _means(results: Results) -> np.ndarray:
-    check = [result.mean for result in results.settings]
-    return np.array(check)
+    return np.array([result.mean for result in results.settings])

@@ -38,7 +38,7 @@ class Spec:
       data: the data set's name.
       rows: how many rows it has that are not for the test.
       task: ``"classification"``, ``"multilabel"`` or ``"regression"``.
-      space: the settings in the order in which they were asked for, and the order of strength of each axis.
+      space: the settings in the order in which they were asked for, and what says how regularized one is.
       folds: in the order in which they were asked for.
       seeds: the seeds' numbers.
       epochs: the most passes over the training rows.
@@ -135,6 +135,7 @@ class Spec:
             "settings": [plain(list(setting.values())) for setting in self.settings],
             "traced": list(self.space.traced),
             "logarithmic": plain(self.space.logarithmic),
+            "order": plain(self.space.order),
         }
         stopping = None if self.stopping is None else dataclasses.asdict(self.stopping)
         own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -153,10 +154,11 @@ class Spec:
             axes = restored(space["axes"], traced)
             rows = (restored({n: [v] for n, v in zip(axes, row, strict=True)}, traced) for row in space["settings"])
             settings = tuple({name: value[0] for name, value in row.items()} for row in rows)
-            logarithmic = None if space["logarithmic"] is None else tuple(space["logarithmic"])
+            # Results of earlier versions say nothing of the order of strength.
+            logarithmic, order = (None if (v := space.get(n)) is None else tuple(v) for n in ("logarithmic", "order"))
             simple = {f.name: found[f.name] for f in dataclasses.fields(cls)}
             simple |= {
-                "space": Space(axes, settings, traced, logarithmic),
+                "space": Space(axes, settings, traced, logarithmic, order),
                 "folds": _unpacked(found["folds"]),
                 "stopping": None if found["stopping"] is None else EarlyStopping(**found["stopping"]),
                 "seeds": tuple(found["seeds"]),
@@ -191,9 +193,8 @@ def extended(space: Space, settings: Sequence[Setting]) -> Space:
     """
     axes = {}
     for name, values in space.axes.items():
-        new = tuple(dict.fromkeys(s[name] for s in settings if s[name] not in values))
-        listed = values + new
-        if new and name in space.traced:
+        listed = tuple(dict.fromkeys((*values, *(setting[name] for setting in settings))))
+        if len(listed) > len(values) and name in space.traced:
             descends = len(values) > 1 and list(values) == sorted(values, reverse=True)
             listed = tuple(sorted(listed, reverse=descends))
         axes[name] = listed

@@ -28,21 +28,22 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     return named | {name: value for name, value in row.items() if name != "hyperparameters"}
 
 
-def settings(results: Results) -> list[dict[str, Any]]:
-    """The ranking: hyperparameters, mean, standard_error, epochs and note of each setting."""
-    notes = {}
+def settings(results: Results, most: int | None = None) -> list[dict[str, Any]]:
+    """The ranking: hyperparameters, mean, standard_error, epochs and note of each setting; `most` shortens it."""
+    marks: dict[str, frozenset[int]] = {}
     if results.finished:
-        best, simple = results.best.number, results.one_standard_error.number
-        notes = {best: "best", simple: "1-SE rule"} if best != simple else {best: "best, 1-SE rule"}
+        best, simple = frozenset([results.best.number]), frozenset([results.one_standard_error.number])
+        marks = {"tied": selection.tied(results), "best": best, "1-SE": simple}
     return [
         {
             "hyperparameters": result.hyperparameters,
             "mean": result.mean,
             "standard_error": result.standard_error,
             "epochs": float(result.epochs.mean()),
-            "note": notes.get(result.number, selection.note(results, result.number)),
+            "note": " ".join(mark for mark, numbers in marks.items() if result.number in numbers)
+            or selection.note(results, result.number),
         }
-        for result in results.ranking
+        for result in results.ranking[:most]
     ]
 
 

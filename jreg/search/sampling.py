@@ -38,8 +38,8 @@ def random_space(count: int, seed: int, *, method: str = "random", **axes: Any) 
 
     Returns:
       A `Space` with `count` settings, or fewer where some are equal: these would train to the same scores. Each of its
-      axes lists the values that occur: numbers from a range ascend and count as ever stronger regularization (see
-      `Space.descending`), those of a choice keep their order, with a `when`'s `otherwise` before them.
+      axes lists the values that occur: numbers from a range ascend, those of a choice keep their order, with a `when`'s
+      `otherwise` before them. `Space.along` says which hyperparameters regularize, and in which direction.
 
     Raises:
       TypeError: `count` or `seed` is no whole number, the values of an axis are mixed or not hashable, or a

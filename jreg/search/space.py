@@ -17,17 +17,18 @@ class Space(NamedTuple):
     """Settings to try.
 
     Attributes:
-      axes: each hyperparameter's values, in the order given: from the weakest to the strongest
-        regularization, which is how the one-standard-error rule reads them.
+      axes: each hyperparameter's values, in the order given.
       settings: the hyperparameters of each setting.
       traced: the names whose values are numbers inside the compiled program; the others are static.
       logarithmic: the names that pictures show on a logarithmic scale; default: those whose values spread widely.
+      order: which hyperparameters say how regularized a setting is, see `along`; None: nobody has said.
     """
 
     axes: dict[str, tuple[Any, ...]]
     settings: tuple[Setting, ...]
     traced: tuple[str, ...]
     logarithmic: tuple[str, ...] | None = None
+    order: tuple[str, ...] | None = None
 
     def as_static(self, *names: str) -> Space:
         """The same settings with these hyperparameters static: one program for each of their values.
@@ -38,17 +39,65 @@ class Space(NamedTuple):
         self._check_names(names)
         return self._replace(traced=tuple(name for name in self.traced if name not in names))
 
-    def descending(self, *names: str) -> Space:
-        """The same settings, these hyperparameters' values listed from the largest to the smallest number.
+    def along(self, *names: str) -> Space:
+        """The same settings, with the hyperparameters that say how regularized a setting is.
 
-        For a `jreg.random_space`, whose numbers ascend: a max-norm regularizes the more the smaller it is.
+        The first one decides: the setting with its larger value is the more regularized one. Where it is equal the
+        second one decides, and so on; a hyperparameter that isn't named, such as a learning rate, never does. A minus
+        before the name means that smaller values regularize more, as of a max-norm. Without names nothing decides.
 
-        >>> grid(max_norm=[1.0, 3.0], l2=[0.1, 0.2]).descending("max_norm").axes
-        {'max_norm': (3.0, 1.0), 'l2': (0.1, 0.2)}
+        Args:
+          names: hyperparameters whose values are numbers.
+
+        Raises:
+          KeyError: the space has no such hyperparameter.
+          TypeError: a name is no text.
+          ValueError: one is named twice, or has values that aren't numbers.
+
+        >>> space = grid(max_norm=[3.0, 1.0], l2=[0.1, 0.01], learning_rate=[1e-3, 1e-2]).along("l2", "-max_norm")
+        >>> strongest = space.strengths().argmax()
+        >>> space.settings[strongest]
+        {'max_norm': 1.0, 'l2': 0.1, 'learning_rate': 0.001}
         """
-        self._check_names(names)
-        turned = {name: tuple(sorted(self.axes[name], reverse=True)) for name in names}
-        return self._replace(axes=self.axes | turned)
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(
+                    f"along got {name!r}, but takes names of hyperparameters: space.along('l2', '-max_norm')"
+                )
+        bare = [_bare(name) for name in names]
+        self._check_names(bare)
+        for name in bare:
+            if bare.count(name) > 1:
+                raise ValueError(f"along names {name!r} twice: a hyperparameter has one place in the order of strength")
+            other = next((v for v in self.axes[name] if not _is_number(v)), None)
+            if other is not None or None in self.axes[name]:
+                raise ValueError(
+                    f"along names {name!r}, which has the value {other!r}, but only numbers say which of two settings "
+                    "is the more regularized one: give numbers, or leave it out"
+                )
+        return self._replace(order=names)
+
+    @property
+    def strength_order(self) -> tuple[str, ...]:
+        """The order that holds: the one that `along` gave, or else that of the only traced axis with several values."""
+        if self.order is not None:
+            return self.order
+        swept = tuple(name for name in self.traced if len(self.axes[name]) > 1)
+        return swept if len(swept) == 1 else ()
+
+    def strengths(self) -> np.ndarray:
+        """How regularized each setting is, ``(settings,)``: its rank by `strength_order`, equal ones alike, from 0 on.
+
+        It goes by the values; in which order an axis lists them says nothing.
+
+        >>> grid(l2=[1.0, 0.1, 0.01]).strengths().tolist()
+        [2, 1, 0]
+        """
+        keys = [(_bare(name), -1.0 if name.startswith("-") else 1.0) for name in self.strength_order]
+        if not keys:
+            return np.zeros(len(self.settings), np.int64)
+        rows = np.array([[sign * setting[name] for name, sign in keys] for setting in self.settings])
+        return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
     def _check_names(self, names: Iterable[str]) -> None:
         unknown = [name for name in names if name not in self.axes]
@@ -64,7 +113,9 @@ class Space(NamedTuple):
         return found
 
     def paths(self, name: str) -> list[list[int]]:
-        """The settings' numbers, one list for each combination of the others, from the largest strength down.
+        """The settings' numbers, one list for each combination of the others, from the strongest to the weakest.
+
+        That is from the largest value down, and upwards where `along` names it with a minus.
 
         Raises:
           KeyError: the space has no such hyperparameter.
@@ -77,7 +128,8 @@ class Space(NamedTuple):
         if name not in self.traced:
             raise ValueError(f"a warm path goes along a traced strength, but {name!r} is static: give floating numbers")
         found: dict[tuple[Any, ...], list[int]] = {}
-        for number in sorted(range(len(self.settings)), key=lambda number: -self.settings[number][name]):
+        sign = 1 if f"-{name}" in (self.order or ()) else -1
+        for number in sorted(range(len(self.settings)), key=lambda number: sign * self.settings[number][name]):
             others = tuple(value for other, value in self.settings[number].items() if other != name)
             found.setdefault(others, []).append(number)
         lines = sorted(found.values(), key=min)
@@ -91,7 +143,7 @@ def grid(**axes: Any) -> Space:
 
     An axis with a floating number among its numbers is traced: all its values train in one program. Any other
     axis (whole numbers, names, tuples) is static, for what changes shapes or code: the study compiles one
-    program for each of its values. List an axis from the weakest to the strongest regularization.
+    program for each of its values. `Space.along` says which axes regularize, and in which direction.
 
     Args:
       axes: a sequence of values for each name, or one value.
@@ -142,6 +194,15 @@ def as_space(space: Space | Iterable[Mapping[str, Any]]) -> Space:
     rows = tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
     axes = {name: tuple(dict.fromkeys(column)) for name, column in columns.items()}
     return Space(axes, rows, traced_of(columns))
+
+
+def _bare(name: str) -> str:
+    """A name in an order of strength, without its minus."""
+    return name.removeprefix("-")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def traced_of(axes: Mapping[str, Sequence[Any]]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from jreg.statistics.scores import (
     binomial_interval,
     mean_and_standard_error,
     one_standard_error,
-    regularization,
 )
 
-__all__ = ["best_of", "binomial_interval", "mean_and_standard_error", "one_standard_error", "regularization"]
+__all__ = ["best_of", "binomial_interval", "mean_and_standard_error", "one_standard_error"]

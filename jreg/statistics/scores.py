@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
 from jreg._base import checks
@@ -16,8 +13,9 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     .. math:: \bar s = \frac1K \sum_k s_k, \qquad
        \mathrm{SE} = \sqrt{\frac{1}{K(K-1)} \sum_k (s_k - \bar s)^2}
 
-    where s_k is fold k's score, averaged over seeds. Folds share training rows, so this is the customary
-    estimate and not an unbiased one. With one fold the seeds stand in for the folds.
+    where s_k is fold k's score, averaged over seeds. The mean is taken of all scores at once, so that the same float32
+    scores in other folds have the same mean to the bit. Folds share training rows, so this is the customary estimate
+    and not an unbiased one. With one fold the seeds stand in for the folds.
 
     Args:
       scores: ``(..., folds, seeds)``.
@@ -40,35 +38,13 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
             f"mean_and_standard_error's scores have shape {np.shape(scores)}, but must have one of (..., folds, seeds) "
             "with at least one of each"
         )
-    independent = scores.mean(axis=-1) if scores.shape[-2] > 1 else scores[..., 0, :]
-    count = independent.shape[-1]
-    if count == 1:
-        return independent.mean(axis=-1), np.full(independent.shape[:-1], np.nan)
-    return independent.mean(axis=-1), independent.std(axis=-1, ddof=1) / np.sqrt(count)
-
-
-def regularization(axes: Mapping[str, Sequence[Any]], setting: Mapping[str, Any]) -> float:
-    """How regularized a setting is: its position on each axis, from 0 for the first value to 1 for the last, added.
-
-    Raises:
-      KeyError: the setting lacks one of the axes.
-      ValueError: it has a value that its axis lacks.
-
-    >>> regularization({"l2": (0.0, 0.1, 0.2), "dropout": (0.5,)}, {"l2": 0.1, "dropout": 0.5})
-    0.5
-    """
-    total = 0.0
-    for name, values in axes.items():
-        if name not in setting:
-            raise KeyError(f"the setting has no hyperparameter {name!r}: it has {', '.join(setting) or 'none'}")
-        if setting[name] not in values:
-            raise ValueError(
-                f"the setting has {setting[name]!r} for hyperparameter {name!r}, but must have one of its values, "
-                f"{', '.join(map(repr, values))}: list it on the axis"
-            )
-        if len(values) > 1:
-            total += values.index(setting[name]) / (len(values) - 1)
-    return total
+    # An infinite score, such as a perplexity, has no deviation from its mean, and that is no reason to warn.
+    with np.errstate(invalid="ignore"):
+        independent = scores.mean(axis=-1) if scores.shape[-2] > 1 else scores[..., 0, :]
+        count, mean = independent.shape[-1], scores.mean(axis=(-2, -1))
+        if count == 1:
+            return mean, np.full(mean.shape, np.nan)
+        return mean, independent.std(axis=-1, ddof=1) / np.sqrt(count)
 
 
 def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndarray, maximize: bool = True) -> int:
@@ -77,7 +53,8 @@ def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndar
     Args:
       means: ``(settings,)``; one that is not finite is never chosen.
       errors: ``(settings,)``, at least 0; the best setting's counts, and as 0 if it is not finite.
-      strengths: ``(settings,)``, how regularized each is, not NaN; ties go to the better mean.
+      strengths: ``(settings,)``, how regularized each is, not NaN, such as `jreg.search.Space.strengths`; among equal
+        ones the better mean is chosen, and among equal means the first.
       maximize: whether higher means are better.
 
     Returns:
@@ -107,11 +84,12 @@ def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndar
     sign = 1 if maximize else -1
     error = errors[best] if np.isfinite(errors[best]) else 0.0
     near = np.flatnonzero(np.isfinite(means) & (sign * means >= sign * means[best] - error))
-    return int(max(near, key=lambda number: (strengths[number], sign * means[number])))
+    # lexsort is stable, so that of equals the first stays in front.
+    return int(near[np.lexsort((-sign * means[near], -strengths[near]))[0]])
 
 
 def best_of(means: np.ndarray, maximize: bool = True) -> int:
-    """The number of the best mean; those that are not finite rank last.
+    """The number of the best mean, of equal ones the first; those that are not finite rank last.
 
     Raises:
       ValueError: no mean is finite, or there is not one axis with a mean for each setting.

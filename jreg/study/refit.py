@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from jreg import statistics
+from jreg import metrics, statistics, training
 from jreg._base.tree import all_finite
 from jreg.network import Network
+from jreg.recipe import build
 from jreg.results import SettingResult
 from jreg.study.design import Design, Trainings
 from jreg.study.study import Study
@@ -31,7 +32,8 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
       setting: one of its settings, such as ``study.one_standard_error``; default: the best.
 
     Returns:
-      A `jreg.Network` with its history and test scores.
+      A `jreg.Network` with its history and test scores, and the 95% interval of `metrics.accuracy` where each test row
+      is one independent trial: with one label for each row, and no groups of rows.
 
     Raises:
       ValueError: the study has no such setting, some training of the setting was not trained to its end, or the final
@@ -64,11 +66,21 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
     if data.x_test is None or data.y_test is None:
         return made
     test = made.evaluate(data.x_test, data.y_test)
-    interval = None
-    if "accuracy" in test and np.ndim(data.y_test) == 1:
-        count = len(data.y_test)
-        interval = statistics.binomial_interval(round(test["accuracy"] * count), count)
-    return dataclasses.replace(made, test=test, interval=interval)
+    return dataclasses.replace(made, test=test, interval=interval_of(design, result.hyperparameters, test))
+
+
+def interval_of(design: Design, setting: Mapping[str, Any], test: Mapping[str, float]) -> tuple[float, float] | None:
+    """The interval of the test accuracy, where each test row is one independent trial that succeeds or doesn't.
+
+    Several labels of a row, tokens or pixels are no independent trials, and rows of one group aren't either.
+    """
+    data, y = design.data, design.data.y_test
+    steps = training.sample_steps(data, design.folds, design.spec.epochs, design.spec.batch_size)
+    known = build(design.recipe, setting, steps).metrics_for(data.task)
+    alone = data.task == "classification" and isinstance(y, np.ndarray) and y.ndim == 1 and data.groups is None
+    if not alone or known.get("accuracy") is not metrics.accuracy or not np.isfinite(test["accuracy"]):
+        return None
+    return statistics.binomial_interval(round(test["accuracy"] * len(y)), len(y))
 
 
 def _epochs(study: Study, result: SettingResult) -> int:

@@ -15,6 +15,7 @@ from jreg.results import Found, Results, Spec
 from jreg.results.results import rows_of_outcome
 from jreg.search.space import Setting
 from jreg.store import Nowhere
+from jreg.study.baseline import baseline
 from jreg.study.design import Design, Trainings
 from jreg.training import Status
 
@@ -191,6 +192,7 @@ def run(
         if added:
             design = dataclasses.replace(design, spec=design.spec.listed())
             results.grow(design.spec)
+        results.baseline = baseline(design)
         store.close(results)
     return design, results
 

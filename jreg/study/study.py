@@ -47,7 +47,7 @@ class Study:
 
     def __repr__(self) -> str:
         settings, folds, seeds = self.results.shape
-        best = f", best {self.spec.score.label} {self.best.mean:.4f}" if self.finished else ""
+        best = f", best {self.spec.score.label} {report.number(self.best.mean)}" if self.finished else ""
         return f"Study({self.spec.data}: {settings} settings x {folds} folds x {seeds} seeds{best})"
 
     @property
@@ -134,9 +134,9 @@ class Study:
                 return result
         raise ValueError(f"the study has no setting {dict(which)}")
 
-    def table(self, most: int | None = None) -> str:
-        """The ranking as text, one line per setting; `most` shortens it."""
-        return report.table(self.results, most)
+    def table(self, most: int | None = None, width: int = 60) -> str:
+        """The ranking as text, one line per setting, and the baseline; `most` shortens it, no line exceeds `width`."""
+        return report.table(self.results, most, width)
 
     def plot(self) -> Any:
         """A matplotlib figure of the score against the strengths, with error bars."""
