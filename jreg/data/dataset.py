@@ -13,7 +13,8 @@ import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.data.arrays import convert, example, is_tree, parts, row_groups, row_weights, shown, structure
-from jreg.data.targets import check_task, check_word, seen_task, target
+from jreg.data.encoding import Encoder
+from jreg.data.targets import as_task, check_task, check_word, coded, seen_task, target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,9 +27,11 @@ class Dataset:
     Args:
       x: ``(n, ...)`` examples, two axes or more; where there are several arrays, one or more each. Dtypes are kept, so
         that tokens stay integers and images uint8; 64 bits become 32 as in JAX.
-      y: ``(n,)`` targets; integers are class labels 0 to K - 1, floating ones are numbers to predict. Or ``(n, k)``:
-        integers 0 and 1 say which of k labels an example has, floating ones are k numbers to predict. Or of any other
-        shape, or several arrays, with the task given. They become int32 and float32.
+      y: ``(n,)`` targets; integers are class labels 0 to K - 1, floating ones are numbers to predict. Texts, or -1 and
+        1, are labels too: they are coded, those of the test set alike, and the encoder keeps them. Or ``(n, k)``:
+        integers 0 and 1 say which of k labels an example has (labels of one class each are given as ``(n,)`` instead,
+        ``y.argmax(-1)``), floating ones are k numbers to predict. Or of any other shape, or several arrays, with the
+        task given. They become int32 and float32.
       x_test, y_test: the held-out test set in the same form, or None.
       name: what tables and folders call it.
       missing: whether NaN in the examples is an error, ``"reject"``, or a missing value, ``"keep"``, that the recipe
@@ -37,15 +40,19 @@ class Dataset:
       features: the features' names, where examples are rows of features that have any.
       task: ``"classification"`` (integers of any shape, such as the next tokens ``(n, length)``), ``"multilabel"`` or
         ``"regression"``; default: what `y` shows. It must be given for integers of another shape than above and for
-        several arrays. Afterwards the attribute always says which one it is, and ``dataclasses.replace`` keeps it.
+        several arrays, and decides where it is given: whole floating numbers become labels, integers numbers to
+        predict. Afterwards the attribute always says which one it is, and ``dataclasses.replace`` keeps it.
       weights: ``(n,)`` finite numbers of at least 0, not all 0: how much each row counts in the loss, the metrics and
         the statistics of preprocessing; default: 1 for all rows. Test rows have none.
       groups: ``(n,)`` numbers or texts: which rows belong together, such as those of one patient; default: no groups.
+      encoder: the `Encoder` of the table that the examples and the labels come from, where there is one; with features
+        of other names it keeps the labels alone. Whoever replaces `x` by other numbers of the same features gives
+        ``encoder=None``, as it makes the old ones.
 
     Raises:
       ValueError: the arrays' shapes don't fit, a value is NaN, infinite or too large, a label is out of range, the
         targets don't show the task, or there are more or fewer names than what they name.
-      TypeError: an array doesn't hold real numbers.
+      TypeError: an array doesn't hold real numbers, or labels are texts in one part alone.
 
     >>> data = Dataset(x=[[0.0], [1.0]], y=[0, 1], name="two points")
     >>> data.x.dtype, data.task, data.classes
@@ -66,6 +73,7 @@ class Dataset:
     task: Any = None
     weights: np.ndarray | None = None
     groups: np.ndarray | None = None
+    encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in ("reject", "keep"):
@@ -73,6 +81,7 @@ class Dataset:
         check_word(self.task, self.name)
         for field in ("labels", "features"):
             self._set(field, tuple(map(str, getattr(self, field))))
+        self._code()
         if (self.x_test is None) != (self.y_test is None):
             raise ValueError(f"{self.name} has one of x_test and y_test, but needs both or neither")
         self._convert("")
@@ -94,11 +103,25 @@ class Dataset:
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
 
+    def _code(self) -> None:
+        """Codes labels that aren't class numbers, and keeps an encoder only for what it still makes."""
+        before = self.encoder
+        y, y_test, encoder = coded(self.y, self.y_test, self.task, self.labels, before, self.name)
+        if encoder is not None:
+            if encoder.features != self.features:
+                encoder = dataclasses.replace(encoder, columns=(), categories=())
+            if not self.labels or (before is not None and before.task != encoder.task):
+                numbered = encoder.labels == tuple(range(len(encoder.labels)))
+                self._set("labels", () if numbered else tuple(map(str, encoder.labels)))
+        for field, value in (("y", y), ("y_test", y_test), ("encoder", encoder)):
+            self._set(field, value)
+
     def _convert(self, part: str) -> None:
         values = getattr(self, "x" + part)
         checked = functools.partial(example, missing=self.missing, axes=1 if is_tree(values) else 2)
         self._set("x" + part, convert(checked, values, f"{self.name}'s x{part}"))
-        self._set("y" + part, convert(target, getattr(self, "y" + part), f"{self.name}'s y{part}"))
+        y = convert(target, getattr(self, "y" + part), f"{self.name}'s y{part}")
+        self._set("y" + part, as_task(y, self.task, f"{self.name}'s y{part}"))
         found = [pair for field in ("x" + part, "y" + part) for pair in parts(getattr(self, field), field)]
         for field, array in found[1:]:
             if len(array) != len(found[0][1]):
