@@ -108,7 +108,12 @@ def numbers(values: Any, name: str) -> np.ndarray:
             "tuple of arrays"
         ) from None
     if array.dtype.kind not in "fiub" and array.dtype != _BFLOAT16:
-        raise TypeError(f"{name} has dtype {array.dtype}, but must hold real numbers")
+        advice = (
+            ": .astype(numpy.float32) converts them, and jreg.load_dataset(table, target=...) codes columns of text"
+            if array.dtype.kind in "OUST"
+            else ""
+        )
+        raise TypeError(f"{name} has dtype {array.dtype}, but must hold real numbers{advice}")
     return array
 
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.data.arrays import convert, example, is_tree, parts, row_groups, row_weights, shown, structure
+from jreg.data._columns import some
 from jreg.data.encoding import Encoder
+from jreg.data.reading import is_frame, is_table
 from jreg.data.targets import as_task, check_task, check_word, coded, seen_task, target
 
 
@@ -81,6 +83,7 @@ class Dataset:
         check_word(self.task, self.name)
         for field in ("labels", "features"):
             self._set(field, tuple(map(str, getattr(self, field))))
+        self._name_features()
         self._code()
         if (self.x_test is None) != (self.y_test is None):
             raise ValueError(f"{self.name} has one of x_test and y_test, but needs both or neither")
@@ -102,6 +105,19 @@ class Dataset:
 
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
+
+    def _name_features(self) -> None:
+        """Takes the names of a data frame's columns, which must be the same for the test set."""
+        if not is_frame(self.x):
+            return
+        names = tuple(map(str, self.x.columns))
+        if is_frame(self.x_test) and tuple(map(str, self.x_test.columns)) != names:
+            raise ValueError(
+                f"{self.name}'s x has the columns {some(names)}, but its x_test {some(map(str, self.x_test.columns))}: "
+                "give both the same in the same order"
+            )
+        if not self.features:
+            self._set("features", names)
 
     def _code(self) -> None:
         """Codes labels that aren't class numbers, and keeps an encoder only for what it still makes."""
@@ -141,7 +157,8 @@ class Dataset:
             place = "" if field == "x" else f" in {field}"
             if test.shape[1:] != own.shape[1:]:
                 raise ValueError(
-                    f"{self.name}'s test examples have shape {test.shape[1:]}{place}, the others {own.shape[1:]}"
+                    f"{self.name}'s test examples have shape {test.shape[1:]}{place}, the others {own.shape[1:]}: give "
+                    "both in one form, x and x_test, also to dataclasses.replace"
                 )
             if test.dtype != own.dtype:
                 raise ValueError(f"{self.name}'s test examples are {test.dtype}{place}, the others {own.dtype}")
@@ -172,7 +189,8 @@ class Dataset:
                 raise ValueError(f"{self.name} has names of {len(self.labels)} labels, but targets with {self.classes}")
         if self.features and not is_tree(self.x) and (len(self.features),) != self.x.shape[1:]:
             raise ValueError(
-                f"{self.name} has names of {len(self.features)} features, but examples of shape {self.x.shape[1:]}"
+                f"{self.name} has names of {len(self.features)} features, but examples of shape {self.x.shape[1:]}: give "
+                "other names, or features=() for none"
             )
 
     @property
@@ -195,3 +213,15 @@ class Dataset:
             texts.append(f"{len(np.unique(self.groups))} groups")
         texts.append("no test set" if self.y_test is None else f"{len(jax.tree.leaves(self.y_test)[0])} test rows")
         return f"Dataset({', '.join(texts)})"
+
+
+def checked_dataset(data: Any, owner: str) -> Dataset:
+    """`data`, if it is a `Dataset`.
+
+    Raises:
+      TypeError: it is anything else, such as a pair of arrays.
+    """
+    if isinstance(data, Dataset):
+        return data
+    made = "jreg.load_dataset(...) makes one of it" if is_table(data) else "jreg.Dataset(x, y) makes one of two arrays"
+    raise TypeError(f"{owner} got a {type(data).__name__} as data, but takes a jreg.Dataset: {made}")

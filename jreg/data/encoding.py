@@ -19,8 +19,8 @@ from jreg.data._columns import (
     seems_numeric,
     some,
 )
-from jreg.data._reading import as_table, is_table
-from jreg.data.arrays import float32
+from jreg.data.reading import as_table, is_table
+from jreg.data.arrays import example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Encoder:
       drop: columns that a table may have and that are no features.
       unseen: what a category that the training table doesn't have becomes: an ``"error"``, or ``"zeros"`` in all
         features of its column. An unseen label is an error in any case.
+      missing: whether a missing value of an example is an error, ``"reject"``, or becomes NaN, ``"keep"``, in a column
+        of categories in all its features.
 
     >>> encoder = Encoder.fit({"region": ["north", "east", "east", "west"], "sold": ["no", "yes", "yes", "no"]})
     >>> encoder.features, encoder.labels
@@ -58,14 +60,16 @@ class Encoder:
     labels: Sequence[str | int | float] = ()
     drop: Sequence[str] = ()
     unseen: str = "error"
+    missing: str = "reject"
 
     def __post_init__(self) -> None:
         for field in ("columns", "labels", "drop"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         categories = tuple(None if found is None else tuple(found) for found in self.categories)
         object.__setattr__(self, "categories", categories)
-        if self.unseen not in ("error", "zeros"):
-            raise ValueError(f"unseen is {self.unseen!r}, but must be 'error' or 'zeros'")
+        for field, words in (("unseen", ("error", "zeros")), ("missing", ("reject", "keep"))):
+            if getattr(self, field) not in words:
+                raise ValueError(f"{field} is {getattr(self, field)!r}, but must be {' or '.join(map(repr, words))}")
 
     @classmethod
     def fit(
@@ -77,6 +81,7 @@ class Encoder:
         drop: Iterable[str] = (),
         categories: Iterable[str] = (),
         unseen: str = "error",
+        missing: str = "reject",
     ) -> Encoder:
         """The encoder of a training table.
 
@@ -86,7 +91,7 @@ class Encoder:
           task: as in `from_csv`.
           drop: columns that are no features.
           categories: columns of categories that look like numbers.
-          unseen: as above.
+          unseen, missing: as above.
 
         Raises:
           FileNotFoundError: there is no such file.
@@ -109,7 +114,7 @@ class Encoder:
         if bad:
             _refuse(name, bad)
         kinds = [None if isinstance(kind, str) else kind for kind in found]
-        return cls(names, kinds, target, task, labels, drop, unseen)
+        return cls(names, kinds, target, task, labels, drop, unseen, missing)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -122,10 +127,9 @@ class Encoder:
     def encode(self, table: Any) -> np.ndarray:
         """The examples of a table, ``(n, features)`` in float32, found by the names of the columns in any order.
 
-        A missing value is NaN, in a column of categories in all its features.
-
         Raises:
-          ValueError: it lacks columns or has others, a value is no number, a number too large, or a category unseen.
+          ValueError: it lacks columns or has others, a value is missing, infinite, too large or no number, or a category
+            unseen.
         """
         name, columns = as_table(table)
         known = (*self.columns, *self.drop, self.target)
@@ -138,7 +142,7 @@ class Encoder:
             raise ValueError(f"{name} needs the columns of the training table, but {found}")
         pairs = zip(self.columns, self.categories, strict=True)
         parts = [self._coded(columns[column], kind, f"{name}'s column {column!r}") for column, kind in pairs]
-        return float32(np.concatenate(parts, axis=1), f"{name}'s x")
+        return example(np.concatenate(parts, axis=1), f"{name}'s x", self.missing, 2)
 
     def _coded(self, column: Values, categories: Sequence[str] | None, name: str) -> np.ndarray:
         if categories is None:

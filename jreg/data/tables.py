@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base.deprecation import deprecated
-from jreg.data._reading import Table, as_table
+from jreg.data.reading import Table, as_table
 from jreg.data.arrays import is_missing
 from jreg.data.dataset import Dataset
 from jreg.data.encoding import Encoder
@@ -89,7 +89,7 @@ def from_csv(
 def from_table(table: Any, target: str | None = None, *, test: Any = None, missing: str, **how: Any) -> Dataset:
     """The same of any table that an `Encoder` takes; `how` is what `Encoder.fit` takes."""
     read, tests = as_table(table), {}
-    encoder = Encoder.fit(read, target, **how)
+    encoder = Encoder.fit(read, target, missing=missing, **how)
     if test is not None:
         second = as_table(test)
         tests = {"x_test": encoder.encode(second), "y_test": encoder.encode_target(second)}
@@ -147,7 +147,9 @@ def from_openml(name: str, version: int = 1, missing: str = "reject") -> Dataset
         labels = sorted({str(label).strip() for label in y if not is_missing(label)})
     task = "classification" if labels or y.dtype.kind in "iub" else "regression"
     target = str(found.target_names[0]) if "target_names" in found else None
-    encoder = Encoder(names, kinds, target, task, labels or np.unique(y).tolist() if task == "classification" else ())
+    if task == "classification" and not labels:
+        labels = np.unique(y).tolist()
+    encoder = Encoder(names, kinds, target, task, labels, missing=missing)
     x, y = encoder.encode(Table(title, columns)), encoder.encode_target(y, f"{title}'s target")
     return Dataset(x, y, name=name, missing=missing, task=task, features=encoder.features, encoder=encoder)
 

@@ -101,7 +101,8 @@ def as_task(y: PyTree, task: str | None, name: str) -> PyTree:
         return y
     if task == "regression":
         return float32(y, name)
-    return integer(y, np.int32, name) if np.array_equal(y, np.round(y)) else y
+    whole = np.array_equal(y, np.round(y)) and (y.ndim == 1 or task == "multilabel")
+    return integer(y, np.int32, name) if whole else y
 
 
 def seen_task(y: PyTree, name: str) -> str:
@@ -133,7 +134,8 @@ def check_task(y: PyTree, task: str, name: str) -> None:
     if is_tree(y):
         return
     if (task == "regression") != is_floating(y):
-        raise ValueError(f"{name} has floating numbers, but task={task!r} needs whole ones")
+        wanted = "0 and 1" if task == "multilabel" else "whole ones (n,), such as y.argmax(-1) of one-hot labels"
+        raise ValueError(f"{name} has floating numbers, but task={task!r} needs {wanted}")
     if task == "multilabel":
         if y.ndim == 1:
             raise ValueError(f"{name} has shape {y.shape}, but task='multilabel' needs a column per label, (n, k)")

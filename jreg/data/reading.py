@@ -33,7 +33,7 @@ def is_table(source: Any) -> bool:
 
 def is_frame(source: Any) -> bool:
     """Whether this is a data frame, of whatever library."""
-    return hasattr(source, "columns") and hasattr(source, "__getitem__") and not hasattr(source, "dtype")
+    return hasattr(source, "columns") and hasattr(source, "__getitem__") and not isinstance(source, tuple)
 
 
 def as_table(source: Any) -> Table:
