@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 from jreg._base.types import PyTree
-from jreg.data.arrays import convert, example, is_tree, parts, row_groups, row_weights, shown, structure
 from jreg.data._columns import some
+from jreg.data.arrays import convert, example, is_tree, parts, row_groups, row_weights, shown, structure
 from jreg.data.encoding import Encoder
 from jreg.data.reading import is_frame, is_table
 from jreg.data.targets import as_task, check_task, check_word, coded, seen_task, target
@@ -108,13 +108,14 @@ class Dataset:
 
     def _name_features(self) -> None:
         """Takes the names of a data frame's columns, which must be the same for the test set."""
+        frames: list[Any] = [part for part in (self.x, self.x_test) if is_frame(part)]
         if not is_frame(self.x):
             return
-        names = tuple(map(str, self.x.columns))
-        if is_frame(self.x_test) and tuple(map(str, self.x_test.columns)) != names:
+        names, test = (tuple(map(str, frame.columns)) for frame in (frames[0], frames[-1]))
+        if test != names:
             raise ValueError(
-                f"{self.name}'s x has the columns {some(names)}, but its x_test {some(map(str, self.x_test.columns))}: "
-                "give both the same in the same order"
+                f"{self.name}'s x has the columns {some(names)}, but its x_test {some(test)}: give both the same in "
+                "the same order"
             )
         if not self.features:
             self._set("features", names)
@@ -189,8 +190,8 @@ class Dataset:
                 raise ValueError(f"{self.name} has names of {len(self.labels)} labels, but targets with {self.classes}")
         if self.features and not is_tree(self.x) and (len(self.features),) != self.x.shape[1:]:
             raise ValueError(
-                f"{self.name} has names of {len(self.features)} features, but examples of shape {self.x.shape[1:]}: give "
-                "other names, or features=() for none"
+                f"{self.name} has names of {len(self.features)} features, but examples of shape {self.x.shape[1:]}: "
+                "give other names, or features=() for none"
             )
 
     @property

@@ -19,8 +19,8 @@ from jreg.data._columns import (
     seems_numeric,
     some,
 )
-from jreg.data.reading import as_table, is_table
 from jreg.data.arrays import example
+from jreg.data.reading import as_table, is_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +128,8 @@ class Encoder:
         """The examples of a table, ``(n, features)`` in float32, found by the names of the columns in any order.
 
         Raises:
-          ValueError: it lacks columns or has others, a value is missing, infinite, too large or no number, or a category
-            unseen.
+          ValueError: it lacks columns or has others, a value is missing, infinite, too large or no number, or a
+            category unseen.
         """
         name, columns = as_table(table)
         known = (*self.columns, *self.drop, self.target)
@@ -211,7 +211,7 @@ def labels_in(values: Any) -> tuple[str | int | float, ...]:
 
 
 def _plain(number: float) -> int | float:
-    return int(number) if number.is_integer() else number
+    return int(number) if float(number).is_integer() else number
 
 
 def _check_complete(column: Values, name: str) -> None:

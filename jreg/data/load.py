@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from jreg._base import checks
-from jreg.data.reading import is_table
 from jreg.data.arrays import is_tree
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
 from jreg.data.mnist1d import mnist1d
+from jreg.data.reading import is_table
 from jreg.data.tables import from_csv, from_openml, from_table
 
 _SCIKIT_LEARN = ("digits", "breast_cancer", "diabetes", "wine")
@@ -107,7 +107,7 @@ def load_dataset(
             f"load_dataset got a {type(name).__name__}, but takes a name, a path, a data frame or a mapping of columns "
             "by name: arrays become data by jreg.Dataset(x, y)"
         )
-    how = {"test": test, "drop": drop, "categories": categories, "unseen": unseen}
+    how: dict[str, Any] = {"test": test, "drop": drop, "categories": categories, "unseen": unseen}
     if not isinstance(name, str | Path):
         data = from_table(name, target, task=task, missing=missing, **how)
     elif Path(name).suffix == ".csv":

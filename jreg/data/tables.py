@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from jreg._base.deprecation import deprecated
-from jreg.data.reading import Table, as_table
 from jreg.data.arrays import is_missing
 from jreg.data.dataset import Dataset
 from jreg.data.encoding import Encoder
+from jreg.data.reading import Table, as_table
 
 
 def from_csv(
@@ -25,7 +25,7 @@ def from_csv(
     drop: Iterable[str] = (),
     categories: Iterable[str] = (),
     unseen: str = "error",
-    leave_out: Iterable[str] = (),
+    leave_out: Sequence[str] = (),
 ) -> Dataset:
     r"""A data set from a CSV file: a line of column names, then one line per example, in UTF-8.
 
@@ -88,15 +88,14 @@ def from_csv(
 
 def from_table(table: Any, target: str | None = None, *, test: Any = None, missing: str, **how: Any) -> Dataset:
     """The same of any table that an `Encoder` takes; `how` is what `Encoder.fit` takes."""
-    read, tests = as_table(table), {}
+    read = as_table(table)
     encoder = Encoder.fit(read, target, missing=missing, **how)
-    if test is not None:
-        second = as_table(test)
-        tests = {"x_test": encoder.encode(second), "y_test": encoder.encode_target(second)}
+    second = None if test is None else as_table(test)
     return Dataset(
         encoder.encode(read),
         encoder.encode_target(read),
-        **tests,
+        x_test=None if second is None else encoder.encode(second),
+        y_test=None if second is None else encoder.encode_target(second),
         name=table.stem if isinstance(table, Path) else "data",
         missing=missing,
         task=encoder.task,

@@ -26,7 +26,6 @@ def check_labels(labels: Array, logits: Array, name: str) -> None:
       ValueError: the shapes don't fit, as those of one-hot labels in integers.
       TypeError: labels are floating.
     """
-    classes = logits.shape[-1:]
     if jnp.issubdtype(labels.dtype, jnp.floating):
         raise TypeError(
             f"{name} got labels of dtype {labels.dtype}, but takes class numbers: .astype(jnp.int32) of whole numbers, "
@@ -36,11 +35,11 @@ def check_labels(labels: Array, logits: Array, name: str) -> None:
         return
     if labels.shape == logits.shape:
         raise ValueError(
-            f"{name} got outputs and {labels.dtype} labels of one shape, {labels.shape}, but takes one class number per "
-            "example, (n,): .argmax(-1) of one-hot labels; for several labels per example there is "
+            f"{name} got outputs and {labels.dtype} labels of one shape, {labels.shape}, but takes one class number "
+            "per example, (n,): .argmax(-1) of one-hot labels; for several labels per example there is "
             "losses.sigmoid_cross_entropy"
         )
     raise ValueError(
-        f"{name} got outputs of shape {logits.shape} and labels of shape {labels.shape}, but takes one class number for "
-        f"each {classes[0] if classes else 'K'} outputs"
+        f"{name} got outputs of shape {logits.shape} and labels of shape {labels.shape}, but takes one class number "
+        f"for each {logits.shape[-1]} outputs"
     )
