@@ -142,10 +142,10 @@ def test_labels_of_numbers_keep_their_classes_in_a_second_table(tmp_path):
     data = jreg.load_dataset(first, test=second)
     assert (data.labels, data.y_test.tolist()) == (("1", "2", "3"), [2, 1])
     assert data.encoder.decode(data.y_test).tolist() == [3, 2]
-    with pytest.raises(ValueError, match=r"b.csv's target 'y' has 4 in row 0, which is none of the labels .* 1, 2, 3"):
-        jreg.load_dataset(first, test=written(tmp_path, "b.csv", {"x": [1], "y": [4]}))
     numbers = jreg.load_dataset(first, test=second, task="regression")
     assert (numbers.task, numbers.labels, numbers.y_test.tolist()) == ("regression", (), [3, 2])
+    with pytest.raises(ValueError, match=r"c.csv's target 'y' has 4 in row 0, which is none of the labels .* 1, 2, 3"):
+        jreg.load_dataset(first, test=written(tmp_path, "c.csv", {"x": [1], "y": [4]}))
 
 
 def test_the_task_of_a_coded_data_set_can_still_be_changed():
@@ -156,7 +156,7 @@ def test_the_task_of_a_coded_data_set_can_still_be_changed():
 
 
 def test_features_made_otherwise_leave_the_encoder_its_labels_alone():
-    data = permute_pixels(jreg.load_dataset(TRAIN, test_size=0), seed=1)
+    data = permute_pixels(jreg.load_dataset(TRAIN, test_size=0), seed=0)
     assert (data.encoder.columns, data.encoder.labels) == ((), ("a", "b", "c"))
 
 
@@ -200,9 +200,7 @@ def test_frames_of_numbers_go_by_name():
 def test_a_frame_of_texts_says_how_it_becomes_data():
     with pytest.raises(TypeError, match=r"x has dtype object, .* jreg.load_dataset\(table, target=...\) codes columns"):
         jreg.Dataset(Frame(TRAIN), KINDS)
-    with pytest.raises(
-        TypeError, match=r"load_dataset got a list, but takes a name, a path, a data frame or a mapping"
-    ):
+    with pytest.raises(TypeError, match=r"load_dataset got a list, but takes a name, a path, a data frame or a map"):
         jreg.load_dataset([[1, 2]])
 
 
@@ -228,8 +226,9 @@ def test_numbers_in_disguise_are_no_categories(tmp_path, texts, found):
     assert "categories=['x'], or leave them out by drop=['x'] (--drop x)" in str(error.value)
     categories = len({text for text in texts if text not in ("", "?")})
     assert from_csv(path, missing="keep", categories=["x"]).x.shape == (2 * len(texts), categories)
-    with pytest.raises(ValueError, match="target 'x' has .*, or say task='classification'"):
-        from_csv(path, "x") if "?" not in texts and "" not in texts else from_csv(path, "x", task="x" and None)
+    whole = [text for text in texts if text not in ("", "?")]
+    with pytest.raises(ValueError, match=r"target 'x' has .*, or say task='classification'"):
+        Encoder.fit({"x": whole, "y": whole}, "x", categories=["y"])
 
 
 @pytest.mark.parametrize(
@@ -248,14 +247,14 @@ def test_all_columns_of_no_use_are_named_at_once(tmp_path):
         "y": np.arange(300) % 2,
     }
     path = written(tmp_path, "many.csv", table)
-    with pytest.raises(ValueError, match="many.csv's column 'id' has 300 different texts") as found:
+    with pytest.raises(ValueError, match=r"many.csv's column 'id' has 300 different texts") as found:
         from_csv(path)
     assert "(--drop id price name)" in str(found.value)
     assert "\n" not in str(found.value)
     data = jreg.load_dataset(path, drop=["id", "price", "name"], test_size=0)
     assert data.features == ("x",)
     assert data.encoder.encode(table | {"id": [1] * 300}).shape == (300, 1)
-    with pytest.raises(ValueError, match="only a .csv file has the option drop, but load_dataset got"):
+    with pytest.raises(ValueError, match=r"only a .csv file has the option drop, but load_dataset got"):
         jreg.load_dataset("wine", drop=["id"])
     with pytest.raises(ValueError, match="has no column 'ids'"):
         from_csv(path, drop="ids")
@@ -290,9 +289,7 @@ OF_CLASSES = {
 def test_losses_of_class_numbers_name_other_labels(name):
     loss = OF_CLASSES[name]
     for labels in (ONE_HOT, ONE_HOT.astype(bool)):
-        with pytest.raises(
-            ValueError, match=rf"^{name} got .* takes one class number per example, \(n,\): .argmax\(-1"
-        ):
+        with pytest.raises(ValueError, match=rf"^{name} got .* takes one class number per example, \(n,\): .argmax"):
             loss(LOGITS, labels)
     with pytest.raises(ValueError, match=rf"{name} got outputs of shape \(4, 3\) and labels of shape \(4, 1\)"):
         loss(LOGITS, ONE_HOT[:, :1])
@@ -330,7 +327,6 @@ def test_a_network_codes_new_tables_and_gives_their_labels_back():
     assert network.predict(Frame(TEST)).tolist() == [data.labels[n] for n in number]
     assert network.evaluate(TEST) == network.evaluate(data.x_test, data.y_test) == dict(network.test)
     np.testing.assert_array_equal(network.predict_proba(TEST), network.predict_proba(data.x_test))
-    ensemble = study.ensemble()
-    assert ensemble.predict(TEST).tolist() == [data.labels[n] for n in ensemble.predict(data.x_test)]
+    assert jreg.network.Ensemble([network]).predict(TEST).tolist() == network.predict(TEST).tolist()
     with pytest.raises(ValueError, match="the table needs the columns of the training table, but lacks 'size'"):
         network.predict(without("size"))

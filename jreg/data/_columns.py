@@ -102,7 +102,8 @@ def are_classes(column: Values, values: np.ndarray) -> bool:
     """Whether the numbers of a target column are class labels and not numbers to predict.
 
     They are where there are exactly two different ones, or at most ten whole ones without a gap, and each occurs twice
-    on average; and where they are written as integers and are 0 to K - 1, whatever K.
+    on average; and where they are written as integers and are 0 to K - 1, and each occurs twice on average or K is at
+    most ten.
 
     Args:
       column: the target.
@@ -115,9 +116,10 @@ def are_classes(column: Values, values: np.ndarray) -> bool:
     """
     gapless = float(values[0]).is_integer() and np.array_equal(values, values[0] + np.arange(len(values)))
     integers = all(map(str.isdecimal, column)) if isinstance(column, list) else column.dtype.kind in "iub"
+    few, repeated = len(values) <= _MOST_NUMBERED, len(values) <= len(column) / 2
     if integers and gapless and values[0] == 0:
-        return True
-    return 2 <= len(values) <= len(column) / 2 and (len(values) == 2 or (gapless and len(values) <= _MOST_NUMBERED))
+        return few or repeated
+    return len(values) > 1 and repeated and (len(values) == 2 or (gapless and few))
 
 
 def some(names: Iterable[Any], most: int = 8) -> str:

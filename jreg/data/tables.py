@@ -36,7 +36,8 @@ def from_csv(
 
     A target column of text holds class names. One of numbers holds class labels where there are exactly two different
     ones, or at most ten whole ones without a gap such as 1, 2, 3, and each occurs twice on average; and where they are
-    written as integers and are 0 to K - 1, whatever K. Any others are numbers to predict.
+    written as integers and are 0 to K - 1, and each occurs twice on average or K is at most ten. Any others are numbers
+    to predict. `task` says it otherwise.
 
     Args:
       path: the file, at most 1 GiB.
@@ -149,7 +150,7 @@ def from_openml(name: str, version: int = 1, missing: str = "reject") -> Dataset
     if task == "classification" and not labels:
         labels = np.unique(y).tolist()
     encoder = Encoder(names, kinds, target, task, labels, missing=missing)
-    x, y = encoder.encode(Table(title, columns)), encoder.encode_target(y, f"{title}'s target")
+    x, y = encoder.encode(Table(name, columns)), encoder.encode_target(y, f"{title}'s target")
     return Dataset(x, y, name=name, missing=missing, task=task, features=encoder.features, encoder=encoder)
 
 
