@@ -12,6 +12,7 @@ from sklearn.preprocessing import LabelEncoder, OneHotEncoder
 
 import jreg
 from jreg import losses, nn
+from jreg.cli import main
 from jreg.data import Encoder, from_csv, permute_pixels, summarize
 from jreg.data.summary import in_short
 
@@ -267,7 +268,9 @@ def notes(y: np.ndarray, **more) -> str:
 def test_what_is_inferred_is_said():
     assert notes(np.arange(12) % 3) == notes(RNG.normal(size=12)) == notes(np.array(["a", "b"] * 3)) == ""
     assert notes(np.arange(12) % 2 * 1.0).startswith("its targets 0, 1 are numbers to predict: task='classification'")
-    assert notes(np.arange(12) % 3 + 1) == "no row has the class 0: labels are counted from 0"
+    assert (
+        notes(np.arange(12) % 3 + 1) == "its labels begin at 1, so that no row has the classes below: they count from 0"
+    )
     assert notes(np.eye(3, dtype=int)[np.arange(12) % 3]).startswith("every row has one label: where they are one-hot")
     data = jreg.load_dataset({"x": np.arange(12) / 2, "kind": np.arange(12) % 3 + 1}, test_size=0)
     assert in_short(data) == [
@@ -330,3 +333,28 @@ def test_a_network_codes_new_tables_and_gives_their_labels_back():
     assert jreg.network.Ensemble([network]).predict(TEST).tolist() == network.predict(TEST).tolist()
     with pytest.raises(ValueError, match="the table needs the columns of the training table, but lacks 'size'"):
         network.predict(without("size"))
+
+
+def test_the_command_line_says_what_a_table_is_taken_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = {"id": [f"n{n}" for n in range(300)], "x": np.arange(300) / 2, "kind": np.arange(300) % 3 + 1}
+    written(tmp_path, "train.csv", rows)
+    written(tmp_path, "test.csv", {"kind": [3, 2], "x": [1, 2], "id": ["a", "b"]})
+    options = ["train.csv", "--test", "test.csv", "--drop", "id", "--target", "kind"]
+    main(["data", *options, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["task"], found["test_rows"]) == ("classification", 2)
+    assert found["notes"] == [
+        "the numbers 1, 2, 3 of 'kind' are class labels: task='regression' (--task regression) predicts them"
+    ]
+    main(["data", *options, "--task", "regression", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["task"], found["targets"][0]["most"]) == ("regression", 3.0)
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", "--data", *options, "--folds", "1"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "train: 300 rows, 2 for the test, classification into 3 classes",
+        "the numbers 1, 2, 3 of 'kind' are class labels: task='regression' (--task regression) predicts them",
+        "jreg: the number of folds is 1, but must be at least 2",
+    ]

@@ -16,7 +16,7 @@ import jreg
 from jreg import report, store
 from jreg._base import checks
 from jreg._base.files import check_folder, free_folder
-from jreg.data.summary import in_short, summarize, to_text
+from jreg.data.summary import in_short, notes_on, summarize, to_text
 from jreg.recipe import Recipe
 from jreg.results.files import summary as summary_of
 from jreg.results.values import plain
@@ -81,7 +81,9 @@ def sweep(
     made = None if recipe is None else load_recipe(recipe)
     how: dict[str, Any] = {"target": target, "test": test, "drop": drop, "categories": categories, "unseen": unseen}
     dataset = jreg.load_dataset(data, **how, task=task, missing=missing, test_size=test_size, seed=seed)
-    print("\n".join(in_short(dataset)), file=sys.stderr)
+    # What a data set that comes with a name is for is no guess.
+    for line in notes_on(dataset) if dataset.encoder is None else in_short(dataset):
+        print(line, file=sys.stderr)
     function, space = made or default.study_for(dataset)
     folder = out or free_folder(Path("runs") / dataset.name)
     try:

@@ -84,9 +84,8 @@ def notes_on(data: Dataset) -> list[str]:
                 f"the numbers {some(encoder.labels)} of {encoder.target!r} are class labels: task='regression' (--task "
                 "regression) predicts them"
             )
-    elif data.task == "classification" and not data.labels and len(values) < data.classes:
-        absent = np.setdiff1d(np.arange(data.classes), values).tolist()
-        found.append(f"no row has the class {some(absent)}: labels are counted from 0")
+    elif data.task == "classification" and not data.labels and values[0] > 0:
+        found.append(f"its labels begin at {values[0]}, so that no row has the classes below: they count from 0")
     if data.task == "multilabel" and y.ndim == 2 and y.shape[1] > 1 and (y.sum(axis=1) == 1).all():
         found.append("every row has one label: where they are one-hot classes, give class numbers, y.argmax(-1)")
     return found

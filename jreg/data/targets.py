@@ -29,11 +29,15 @@ def coded(
 
     Raises:
       ValueError: a label of the test set isn't one of the others.
-      TypeError: labels are texts, and those of the test set aren't.
+      TypeError: labels are texts, and those of the test set aren't, or the task needs numbers.
     """
     texts = _are_texts(y)
     if encoder is None:
         if task not in (None, "classification") or not (texts or _are_signs(y, task)):
+            if texts:
+                raise TypeError(
+                    f"{name}'s y holds texts, but task={task!r} needs numbers: .astype(float) converts them"
+                )
             return y, y_test, None
         encoder = of_labels(labels or labels_in(y)) if texts else of_labels((-1, 1))
         if texts and y_test is not None and not _are_texts(y_test):
@@ -53,7 +57,9 @@ def coded(
 
 def _are_texts(values: Any) -> bool:
     array = _array(values)
-    return array is not None and (array.dtype.kind in "UST" or (array.dtype.kind == "O" and isinstance(array[0], str)))
+    if array is None or array.dtype.kind != "O":
+        return array is not None and array.dtype.kind in "UST"
+    return any(isinstance(value, str) for value in array)
 
 
 def _are_signs(values: Any, task: str | None) -> bool:
