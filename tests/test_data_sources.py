@@ -218,6 +218,11 @@ def test_pairs_become_a_data_set():
     assert data.y.tolist() == [0, 1, 2, 0, 1]
 
 
+def test_class_names_of_items_become_labels():
+    data = from_items([([0.0], "cat"), ([1.0], "horse"), ([2.0], "cat")], test=[([3.0], "horse")])
+    assert (data.labels, data.y.tolist(), data.y_test.tolist()) == (("cat", "horse"), [0, 1, 0], [1])
+
+
 def test_dictionaries_of_pictures_become_bytes():
     pictures = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
     items = [{"image": Image.fromarray(picture), "label": n} for n, picture in enumerate(pictures)]
@@ -238,7 +243,7 @@ def test_dictionaries_of_pictures_become_bytes():
         ([([1.0], 0), ([1.0, 2.0], 0)], ValueError, r"item 1 has float64 of shape \(2,\) under 0, but the first one"),
         ([([1.0], 0), ([1.0], 0.5)], ValueError, r"item 1 has float64 of shape \(\) under 1, but the first one int64"),
         ([([1.0, [2.0]], 0)], ValueError, "item 0 has a value under 0 that is no array"),
-        ([(["cat"], 0)], TypeError, "mine's x has dtype <U3, but must hold real numbers"),
+        ([(["cat"], 0)], TypeError, "mine's x has dtype object, but must hold real numbers"),
     ],
 )
 def test_items_that_are_no_data_set_are_refused(items, error, sentence):
