@@ -193,7 +193,13 @@ def test_frames_of_numbers_go_by_name():
     def table(frame: Frame) -> np.ndarray:
         return np.column_stack(list(frame.held.values()))
 
-    assert jreg.Dataset(left, [0, 1]).features == ("a", "b")
+    data = jreg.Dataset(left, ["no", "yes"])
+    assert (data.features, data.labels) == (("a", "b"), ("no", "yes"))
+    np.testing.assert_array_equal(data.encoder.encode(right), [[1, 3]])
+    assert data.encoder.decode([1]).tolist() == ["yes"]
+    again = dataclasses.replace(data, name="again")
+    assert again.encoder == data.encoder
+    assert jreg.Dataset(left, [0.5, 1.5]).encoder.task == "regression"
     with pytest.raises(ValueError, match="x has the columns 'a', 'b', but its x_test 'b', 'a': give both the same in"):
         jreg.Dataset(left, [0, 1], right, [1])
 
@@ -271,6 +277,7 @@ def test_what_is_inferred_is_said():
     assert (
         notes(np.arange(12) % 3 + 1) == "its labels begin at 1, so that no row has the classes below: they count from 0"
     )
+    assert notes(np.arange(40) * 5000).startswith("only 40 of the 195001 classes up to 195000 have rows: task='regr")
     assert notes(np.eye(3, dtype=int)[np.arange(12) % 3]).startswith("every row has one label: where they are one-hot")
     data = jreg.load_dataset({"x": np.arange(12) / 2, "kind": np.arange(12) % 3 + 1}, test_size=0)
     assert in_short(data) == [

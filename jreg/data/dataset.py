@@ -47,9 +47,9 @@ class Dataset:
       weights: ``(n,)`` finite numbers of at least 0, not all 0: how much each row counts in the loss, the metrics and
         the statistics of preprocessing; default: 1 for all rows. Test rows have none.
       groups: ``(n,)`` numbers or texts: which rows belong together, such as those of one patient; default: no groups.
-      encoder: the `Encoder` of the table that the examples and the labels come from, where there is one; with features
-        of other names it keeps the labels alone. Whoever replaces `x` by other numbers of the same features gives
-        ``encoder=None``, as it makes the old ones.
+      encoder: the `Encoder` of the table that the examples and the labels come from, or of the data frame that is `x`,
+        where there is one; with features of other names it keeps the labels alone. Whoever replaces `x` by other
+        numbers of the same features gives ``encoder=None``, as it makes the old ones.
 
     Raises:
       ValueError: the arrays' shapes don't fit, a value is NaN, infinite or too large, a label is out of range, the
@@ -83,7 +83,7 @@ class Dataset:
         check_word(self.task, self.name)
         for field in ("labels", "features"):
             self._set(field, tuple(map(str, getattr(self, field))))
-        self._name_features()
+        names = self._frame_names()
         self._code()
         if (self.x_test is None) != (self.y_test is None):
             raise ValueError(f"{self.name} has one of x_test and y_test, but needs both or neither")
@@ -98,6 +98,10 @@ class Dataset:
             check_task(self.y_test, self.task, f"{self.name}'s y_test")
             self._check_test_labels()
         self._check_names()
+        if names and names == self.features and not (self.encoder and self.encoder.columns):
+            task, labels = self.task, self.encoder.labels if self.encoder else ()
+            kinds = (None,) * len(names)
+            self._set("encoder", Encoder(names, kinds, task=task, labels=labels, missing=self.missing))
         if self.weights is not None:
             self._set("weights", row_weights(self.weights, len(self), f"{self.name}'s weights"))
         if self.groups is not None:
@@ -106,11 +110,11 @@ class Dataset:
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
 
-    def _name_features(self) -> None:
-        """Takes the names of a data frame's columns, which must be the same for the test set."""
+    def _frame_names(self) -> tuple[str, ...]:
+        """The names of a data frame's columns, which must be the same for the test set; () of arrays."""
         frames: list[Any] = [part for part in (self.x, self.x_test) if is_frame(part)]
         if not is_frame(self.x):
-            return
+            return ()
         names, test = (tuple(map(str, frame.columns)) for frame in (frames[0], frames[-1]))
         if test != names:
             raise ValueError(
@@ -119,6 +123,7 @@ class Dataset:
             )
         if not self.features:
             self._set("features", names)
+        return names
 
     def _code(self) -> None:
         """Codes labels that aren't class numbers, and keeps an encoder only for what it still makes."""

@@ -84,6 +84,11 @@ def notes_on(data: Dataset) -> list[str]:
                 f"the numbers {some(encoder.labels)} of {encoder.target!r} are class labels: task='regression' (--task "
                 "regression) predicts them"
             )
+    elif data.task == "classification" and not data.labels and _FEW_NUMBERS < 2 * len(values) < data.classes:
+        found.append(
+            f"only {len(values)} of the {data.classes} classes up to {values[-1]} have rows: task='regression' (--task "
+            "regression) predicts them as numbers"
+        )
     elif data.task == "classification" and not data.labels and values[0] > 0:
         found.append(f"its labels begin at {values[0]}, so that no row has the classes below: they count from 0")
     if data.task == "multilabel" and y.ndim == 2 and y.shape[1] > 1 and (y.sum(axis=1) == 1).all():

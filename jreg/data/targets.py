@@ -32,14 +32,15 @@ def coded(
       TypeError: labels are texts, and those of the test set aren't, or the task needs numbers.
     """
     texts = _are_texts(y)
-    if encoder is None:
+    if encoder is None or (encoder.task == "classification" and not encoder.labels):
         if task not in (None, "classification") or not (texts or _are_signs(y, task)):
             if texts:
                 raise TypeError(
                     f"{name}'s y holds texts, but task={task!r} needs numbers: .astype(float) converts them"
                 )
-            return y, y_test, None
-        encoder = of_labels(labels or labels_in(y)) if texts else of_labels((-1, 1))
+            return y, y_test, encoder
+        found = (labels or labels_in(y)) if texts else (-1, 1)
+        encoder = of_labels(found) if encoder is None else dataclasses.replace(encoder, labels=found)
         if texts and y_test is not None and not _are_texts(y_test):
             raise TypeError(f"{name}'s y holds texts, but its y_test doesn't: give both as texts")
     elif task in ("classification", "regression") and task != encoder.task:

@@ -137,7 +137,9 @@ class Network:
         static, hp, network = self._given()
         if (encoder := self.encoder_for(x)) is not None:
             read = as_table(x)
-            x, y = encoder.encode(read), encoder.encode_target(read if y is None else y)
+            # Where the encoder has no labels, targets are numbers already.
+            y = encoder.encode_target(read if y is None else y) if y is None or encoder.labels else y
+            x = encoder.encode(read)
         x, y = jax.tree.map(jnp.asarray, (x, y))
         count = jax.tree.leaves(y)[0].shape[0]
         weights = jnp.ones(count, jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
