@@ -77,7 +77,16 @@ def as_numbers(column: Values) -> np.ndarray | None:
 
 def odd_texts(column: Values) -> list[str]:
     """The different texts of a column that are no numbers, the first ones first."""
-    return [text for text in dict.fromkeys(column) if as_numbers([text]) is None] if isinstance(column, list) else []
+    return [text for text in dict.fromkeys(column) if not _is_number(text)] if isinstance(column, list) else []
+
+
+def _is_number(text: str) -> bool:
+    """Whether `as_numbers` takes the text."""
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return "_" not in text
 
 
 def seems_numeric(column: Values) -> str | None:

@@ -231,7 +231,8 @@ def _numbers(column: Values, name: str) -> np.ndarray:
 def _labels_of(column: Values, task: str | None, name: str) -> tuple[str, tuple[str | int | float, ...]]:
     """The task, and the labels of a classification in order."""
     _check_complete(column, name)
-    slip, numbers = seems_numeric(column), as_numbers(column)
+    numbers = as_numbers(column)
+    slip = seems_numeric(column) if numbers is None else None
     if slip and task != "classification":
         raise ValueError(f"{name} {slip}: {_WRITE}, or say task='classification' (--task classification)")
     if numbers is None:
@@ -247,8 +248,9 @@ def _labels_of(column: Values, task: str | None, name: str) -> tuple[str, tuple[
 def _categories_of(column: Values, chosen: bool) -> tuple[str, ...] | str | None:
     """The categories of a column, None where it has numbers, or what is wrong with it."""
     if not chosen:
-        slip = seems_numeric(column)
-        if slip or as_numbers(column) is not None:
+        if as_numbers(column) is not None:
+            return None
+        if slip := seems_numeric(column):
             return slip
     found = sorted({*as_texts(column)} - {""})
     if len(found) > MOST_CATEGORIES:
