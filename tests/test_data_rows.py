@@ -277,9 +277,13 @@ WANTED = (
         ),
         ({"a": Y, "b": AGE}, None, f"y has the parts a, b, which doesn't show the task: {WANTED}"),
         (Y, "ranking", "task is 'ranking', but must be 'classification', 'multilabel' or 'regression'"),
-        (AGE, "classification", "y has floating numbers, but task='classification' needs integers"),
-        (AGE, "multilabel", "y has floating numbers, but task='multilabel' needs integers"),
-        (Y, "regression", r"y has integers, but task='regression' needs floating numbers: .astype\(numpy.float32\)"),
+        (
+            AGE / 4,
+            "classification",
+            r"y has floating numbers, but task='classification' needs whole ones \(n,\), such a",
+        ),
+        (np.eye(4), "classification", r"y has floating .* needs whole ones \(n,\), such as y.argmax\(-1\) of one-hot"),
+        (np.eye(4) / 2, "multilabel", "y has floating numbers, but task='multilabel' needs 0 and 1"),
         (Y, "multilabel", r"y has shape \(4,\), but task='multilabel' needs a column per label, \(n, k\)"),
         (TOKENS, "multilabel", "y has 5 in a column of labels, but must have 0 and 1: numbers to predict are float"),
         (TOKENS - 1, "classification", "y has label -1, out of range: labels are 0 to K - 1"),
@@ -432,8 +436,9 @@ def test_tables_have_float32_features(tmp_path):
     assert jreg.load_dataset(tmp_path / "whole.csv", test_size=0, task="regression").task == "regression"
     for name in ("digits", "wine", "breast_cancer", "diabetes"):
         assert jreg.load_dataset(name, test_size=0).x.dtype == np.float32
-    with pytest.raises(ValueError, match="digits's y has integers, but task='regression' needs floating numbers"):
-        jreg.load_dataset("digits", task="regression")
+    numbers = jreg.load_dataset("digits", task="regression", test_size=0)
+    assert (numbers.task, numbers.y.dtype, numbers.labels) == ("regression", np.float32, ())
+    np.testing.assert_array_equal(numbers.y, jreg.load_dataset("digits", test_size=0).y)
 
 
 def test_items_of_tokens_stay_integers_and_take_a_task():

@@ -54,8 +54,18 @@ def test_categories_are_scikit_learns(tmp_path):
     [
         ("0 1 2 1", None, "classification", (), [0, 1, 2, 1]),
         ("1 2 3 1", None, "regression", (), [1, 2, 3, 1]),
+        ("1 2 3 1 3 2", None, "classification", ("1", "2", "3"), [0, 1, 2, 0, 2, 1]),
+        ("-1 +1 1 -1", None, "classification", ("-1", "1"), [0, 1, 1, 0]),
+        ("0.5 2 2 0.5", None, "classification", ("0.5", "2"), [0, 1, 1, 0]),
+        ("3.0 4.0 5.0 5 4 3", None, "classification", ("3", "4", "5"), [0, 1, 2, 2, 1, 0]),
+        ("1 2 4 4 2 1", None, "regression", (), [1, 2, 4, 4, 2, 1]),
+        (" ".join(f"{n % 11 + 1}" for n in range(44)), None, "regression", (), [n % 11 + 1 for n in range(44)]),
+        ("1 2 3 1 3 2", "regression", "regression", (), [1, 2, 3, 1, 3, 2]),
         ("0 1 3 1", None, "regression", (), [0, 1, 3, 1]),
-        ("0.0 1.0 1.0 0.0", None, "regression", (), [0, 1, 1, 0]),
+        ("0.0 1.0 1.0 0.0", None, "classification", (), [0, 1, 1, 0]),
+        ("5% 7% 5% 7%", "classification", "classification", ("5%", "7%"), [0, 1, 0, 1]),
+        (" ".join(map(str, range(11))), None, "regression", (), list(range(11))),
+        (" ".join(map(str, range(10))), None, "classification", (), list(range(10))),
         ("208500 1 2 3", None, "regression", (), [208500, 1, 2, 3]),
         ("10 9 9 10", "classification", "classification", ("9", "10"), [1, 0, 0, 1]),
         ("0 1 2 1", "regression", "regression", (), [0, 1, 2, 1]),
@@ -70,7 +80,7 @@ def test_what_a_target_column_holds(tmp_path, column, task, kind, labels, y):
 
 def test_the_target_is_any_column_and_others_are_left_out(tmp_path):
     path = table(tmp_path, "\ufeffid,y,x\na1,0,2\na2,1,3\n")
-    data = from_csv(path, target="y", leave_out=["id"])
+    data = from_csv(path, target="y", drop=["id"])
     assert (data.features, data.x.tolist(), data.y.tolist()) == (("x",), [[2], [3]], [0, 1])
     assert jreg.load_dataset(path, target="y", test_size=0).features == ("id=a1", "id=a2", "x")
 
@@ -81,12 +91,12 @@ def test_the_target_is_any_column_and_others_are_left_out(tmp_path):
         ("", {}, "has no rows below a line of column names"),
         ("x,y\n", {}, "has no rows below"),
         ("1,2\n3,4\n", {}, "begins with numbers, but its first line must name the columns"),
-        ("x,y\n1,2\n3\n", {}, "has 1 fields in line 3, but 2 columns"),
+        ("x,y\n1,2\n3\n", {}, "has 1 fields in line 3, but 2 columns separated by ',': quote a field that"),
         ("x,y\n1,2\n3,4,5\n", {}, "has 3 fields in line 3, but 2 columns"),
         ("x,x,y\n1,2,3\n", {}, "has two columns 'x'"),
         ("x,y\n1,2\n", {"target": "z"}, "has no column 'z': it has 'x', 'y'"),
-        ("x,y\n1,2\n", {"leave_out": ["id"]}, "has no column 'id'"),
-        ("x,y\n1,2\n", {"leave_out": ["x"]}, "has no column but its target 'y'"),
+        ("x,y\n1,2\n", {"drop": ["id"]}, "has no column 'id'"),
+        ("x,y\n1,2\n", {"drop": ["x"]}, "has no column but its target 'y'"),
         ("x,y\n1,a\n2,\n", {}, "target 'y' is missing in row 1"),
         ("x,y\n1,a\n", {"task": "regression"}, "target 'y' has text, but task='regression' needs numbers"),
         ("x,y\n1,0\n?,1\n", {}, r"x has NaN or infinity \(first in row 1\): remove the row, or keep NaN by missing='k"),
@@ -208,6 +218,11 @@ def test_pairs_become_a_data_set():
     assert data.y.tolist() == [0, 1, 2, 0, 1]
 
 
+def test_class_names_of_items_become_labels():
+    data = from_items([([0.0], "cat"), ([1.0], "horse"), ([2.0], "cat")], test=[([3.0], "horse")])
+    assert (data.labels, data.y.tolist(), data.y_test.tolist()) == (("cat", "horse"), [0, 1, 0], [1])
+
+
 def test_dictionaries_of_pictures_become_bytes():
     pictures = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 3), dtype=np.uint8)
     items = [{"image": Image.fromarray(picture), "label": n} for n, picture in enumerate(pictures)]
@@ -228,7 +243,7 @@ def test_dictionaries_of_pictures_become_bytes():
         ([([1.0], 0), ([1.0, 2.0], 0)], ValueError, r"item 1 has float64 of shape \(2,\) under 0, but the first one"),
         ([([1.0], 0), ([1.0], 0.5)], ValueError, r"item 1 has float64 of shape \(\) under 1, but the first one int64"),
         ([([1.0, [2.0]], 0)], ValueError, "item 0 has a value under 0 that is no array"),
-        ([([1.0], "cat")], TypeError, "mine's y has dtype <U3, but must hold real numbers"),
+        ([(["cat"], 0)], TypeError, "mine's x has dtype object, but must hold real numbers"),
     ],
 )
 def test_items_that_are_no_data_set_are_refused(items, error, sentence):

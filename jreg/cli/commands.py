@@ -17,7 +17,7 @@ import jreg
 from jreg import report, store
 from jreg._base import checks
 from jreg._base.files import check_folder, free_folder
-from jreg.data.summary import summarize, to_text
+from jreg.data.summary import in_short, notes_on, summarize, to_text
 from jreg.recipe import Recipe
 from jreg.results.files import summary as summary_of
 from jreg.results.values import plain
@@ -34,6 +34,11 @@ def sweep(
     *,
     data: str = "digits",
     target: str | None = None,
+    task: Literal["classification", "multilabel", "regression"] | None = None,
+    test: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None,
+    drop: Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN ...")] = (),
+    categories: Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN ...")] = (),
+    unseen: Literal["error", "zeros"] = "error",
     missing: Literal["reject", "keep"] = "reject",
     folds: int = 5,
     seeds: int = 1,
@@ -53,6 +58,11 @@ def sweep(
       data: digits, breast_cancer, wine, diabetes, mnist, mnist1d, openml:NAME, or the path of an .npz, a .csv or a
         folder with x.npy and y.npy.
       target: the target column of a .csv; by default its last one.
+      task: what the targets are for; by default what they show, which is printed.
+      test: the test set of a .csv, coded as the first file; by default a share of its rows.
+      drop: columns of a .csv that are no features.
+      categories: columns of a .csv whose values are categories though they look like numbers.
+      unseen: what a category becomes that only the test set has, an error or zeros.
       missing: keep missing values for the recipe to impute, or reject them.
       folds: how many parts the non-test rows are split into.
       seeds: trainings of each setting on each fold.
@@ -70,7 +80,11 @@ def sweep(
     stopping = jreg.EarlyStopping(patience=patience)
     numbers = range(seed, seed + checks.count(seeds, "seeds"))
     made = None if recipe is None else load_recipe(recipe)
-    dataset = jreg.load_dataset(data, target=target, missing=missing, test_size=test_size, seed=seed)
+    how: dict[str, Any] = {"target": target, "test": test, "drop": drop, "categories": categories, "unseen": unseen}
+    dataset = jreg.load_dataset(data, **how, task=task, missing=missing, test_size=test_size, seed=seed)
+    # What a data set that comes with a name is for is no guess.
+    for line in notes_on(dataset) if dataset.encoder is None else in_short(dataset):
+        print(line, file=sys.stderr)
     function, space = made or default.study_for(dataset)
     folder = out or free_folder(Path("runs") / dataset.name)
     try:
@@ -107,6 +121,11 @@ def show_data(
     /,
     *,
     target: str | None = None,
+    task: Literal["classification", "multilabel", "regression"] | None = None,
+    test: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None,
+    drop: Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN ...")] = (),
+    categories: Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN ...")] = (),
+    unseen: Literal["error", "zeros"] = "error",
     missing: Literal["reject", "keep"] = "reject",
     shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="HEIGHT WIDTH")] = (),
     test_size: float = 0.2,
@@ -121,6 +140,11 @@ def show_data(
       name: digits, breast_cancer, wine, diabetes, mnist, mnist1d, openml:NAME, or the path of an .npz, a .csv or a
         folder with x.npy and y.npy.
       target: the target column of a .csv; by default its last one.
+      task: what the targets are for; by default what they show, which is printed.
+      test: the test set of a .csv, coded as the first file; by default a share of its rows.
+      drop: columns of a .csv that are no features.
+      categories: columns of a .csv whose values are categories though they look like numbers.
+      unseen: what a category becomes that only the test set has, an error or zeros.
       missing: keep missing values of a file or of OpenML, or reject them.
       shape: what flat examples are images of, such as 8 8 for digits.
       test_size: share of rows held out for the test, where the data brings no test set.
@@ -130,7 +154,8 @@ def show_data(
       traceback: show where in the code a mistake was noticed.
     """
     del traceback  # main looks at it when a mistake is noticed
-    dataset = jreg.load_dataset(name, target=target, missing=missing, test_size=test_size, seed=seed)
+    how: dict[str, Any] = {"target": target, "test": test, "drop": drop, "categories": categories, "unseen": unseen}
+    dataset = jreg.load_dataset(name, **how, task=task, missing=missing, test_size=test_size, seed=seed)
     found = summarize(dataset)
     path = None
     if shape or out or dataset.x.ndim > 2:

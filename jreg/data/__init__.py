@@ -2,6 +2,7 @@
 
 from jreg.data.compose import by_part, chain
 from jreg.data.dataset import Dataset
+from jreg.data.encoding import Encoder
 from jreg.data.items import from_items
 from jreg.data.load import load_dataset
 from jreg.data.missing import impute
@@ -13,6 +14,7 @@ from jreg.data.whitening import whiten
 
 __all__ = [
     "Dataset",
+    "Encoder",
     "Preprocessor",
     "by_part",
     "chain",

@@ -1,69 +1,137 @@
-"""Columns of text as numbers: what a CSV file and OpenML have in common."""
+"""Columns of tables: texts, numbers, and what only looks like either."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+
+from jreg.data.arrays import is_missing
 
 # What stands for a missing value in CSV files of all kinds.
 _MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
 # A column with more different texts than this is a name or a date, and no category.
-_MOST_CATEGORIES = 256
+MOST_CATEGORIES = 256
+# At most as many numbers are class labels; as many beside fewer texts are a column of numbers with slips.
+_MOST_NUMBERED = 10
+_CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR)"
+_SIGN = "[-+\u2212]"
+_GROUP = "[,.'\u2019 \u00a0\u202f]"
+# Digits, or groups of three of them, and decimals, between signs of currency and percent.
+_DISGUISED = re.compile(
+    rf"\(?{_SIGN}?\s*{_CURRENCY}?\s*{_SIGN}?(?:\d+|\d{{1,3}}(?:{_GROUP}\d{{3}})+)(?:[.,]\d+)?\s*(?:%|{_CURRENCY})?\)?"
+)
+
+# A column is an array of real numbers, or a list of texts without blanks around them, "" where one is missing.
+Values = np.ndarray | list[str]
 
 
-def numbers(texts: Sequence[str]) -> np.ndarray | None:
+def as_column(values: Any, name: str) -> Values:
+    """A column of a table in memory.
+
+    Raises:
+      ValueError: it has more than one axis.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name} has shape {array.shape}, but a table's column has one value per row")
+    if array.dtype.kind == "S":
+        array = array.astype("U")
+    return array if array.dtype.kind in "fiub" else [_text(value) for value in array.tolist()]
+
+
+def _text(value: Any) -> str:
+    if is_missing(value):
+        return ""
+    # A column of whole numbers with holes is one of floating numbers.
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+
+
+def known(text: str) -> str:
+    """The text without blanks around it, or "" where it stands for a missing value."""
+    text = text.strip()
+    return "" if text.lower() in _MISSING else text
+
+
+def as_texts(column: Values) -> list[str]:
+    """The column as texts, also where it is one of numbers."""
+    return column if isinstance(column, list) else [_text(value) for value in column.tolist()]
+
+
+def as_numbers(column: Values) -> np.ndarray | None:
     """The column in float64 with NaN where a value is missing; None where a text is no number."""
-    known = np.array([text.strip().lower() not in _MISSING for text in texts])
-    column = np.full(len(texts), np.nan)
+    if not isinstance(column, list):
+        return column.astype(np.float64)
+    found = np.full(len(column), np.nan)
     # Python reads 1_000 as a number, but in a table it is a name.
-    if any("_" in text for text in texts):
+    if any("_" in text for text in column):
         return None
     try:
-        column[known] = np.array([text for text, meant in zip(texts, known, strict=True) if meant], np.float64)
+        found[[text != "" for text in column]] = np.array([text for text in column if text], np.float64)
     except ValueError:
         return None
-    return column
+    return found
 
 
-def one_hot(texts: Sequence[str], name: str, table: str) -> tuple[list[str], np.ndarray]:
-    """A column of 0 and 1 for each category, NaN in all of them where it is missing, and their names.
+def odd_texts(column: Values) -> list[str]:
+    """The different texts of a column that are no numbers, the first ones first."""
+    return [text for text in dict.fromkeys(column) if not _is_number(text)] if isinstance(column, list) else []
 
-    Raises:
-      ValueError: there are too many categories.
+
+def _is_number(text: str) -> bool:
+    """Whether `as_numbers` takes the text."""
+    try:
+        float(text or 0)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def seems_numeric(column: Values) -> str | None:
+    """What is wrong with a column of texts that are meant as numbers; None where they aren't.
+
+    >>> seems_numeric(["950", "1,000", ""]), seems_numeric(["0", "1", "2", "3+"])
+    ("has '1,000' in row 1, no plain number", None)
     """
-    stripped = [text.strip() for text in texts]
-    categories = sorted({text for text in stripped if text.lower() not in _MISSING})
-    if len(categories) > _MOST_CATEGORIES:
-        raise ValueError(
-            f"{table}'s column {name!r} has {len(categories)} different texts, more than the {_MOST_CATEGORIES} that "
-            "become columns of 0 and 1: leave it out"
-        )
-    place = {category: number for number, category in enumerate(categories)}
-    codes = np.array([place.get(text, -1) for text in stripped])
-    columns = (codes[:, None] == np.arange(len(categories))).astype(np.float32)
-    columns[codes < 0] = np.nan
-    return [f"{name}={category}" for category in categories], columns
+    odd = odd_texts(column)
+    if not odd or not isinstance(column, list):
+        return None
+    place = f"has {odd[0]!r} in row {column.index(odd[0])}"
+    if all(_DISGUISED.fullmatch(text) for text in odd):
+        return f"{place}, no plain number"
+    numbers = len({*column} - {*odd, ""})
+    if numbers >= _MOST_NUMBERED and numbers > len(odd):
+        return f"{place} among {numbers} different numbers"
+    return None
 
 
-def target_of(texts: Sequence[str], task: str | None, name: str, table: str) -> tuple[np.ndarray, list[str]]:
-    """The targets and, where the labels are not 0 to K - 1 already, their names in order.
+def are_classes(column: Values, values: np.ndarray) -> bool:
+    """Whether the numbers of a target column are class labels and not numbers to predict.
 
-    Raises:
-      ValueError: a target is missing, or is no number in a regression.
+    They are where there are exactly two different ones, or at most ten whole ones without a gap, and each occurs twice
+    on average; and where they are written as integers and are 0 to K - 1, and each occurs twice on average or K is at
+    most ten.
+
+    Args:
+      column: the target.
+      values: its different numbers in ascending order.
+
+    >>> [are_classes(column, np.unique(column)) for column in (np.arange(42) % 3 + 1, np.arange(42) % 2 - 0.5)]
+    [True, True]
+    >>> [are_classes(column, np.unique(column)) for column in (np.arange(42) % 3 * 2, np.arange(42) % 12 + 1)]
+    [False, False]
     """
-    lacking = [number for number, text in enumerate(texts) if text.strip().lower() in _MISSING]
-    if lacking:
-        raise ValueError(f"{table}'s target {name!r} is missing in row {lacking[0]}: remove the row")
-    column = numbers(texts)
-    if task == "regression" and column is None:
-        raise ValueError(f"{table}'s target {name!r} has text, but task='regression' needs numbers")
-    if column is not None and task != "classification":
-        labels = np.unique(column)
-        whole = all(text.strip().isdecimal() for text in texts) and np.array_equal(labels, np.arange(len(labels)))
-        return (column.astype(np.int64) if whole and task is None else column), []
-    if column is None:
-        names, codes = np.unique([text.strip() for text in texts], return_inverse=True)
-        return codes, names.tolist()
-    labels, codes = np.unique(column, return_inverse=True)
-    return codes, [f"{label:g}" for label in labels]
+    gapless = float(values[0]).is_integer() and np.array_equal(values, values[0] + np.arange(len(values)))
+    integers = all(map(str.isdecimal, column)) if isinstance(column, list) else column.dtype.kind in "iub"
+    few, repeated = len(values) <= _MOST_NUMBERED, len(values) <= len(column) / 2
+    if integers and gapless and values[0] == 0:
+        return few or repeated
+    return len(values) > 1 and repeated and (len(values) == 2 or (gapless and few))
+
+
+def some(names: Iterable[Any], most: int = 8) -> str:
+    """Names for a sentence, the first ones where they are many."""
+    shown = [repr(name) for name in names]
+    return f"{', '.join(shown[:most])} and {len(shown) - most} more" if len(shown) > most else ", ".join(shown)

@@ -108,7 +108,12 @@ def numbers(values: Any, name: str) -> np.ndarray:
             "tuple of arrays"
         ) from None
     if array.dtype.kind not in "fiub" and array.dtype != _BFLOAT16:
-        raise TypeError(f"{name} has dtype {array.dtype}, but must hold real numbers")
+        advice = (
+            ": .astype(numpy.float32) converts them, and jreg.load_dataset(table, target=...) codes columns of text"
+            if array.dtype.kind in "OUST"
+            else ""
+        )
+        raise TypeError(f"{name} has dtype {array.dtype}, but must hold real numbers{advice}")
     return array
 
 
@@ -126,7 +131,7 @@ def float32(array: np.ndarray, name: str) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         short = array.astype(np.float32)
-    if np.isinf(short).any():
+    if (np.isinf(short) & ~np.isinf(array)).any():
         raise ValueError(f"{name} has {np.nanmax(np.abs(array)):g}, which float32 can't hold: scale it down")
     return short
 
@@ -203,7 +208,7 @@ def row_groups(values: Any, rows: int, name: str) -> np.ndarray:
         raise ValueError(f"{name} have shape {array.shape}, but must be one group per row, ({rows},)")
     if array.dtype == object:
         refuse(
-            np.array([_is_missing(group) for group in array]),
+            np.array([is_missing(group) for group in array]),
             f"{name} are missing in row {{row}}: remove the row, or give it a group of its own",
         )
         # A table's column of texts is one of objects, which neither sort nor compare as fast.
@@ -214,9 +219,10 @@ def row_groups(values: Any, rows: int, name: str) -> np.ndarray:
     return array
 
 
-def _is_missing(group: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether it is None, NaN, or the missing value of pandas."""
     try:
-        return group is None or bool(group != group)
+        return value is None or bool(value != value)
     except TypeError:
         # The missing value of pandas refuses to be compared.
         return True

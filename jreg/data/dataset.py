@@ -12,8 +12,11 @@ import jax
 import numpy as np
 
 from jreg._base.types import PyTree
+from jreg.data._columns import some
 from jreg.data.arrays import convert, example, is_tree, parts, row_groups, row_weights, shown, structure
-from jreg.data.targets import check_task, check_word, seen_task, target
+from jreg.data.encoding import Encoder
+from jreg.data.reading import is_frame, is_table
+from jreg.data.targets import as_task, check_task, check_word, coded, seen_task, target
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,9 +29,11 @@ class Dataset:
     Args:
       x: ``(n, ...)`` examples, two axes or more; where there are several arrays, one or more each. Dtypes are kept, so
         that tokens stay integers and images uint8; 64 bits become 32 as in JAX.
-      y: ``(n,)`` targets; integers are class labels 0 to K - 1, floating ones are numbers to predict. Or ``(n, k)``:
-        integers 0 and 1 say which of k labels an example has, floating ones are k numbers to predict. Or of any other
-        shape, or several arrays, with the task given. They become int32 and float32.
+      y: ``(n,)`` targets; integers are class labels 0 to K - 1, floating ones are numbers to predict. Texts, or -1 and
+        1, are labels too: they are coded, those of the test set alike, and the encoder keeps them. Or ``(n, k)``:
+        integers 0 and 1 say which of k labels an example has (labels of one class each are given as ``(n,)`` instead,
+        ``y.argmax(-1)``), floating ones are k numbers to predict. Or of any other shape, or several arrays, with the
+        task given. They become int32 and float32.
       x_test, y_test: the held-out test set in the same form, or None.
       name: what tables and folders call it.
       missing: whether NaN in the examples is an error, ``"reject"``, or a missing value, ``"keep"``, that the recipe
@@ -37,15 +42,19 @@ class Dataset:
       features: the features' names, where examples are rows of features that have any.
       task: ``"classification"`` (integers of any shape, such as the next tokens ``(n, length)``), ``"multilabel"`` or
         ``"regression"``; default: what `y` shows. It must be given for integers of another shape than above and for
-        several arrays. Afterwards the attribute always says which one it is, and ``dataclasses.replace`` keeps it.
+        several arrays, and decides where it is given: whole floating numbers become labels, integers numbers to
+        predict. Afterwards the attribute always says which one it is, and ``dataclasses.replace`` keeps it.
       weights: ``(n,)`` finite numbers of at least 0, not all 0: how much each row counts in the loss, the metrics and
         the statistics of preprocessing; default: 1 for all rows. Test rows have none.
       groups: ``(n,)`` numbers or texts: which rows belong together, such as those of one patient; default: no groups.
+      encoder: the `Encoder` of the table that the examples and the labels come from, or of the data frame that is `x`,
+        where there is one; with features of other names it keeps the labels alone. Whoever replaces `x` by other
+        numbers of the same features gives ``encoder=None``, as it makes the old ones.
 
     Raises:
       ValueError: the arrays' shapes don't fit, a value is NaN, infinite or too large, a label is out of range, the
         targets don't show the task, or there are more or fewer names than what they name.
-      TypeError: an array doesn't hold real numbers.
+      TypeError: an array doesn't hold real numbers, or labels are texts in one part alone.
 
     >>> data = Dataset(x=[[0.0], [1.0]], y=[0, 1], name="two points")
     >>> data.x.dtype, data.task, data.classes
@@ -66,6 +75,7 @@ class Dataset:
     task: Any = None
     weights: np.ndarray | None = None
     groups: np.ndarray | None = None
+    encoder: Encoder | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in ("reject", "keep"):
@@ -73,6 +83,8 @@ class Dataset:
         check_word(self.task, self.name)
         for field in ("labels", "features"):
             self._set(field, tuple(map(str, getattr(self, field))))
+        names = self._frame_names()
+        self._code()
         if (self.x_test is None) != (self.y_test is None):
             raise ValueError(f"{self.name} has one of x_test and y_test, but needs both or neither")
         self._convert("")
@@ -86,6 +98,10 @@ class Dataset:
             check_task(self.y_test, self.task, f"{self.name}'s y_test")
             self._check_test_labels()
         self._check_names()
+        if names and names == self.features and not (self.encoder and self.encoder.columns):
+            task, labels = self.task, self.encoder.labels if self.encoder else ()
+            kinds = (None,) * len(names)
+            self._set("encoder", Encoder(names, kinds, task=task, labels=labels, missing=self.missing))
         if self.weights is not None:
             self._set("weights", row_weights(self.weights, len(self), f"{self.name}'s weights"))
         if self.groups is not None:
@@ -94,11 +110,40 @@ class Dataset:
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
 
+    def _frame_names(self) -> tuple[str, ...]:
+        """The names of a data frame's columns, which must be the same for the test set; () of arrays."""
+        frames: list[Any] = [part for part in (self.x, self.x_test) if is_frame(part)]
+        if not is_frame(self.x):
+            return ()
+        names, test = (tuple(map(str, frame.columns)) for frame in (frames[0], frames[-1]))
+        if test != names:
+            raise ValueError(
+                f"{self.name}'s x has the columns {some(names)}, but its x_test {some(test)}: give both the same in "
+                "the same order"
+            )
+        if not self.features:
+            self._set("features", names)
+        return names
+
+    def _code(self) -> None:
+        """Codes labels that aren't class numbers, and keeps an encoder only for what it still makes."""
+        before = self.encoder
+        y, y_test, encoder = coded(self.y, self.y_test, self.task, self.labels, before, self.name)
+        if encoder is not None:
+            if encoder.features != self.features:
+                encoder = dataclasses.replace(encoder, columns=(), categories=())
+            if not self.labels or (before is not None and before.task != encoder.task):
+                numbered = encoder.labels == tuple(range(len(encoder.labels)))
+                self._set("labels", () if numbered else tuple(map(str, encoder.labels)))
+        for field, value in (("y", y), ("y_test", y_test), ("encoder", encoder)):
+            self._set(field, value)
+
     def _convert(self, part: str) -> None:
         values = getattr(self, "x" + part)
         checked = functools.partial(example, missing=self.missing, axes=1 if is_tree(values) else 2)
         self._set("x" + part, convert(checked, values, f"{self.name}'s x{part}"))
-        self._set("y" + part, convert(target, getattr(self, "y" + part), f"{self.name}'s y{part}"))
+        y = convert(target, getattr(self, "y" + part), f"{self.name}'s y{part}")
+        self._set("y" + part, as_task(y, self.task, f"{self.name}'s y{part}"))
         found = [pair for field in ("x" + part, "y" + part) for pair in parts(getattr(self, field), field)]
         for field, array in found[1:]:
             if len(array) != len(found[0][1]):
@@ -118,7 +163,8 @@ class Dataset:
             place = "" if field == "x" else f" in {field}"
             if test.shape[1:] != own.shape[1:]:
                 raise ValueError(
-                    f"{self.name}'s test examples have shape {test.shape[1:]}{place}, the others {own.shape[1:]}"
+                    f"{self.name}'s test examples have shape {test.shape[1:]}{place}, the others {own.shape[1:]}: give "
+                    "both in one form, x and x_test, also to dataclasses.replace"
                 )
             if test.dtype != own.dtype:
                 raise ValueError(f"{self.name}'s test examples are {test.dtype}{place}, the others {own.dtype}")
@@ -149,7 +195,8 @@ class Dataset:
                 raise ValueError(f"{self.name} has names of {len(self.labels)} labels, but targets with {self.classes}")
         if self.features and not is_tree(self.x) and (len(self.features),) != self.x.shape[1:]:
             raise ValueError(
-                f"{self.name} has names of {len(self.features)} features, but examples of shape {self.x.shape[1:]}"
+                f"{self.name} has names of {len(self.features)} features, but examples of shape {self.x.shape[1:]}: "
+                "give other names, or features=() for none"
             )
 
     @property
@@ -172,3 +219,15 @@ class Dataset:
             texts.append(f"{len(np.unique(self.groups))} groups")
         texts.append("no test set" if self.y_test is None else f"{len(jax.tree.leaves(self.y_test)[0])} test rows")
         return f"Dataset({', '.join(texts)})"
+
+
+def checked_dataset(data: Any, owner: str) -> Dataset:
+    """`data`, if it is a `Dataset`.
+
+    Raises:
+      TypeError: it is anything else, such as a pair of arrays.
+    """
+    if isinstance(data, Dataset):
+        return data
+    made = "jreg.load_dataset(...) makes one of it" if is_table(data) else "jreg.Dataset(x, y) makes one of two arrays"
+    raise TypeError(f"{owner} got a {type(data).__name__} as data, but takes a jreg.Dataset: {made}")

@@ -18,6 +18,7 @@ def from_items(
     library is imported: a value is whatever ``numpy.asarray`` makes an array of, such as a number, a tensor in the
     host's memory or a PIL image. Dtypes are kept as `Dataset` keeps them: bytes stay bytes, so leave out a transform to
     floating point, and integers stay integers, which an embedding needs and a dense layer doesn't take.
+    Targets may be texts, which are class names.
 
     Args:
       items: has ``len(items)`` and ``items[i]``.
@@ -60,7 +61,7 @@ def _gather(items: Any, keys: tuple[Any, Any], name: str) -> list[np.ndarray]:
                     f"{name}'s item {number} has {value.dtype} of shape {value.shape} under {key!r}, but the first one "
                     f"{array.dtype} of shape {array.shape[1:]}"
                 )
-            array[number] = value
+            array[number] = value[()]
     return arrays
 
 
@@ -71,6 +72,8 @@ def _value(item: Any, key: Any, number: int, name: str) -> np.ndarray:
         found = f"the keys {', '.join(map(repr, item))}" if hasattr(item, "keys") else f"a {type(item).__name__}"
         raise ValueError(f"{name}'s item {number} has nothing under {key!r}: it is or has {found}") from None
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}'s item {number} has a value under {key!r} that is no array ({error})") from None
+    # Texts differ in length, and so in dtype.
+    return array.astype(object) if array.dtype.kind == "U" else array

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from jreg.data.arrays import is_tree
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
 from jreg.data.mnist1d import mnist1d
-from jreg.data.tables import from_csv, from_openml
+from jreg.data.reading import is_table
+from jreg.data.tables import from_csv, from_openml, from_table
 
 _SCIKIT_LEARN = ("digits", "breast_cancer", "diabetes", "wine")
 # name of the file, SHA-256 of its content, SHA-256 of the gzip file on the server, shape
@@ -48,18 +50,23 @@ _MNIST_SERVER = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 
 
 def load_dataset(
-    name: str | Path,
+    name: Any,
     *,
     test_size: float = 0.2,
     seed: int = 0,
     target: str | None = None,
+    test: Any = None,
     missing: str = "reject",
     task: str | None = None,
+    drop: Iterable[str] = (),
+    categories: Iterable[str] = (),
+    unseen: str = "error",
 ) -> Dataset:
-    """A data set by name or from a file.
+    """A data set by name, from a file, or from a table in memory.
 
-    Tables (those of scikit-learn, OpenML and CSV) have float32 features. Arrays in files keep their dtypes, as
-    `Dataset` says: images uint8, and integers integers, which an embedding needs and a dense layer doesn't take.
+    Tables (those of scikit-learn, OpenML, CSV and data frames) have float32 features. Arrays in files keep their
+    dtypes, as `Dataset` says: images uint8, and integers integers, which an embedding needs and a dense layer doesn't
+    take.
 
     Args:
       name: ``"digits"``, ``"breast_cancer"``, ``"diabetes"`` or ``"wine"`` (they come with scikit-learn);
@@ -67,14 +74,16 @@ def load_dataset(
         into the user's cache and checked by SHA-256); ``"mnist1d"`` (made by its published recipe);
         ``"openml:NAME"`` or ``"openml:NAME@VERSION"`` (`from_openml`). Or a path: of an ``.npz`` with arrays x and y,
         and x_test and y_test if it has a test set; of a folder with these as ``x.npy``, ``y.npy`` and so on; or of a
-        ``.csv`` (`from_csv`).
+        ``.csv`` (`from_csv`). Or a data frame, or a mapping of columns by name, coded as a ``.csv`` is.
       test_size: the share of rows held out as the test set, in [0, 1), where the data brings none; classes
         keep their shares; 0 holds out nothing.
       seed: of the shuffle before that split.
-      target: the target column of a ``.csv``; default: its last one.
-      missing: of files and of OpenML: whether NaN in the examples is an error, ``"reject"``, or kept for `impute`,
+      target: the target column of a table; default: its last one.
+      test: the test set of a table: a second one, which is coded as the first.
+      missing: of files, tables and OpenML: whether NaN in the examples is an error, ``"reject"``, or kept for `impute`,
         ``"keep"``.
-      task: as in `Dataset`, of a ``.csv`` as in `from_csv`; default: what the targets show.
+      task: as in `Dataset`, of a table as in `from_csv`; default: what the targets show.
+      drop, categories, unseen: of a table, as in `from_csv`.
 
     Returns:
       A `Dataset`.
@@ -82,26 +91,46 @@ def load_dataset(
     Raises:
       ValueError: the name is unknown, `test_size` lies outside [0, 1), or a file's content is not as it should be.
       FileNotFoundError: there is no such file.
+      TypeError: `name` is neither a name nor a table.
 
     >>> load_dataset("digits")
     Dataset(digits: 1437 rows of (64,) float32, classification, 360 test rows)
+    >>> ages = {"age": [3, 8, 5, 9], "breed": ["pug", "collie", "pug", "beagle"], "weight": [7.5, 24.0, 8.1, 11.0]}
+    >>> load_dataset(ages, test_size=0).features
+    ('age', 'breed=beagle', 'breed=collie', 'breed=pug')
     """
     if not 0 <= test_size < 1:
         raise ValueError(f"test_size is {test_size}, but must lie in [0, 1)")
     check_seed(seed)
-    data = _read(str(name), target, missing, task)
+    if not is_table(name):
+        raise TypeError(
+            f"load_dataset got a {type(name).__name__}, but takes a name, a path, a data frame or a mapping of columns "
+            "by name: arrays become data by jreg.Dataset(x, y)"
+        )
+    how: dict[str, Any] = {"test": test, "drop": drop, "categories": categories, "unseen": unseen}
+    if not isinstance(name, str | Path):
+        data = from_table(name, target, task=task, missing=missing, **how)
+    elif Path(name).suffix == ".csv":
+        data = from_csv(name, target, task=task, missing=missing, **how)
+    else:
+        given = {"target": target, **how, "unseen": None if unseen == "error" else unseen}
+        wrong = [option for option, value in given.items() if value is not None and value != ()]
+        if wrong:
+            what = "a target column to name" if wrong[0] == "target" else f"the option {wrong[0]}"
+            raise ValueError(f"only a .csv file has {what}, but load_dataset got {given[wrong[0]]!r} for {name}")
+        data = _read(str(name), missing, task)
     if task is not None:
-        data = dataclasses.replace(data, task=task)
+        labels = () if task == "regression" else data.labels
+        data = dataclasses.replace(data, task=task, labels=labels)
     if data.x_test is not None or test_size == 0:
         return data
-    train, test = split(data, test_size, seed)
-    return dataclasses.replace(data, x=data.x[train], y=data.y[train], x_test=data.x[test], y_test=data.y[test])
+    train, held_out = split(data, test_size, seed)
+    x, y = data.x, data.y
+    return dataclasses.replace(data, x=x[train], y=y[train], x_test=x[held_out], y_test=y[held_out])
 
 
-def _read(name: str, target: str | None, missing: str, task: str | None) -> Dataset:
+def _read(name: str, missing: str, task: str | None) -> Dataset:
     path = Path(name)
-    if target is not None and path.suffix != ".csv":
-        raise ValueError(f"only a .csv file has a target column to name, but load_dataset got {target!r} for {name}")
     if name in _SCIKIT_LEARN:
         return _from_scikit_learn(name)
     if name == "mnist":
@@ -113,8 +142,6 @@ def _read(name: str, target: str | None, missing: str, task: str | None) -> Data
         if not title or not (version or "1").isdecimal():
             raise ValueError(f"{name!r} is no name of an OpenML data set: write openml:NAME or openml:NAME@VERSION")
         return from_openml(title, int(version or 1), missing)
-    if path.suffix == ".csv":
-        return from_csv(path, target, task=task, missing=missing)
     if path.suffix == ".npz":
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")

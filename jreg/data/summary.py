@@ -9,11 +9,14 @@ import jax
 import numpy as np
 
 from jreg._base.types import PyTree
+from jreg.data._columns import some
 from jreg.data.arrays import is_floating, is_tree
 from jreg.data.arrays import parts as named_parts
 from jreg.data.dataset import Dataset
 
 _MOST_LINES = 40
+# So few different whole numbers to predict may have been meant as labels.
+_FEW_NUMBERS = 20
 
 
 def summarize(data: Dataset) -> dict[str, Any]:
@@ -24,8 +27,8 @@ def summarize(data: Dataset) -> dict[str, Any]:
       values) and `missing_rows`; `shape` of an example, `dtype`, `least` and `most`, or where the examples are several
       arrays `parts`, a list with a dictionary of these for each; `targets`, a list with a dictionary for each class
       (its rows, or its labels where a row has several), label, number to predict or part; `features`, one for each
-      feature where examples are rows of them; `weights` with their range and `groups` with their number, if there are
-      any.
+      feature where examples are rows of them; `weights` with their range, `groups` with their number and `notes` on
+      what has been taken for what, if there are any.
 
     >>> summarize(Dataset([[0.0], [2.0], [3.0]], [0, 1, 1]))["targets"]
     [{'target': '0', 'rows': 1, 'test_rows': 0}, {'target': '1', 'rows': 2, 'test_rows': 0}]
@@ -52,7 +55,57 @@ def summarize(data: Dataset) -> dict[str, Any]:
         found["weights"] = _named(data.weights)
     if data.groups is not None:
         found["groups"] = len(np.unique(data.groups))
+    if notes := notes_on(data):
+        found["notes"] = notes
     return found
+
+
+def notes_on(data: Dataset) -> list[str]:
+    """Sentences on targets that might have been meant otherwise than they are read.
+
+    >>> notes_on(Dataset([[0.0], [2.0], [3.0], [1.0]], [1.0, 2.0, 2.0, 1.0]))  # doctest: +ELLIPSIS
+    ["its targets 1, 2 are numbers to predict: task='classification' (--task classification) makes them labels"]
+    """
+    y = _joined(data.y, data.y_test)
+    if is_tree(y):
+        return []
+    found = []
+    encoder, values = data.encoder, np.unique(y)
+    few = y.ndim == 1 and len(values) <= min(_FEW_NUMBERS, len(y) / 2)
+    if data.task == "regression" and few and np.array_equal(values, np.round(values)):
+        shown = ", ".join(f"{value:g}" for value in values)
+        found.append(
+            f"its targets {shown} are numbers to predict: task='classification' (--task classification) makes them "
+            "labels"
+        )
+    if data.task == "classification" and encoder is not None and encoder.target is not None:
+        if not any(isinstance(label, str) for label in encoder.labels):
+            found.append(
+                f"the numbers {some(encoder.labels)} of {encoder.target!r} are class labels: task='regression' (--task "
+                "regression) predicts them"
+            )
+    elif data.task == "classification" and not data.labels and _FEW_NUMBERS < 2 * len(values) < data.classes:
+        found.append(
+            f"only {len(values)} of the {data.classes} classes up to {values[-1]} have rows: task='regression' (--task "
+            "regression) predicts them as numbers"
+        )
+    elif data.task == "classification" and not data.labels and values[0] > 0:
+        found.append(f"its labels begin at {values[0]}, so that no row has the classes below: they count from 0")
+    if data.task == "multilabel" and y.ndim == 2 and y.shape[1] > 1 and (y.sum(axis=1) == 1).all():
+        found.append("every row has one label: where they are one-hot classes, give class numbers, y.argmax(-1)")
+    return found
+
+
+def in_short(data: Dataset) -> list[str]:
+    """The data in a line, and the notes on it.
+
+    >>> in_short(Dataset([[0.0], [2.0]], [0, 1], name="two"))
+    ['two: 2 rows, no test set, classification into 2 classes']
+    """
+    test = "no test set" if data.y_test is None else f"{len(jax.tree.leaves(data.y_test)[0])} for the test"
+    many = {"classification": f" into {data.classes} classes", "multilabel": f" with {data.classes} labels"}
+    kind = data.task + many.get(data.task, "") * (not is_tree(data.y))
+    return [f"{data.name}: {len(data)} rows, {test}, {kind}", *notes_on(data)]
 
 
 def _joined(own: PyTree, test: PyTree | None) -> PyTree:
@@ -137,6 +190,7 @@ def to_text(found: dict[str, Any]) -> str:
         lines.append(f"weights    {weights['least']:g} to {weights['most']:g}, mean {weights['mean']:g}")
     if "groups" in found:
         lines.append(f"groups     {found['groups']}")
+    lines += [f"note       {note}" for note in found.get("notes", ())]
     for table in (parts, found["targets"], found["features"]):
         if table:
             lines += ["", *_aligned(table)]

@@ -1,48 +1,66 @@
-"""Tables as data: CSV files with a target column, and OpenML by name."""
+"""Tables as data: CSV files and data frames with a target column, and OpenML by name."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jreg.data._columns import numbers, one_hot, target_of
+from jreg._base.deprecation import deprecated
+from jreg.data.arrays import is_missing
 from jreg.data.dataset import Dataset
-
-_MOST_BYTES = 2**30
+from jreg.data.encoding import Encoder
+from jreg.data.reading import Table, as_table
 
 
 def from_csv(
     path: str | Path,
     target: str | None = None,
     *,
+    test: str | Path | None = None,
     task: str | None = None,
     missing: str = "reject",
+    drop: Iterable[str] = (),
+    categories: Iterable[str] = (),
+    unseen: str = "error",
     leave_out: Sequence[str] = (),
 ) -> Dataset:
-    r"""A data set from a CSV file: a line of column names, then one line per example, in UTF-8 and with commas.
+    r"""A data set from a CSV file: a line of column names, then one line per example, in UTF-8.
 
+    Columns are separated by commas, semicolons, tabs or bars, whichever splits the first line into the most names.
     Columns of numbers, whole ones too, become float32 features, columns of text a feature of 0 and 1 for each category.
-    An empty field, ``?``, ``NA``, ``NaN``, ``null`` or ``None`` is a missing value.
+    An empty field, ``?``, ``NA``, ``NaN``, ``null`` or ``None`` is a missing value. Texts that seem to be numbers, such
+    as ``1,000``, ``0,5``, ``3%`` or a slip among many numbers, are an error.
+
+    A target column of text holds class names. One of numbers holds class labels where there are exactly two different
+    ones, or at most ten whole ones without a gap such as 1, 2, 3, and each occurs twice on average; and where they are
+    written as integers and are 0 to K - 1, and each occurs twice on average or K is at most ten. Any others are numbers
+    to predict. `task` says it otherwise.
 
     Args:
       path: the file, at most 1 GiB.
       target: the name of the target column; default: the last one.
-      task: ``"classification"`` or ``"regression"``; default: a target column of text holds class names, one of
-        exactly the whole numbers 0 to K - 1 labels, any other one numbers to predict.
+      test: a second file, which becomes the test set. It is coded as the first one: columns go by name, categories and
+        labels are those of the first.
+      task: ``"classification"`` or ``"regression"``; default: what the target column shows, as above.
       missing: whether a missing value is an error, ``"reject"``, or kept for `impute`, ``"keep"``; in a column of text
         it is then missing in all its features.
-      leave_out: names of columns that are no features, such as a row's number.
+      drop: names of columns that are no features, such as a row's number.
+      categories: names of columns whose values are categories though they look like numbers, such as postal codes.
+      unseen: what a category of another table becomes that this one doesn't have: an ``"error"``, or ``"zeros"`` in all
+        features of its column.
+      leave_out: the old name of `drop`.
 
     Returns:
-      A `Dataset` without a test set, with the features' names, and the labels' where they were not 0 to K - 1.
+      A `Dataset` with the features' names, the labels' where they are not 0 to K - 1, and its `Encoder`, which a
+      network trained on it has, too.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no table, there is no such column, or a value is missing.
+      ValueError: it is no table, there is no such column, columns can't be features (all are named), a value is
+        missing, or the second file has other columns, a category or a label that the first doesn't have.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -52,59 +70,39 @@ def from_csv(
     >>> pets.features, pets.labels
     (('weight', 'colour=black', 'colour=white'), ('cat', 'dog'))
     """
-    path = Path(path)
+    if leave_out:
+        deprecated("from_csv(leave_out=...)", "drop=...", removed_in="0.3")
+        drop = leave_out
     if task not in (None, "classification", "regression"):
         raise ValueError(f"from_csv's task is {task!r}, but must be 'classification', 'regression' or None")
-    names, rows = _read(path)
-    target = names[-1] if target is None else target
-    for name in (target, *leave_out):
-        if name not in names:
-            raise ValueError(f"{path} has no column {name!r}: it has {', '.join(map(repr, names))}")
-    table = dict(zip(names, zip(*rows, strict=True), strict=True))
-    y, labels = target_of(table[target], task, target, str(path))
-    features: list[str] = []
-    parts = []
-    for name in names:
-        if name == target or name in leave_out:
-            continue
-        column = numbers(table[name])
-        own, part = one_hot(table[name], name, str(path)) if column is None else ([name], column[:, None])
-        features += own
-        parts.append(part)
-    if not parts:
-        raise ValueError(f"{path} has no column but its target {target!r}: there is nothing to predict it from")
-    x = np.concatenate(parts, axis=1)
-    return Dataset(x, y, name=path.stem, missing=missing, labels=labels, features=features)
+    return from_table(
+        Path(path),
+        target,
+        test=None if test is None else Path(test),
+        task=task,
+        missing=missing,
+        drop=drop,
+        categories=categories,
+        unseen=unseen,
+    )
 
 
-def _read(path: Path) -> tuple[list[str], list[list[str]]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    if path.stat().st_size > _MOST_BYTES:
-        size = path.stat().st_size / 2**30
-        raise ValueError(f"{path} is {size:.1f} GiB, but CSV is read up to 1 GiB: write it with numpy.savez")
-    rows = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file, strict=True)
-            names = [name.strip() for name in next(lines, [])]
-            for row in lines:
-                # A blank line is no row.
-                if not row:
-                    continue
-                if len(row) != len(names):
-                    raise ValueError(f"{path} has {len(row)} fields in line {lines.line_num}, but {len(names)} columns")
-                rows.append(row)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no readable CSV file in UTF-8 ({error})") from None
-    if not rows:
-        raise ValueError(f"{path} has no rows below a line of column names")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{path} has two columns {twice[0]!r}: give them different names")
-    if numbers(names) is not None:
-        raise ValueError(f"{path} begins with numbers, but its first line must name the columns")
-    return names, rows
+def from_table(table: Any, target: str | None = None, *, test: Any = None, missing: str, **how: Any) -> Dataset:
+    """The same of any table that an `Encoder` takes; `how` is what `Encoder.fit` takes."""
+    read = as_table(table)
+    encoder = Encoder.fit(read, target, missing=missing, **how)
+    second = None if test is None else as_table(test)
+    return Dataset(
+        encoder.encode(read),
+        encoder.encode_target(read),
+        x_test=None if second is None else encoder.encode(second),
+        y_test=None if second is None else encoder.encode_target(second),
+        name=table.stem if isinstance(table, Path) else "data",
+        missing=missing,
+        task=encoder.task,
+        features=encoder.features,
+        encoder=encoder,
+    )
 
 
 def from_openml(name: str, version: int = 1, missing: str = "reject") -> Dataset:
@@ -137,23 +135,28 @@ def from_openml(name: str, version: int = 1, missing: str = "reject") -> Dataset
         ) from None
     if found.target is None or np.ndim(found.target) != 1:
         raise ValueError(f"{title} has no single target column: fetch it with scikit-learn and make a jreg.Dataset")
-    features, parts = [], []
-    for number, feature in enumerate(found.feature_names):
-        column = found.data[:, [number]]
-        own, part = _openml_column(column, feature, (found.categories or {}).get(feature))
-        features += own
-        parts.append(part)
+    names = [str(feature) for feature in found.feature_names]
+    kinds = [(found.categories or {}).get(feature) for feature in found.feature_names]
+    kinds = [None if kind is None else [str(category).strip() for category in kind] for kind in kinds]
+    columns: dict[str, Any] = {
+        feature: _openml_column(found.data[:, [number]], kind)
+        for number, (feature, kind) in enumerate(zip(names, kinds, strict=True))
+    }
     y, labels = np.asarray(found.target), []
     if y.dtype.kind not in "fiub":
-        y, labels = target_of(["" if text is None else str(text) for text in y], "classification", "", title)
-    return Dataset(np.concatenate(parts, axis=1), y, name=name, missing=missing, labels=labels, features=features)
+        labels = sorted({str(label).strip() for label in y if not is_missing(label)})
+    task = "classification" if labels or y.dtype.kind in "iub" else "regression"
+    target = str(found.target_names[0]) if "target_names" in found else None
+    if task == "classification" and not labels:
+        labels = np.unique(y).tolist()
+    encoder = Encoder(names, kinds, target, task, labels, missing=missing)
+    x, y = encoder.encode(Table(name, columns)), encoder.encode_target(y, f"{title}'s target")
+    return Dataset(x, y, name=name, missing=missing, task=task, features=encoder.features, encoder=encoder)
 
 
-def _openml_column(column: Any, name: str, categories: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
-    dense = np.asarray(column.todense() if hasattr(column, "todense") else column, np.float64)
+def _openml_column(column: Any, categories: Sequence[str] | None) -> Any:
+    dense = np.asarray(column.todense() if hasattr(column, "todense") else column, np.float64)[:, 0]
     if categories is None:
-        return [name], dense
+        return dense
     # The value is the category's number, or NaN where it is missing.
-    part = (dense == np.arange(len(categories))).astype(np.float32)
-    part[np.isnan(dense[:, 0])] = np.nan
-    return [f"{name}={category}" for category in categories], part
+    return ["" if np.isnan(value) else categories[int(value)] for value in dense]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.data.arrays import float32, integer, is_floating, is_tree, numbers, refuse, structure
+from jreg.data.encoding import Encoder, labels_in, of_labels
 
 TASKS = ("classification", "multilabel", "regression")
 _WANTED = "'classification' (class labels; one per example has shape (n,)), 'multilabel' or 'regression' (floating)"
@@ -17,6 +20,66 @@ def check_word(task: str | None, name: str) -> None:
     """Raises ValueError unless `task` is one of the three or left open."""
     if task is not None and task not in TASKS:
         raise ValueError(f"{name}'s task is {task!r}, but must be 'classification', 'multilabel' or 'regression'")
+
+
+def coded(
+    y: Any, y_test: Any, task: str | None, labels: Sequence[str], encoder: Encoder | None, name: str
+) -> tuple[Any, Any, Encoder | None]:
+    """Targets with class numbers in place of labels that are texts, or -1 and 1, and the encoder that has both.
+
+    Raises:
+      ValueError: a label of the test set isn't one of the others.
+      TypeError: labels are texts, and those of the test set aren't, or the task needs numbers.
+    """
+    texts = _are_texts(y)
+    if encoder is None or (encoder.task == "classification" and not encoder.labels):
+        if task not in (None, "classification") or not (texts or _are_signs(y, task)):
+            if texts:
+                raise TypeError(
+                    f"{name}'s y holds texts, but task={task!r} needs numbers: .astype(float) converts them"
+                )
+            return y, y_test, encoder
+        found = (labels or labels_in(y)) if texts else (-1, 1)
+        encoder = of_labels(found) if encoder is None else dataclasses.replace(encoder, labels=found)
+        if texts and y_test is not None and not _are_texts(y_test):
+            raise TypeError(f"{name}'s y holds texts, but its y_test doesn't: give both as texts")
+    elif task in ("classification", "regression") and task != encoder.task:
+        y, y_test = encoder.decode(y), None if y_test is None else encoder.decode(y_test)
+        encoder = dataclasses.replace(encoder, task=task, labels=labels_in(y) if task == "classification" else ())
+        if task == "classification":
+            y, y_test = (None if part is None else encoder.encode_target(part, f"{name}'s y") for part in (y, y_test))
+
+    def numbered(values: Any, part: str) -> Any:
+        signs = not is_tree(values) and -1 in encoder.labels and np.size(values) and np.min(values) < 0
+        return encoder.encode_target(values, f"{name}'s {part}") if _are_texts(values) or signs else values
+
+    return numbered(y, "y"), None if y_test is None else numbered(y_test, "y_test"), encoder
+
+
+def _are_texts(values: Any) -> bool:
+    array = _array(values)
+    if array is None or array.dtype.kind != "O":
+        return array is not None and array.dtype.kind in "UST"
+    return any(isinstance(value, str) for value in array)
+
+
+def _are_signs(values: Any, task: str | None) -> bool:
+    """Whether these are labels -1 and 1; floating ones may be numbers to predict, unless the task is given."""
+    array = _array(values)
+    if array is None or array.dtype.kind not in ("if" if task else "i"):
+        return False
+    return np.array_equal(np.unique(array), (-1, 1))
+
+
+def _array(values: Any) -> np.ndarray | None:
+    """One value per row as an array, None where it is anything else."""
+    if is_tree(values):
+        return None
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        return None
+    return array if array.ndim == 1 and array.size else None
 
 
 def target(values: Any, name: str) -> np.ndarray:
@@ -33,6 +96,20 @@ def target(values: Any, name: str) -> np.ndarray:
         return integer(array, np.int32, name)
     refuse(~np.isfinite(array), f"{name} has NaN or infinity (first in row {{row}}): remove the row")
     return float32(array, name)
+
+
+def as_task(y: PyTree, task: str | None, name: str) -> PyTree:
+    """Converted targets in the dtype of the task that is given, where they can be.
+
+    >>> as_task(np.array([0.0, 2.0]), "classification", "y"), as_task(np.array([0, 2]), "regression", "y")
+    (array([0, 2], dtype=int32), array([0., 2.], dtype=float32))
+    """
+    if task is None or is_tree(y) or is_floating(y) == (task == "regression"):
+        return y
+    if task == "regression":
+        return float32(y, name)
+    whole = np.array_equal(y, np.round(y)) and (y.ndim == 1 or task == "multilabel")
+    return integer(y, np.int32, name) if whole else y
 
 
 def seen_task(y: PyTree, name: str) -> str:
@@ -64,10 +141,8 @@ def check_task(y: PyTree, task: str, name: str) -> None:
     if is_tree(y):
         return
     if (task == "regression") != is_floating(y):
-        found, wanted = "floating numbers", "integers"
-        if task == "regression":
-            found, wanted = wanted, "floating numbers: .astype(numpy.float32) makes them"
-        raise ValueError(f"{name} has {found}, but task={task!r} needs {wanted}")
+        wanted = "0 and 1" if task == "multilabel" else "whole ones (n,), such as y.argmax(-1) of one-hot labels"
+        raise ValueError(f"{name} has floating numbers, but task={task!r} needs {wanted}")
     if task == "multilabel":
         if y.ndim == 1:
             raise ValueError(f"{name} has shape {y.shape}, but task='multilabel' needs a column per label, (n, k)")
@@ -78,7 +153,10 @@ def check_task(y: PyTree, task: str, name: str) -> None:
             )
     if task == "classification" and y.size:
         if int(y.min()) < 0:
-            raise ValueError(f"{name} has label {y.min()}, out of range: labels are 0 to K - 1")
+            raise ValueError(
+                f"{name} has label {y.min()}, out of range: labels are 0 to K - 1, or -1 and 1, or texts, which "
+                ".astype(str) makes of any others"
+            )
         # A label near 2**31 is a mistake, and would ask for as many output units.
         if int(y.max()) >= 2**20:
             raise ValueError(f"{name} has label {y.max()}, out of range: labels are 0 to K - 1, K at most 2**20")

@@ -8,7 +8,7 @@ import optax
 
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
-from jreg.losses._shapes import squeeze
+from jreg.losses._shapes import check_labels, squeeze
 
 
 def softmax_cross_entropy(
@@ -31,7 +31,9 @@ def softmax_cross_entropy(
       ``(...)``, in nats, of the logits' dtype.
 
     Raises:
-      ValueError: a known `label_smoothing` lies outside [0, 1), or `class_weights` is not one number a class.
+      ValueError: a known `label_smoothing` lies outside [0, 1), `class_weights` is not one number a class, or integer
+        labels are one-hot.
+      TypeError: floating labels are no shares of the classes.
 
     >>> import jax.numpy as jnp
     >>> float(softmax_cross_entropy(jnp.zeros(4), jnp.array(2)))  # log 4
@@ -41,8 +43,10 @@ def softmax_cross_entropy(
     """
     checks.rate(label_smoothing, "label_smoothing")
     soft = jnp.issubdtype(labels.dtype, jnp.floating)
-    if soft:
-        labels = squeeze(labels, logits).astype(logits.dtype)
+    if soft and labels.shape == logits.shape:
+        labels = labels.astype(logits.dtype)
+    else:
+        check_labels(labels, logits, "softmax_cross_entropy")
     if class_weights is not None:
         return _weighted(logits, labels, label_smoothing, class_weights)
     if soft:
@@ -141,6 +145,10 @@ def multiclass_hinge(outputs: Array, labels: Array) -> Array:
     Returns:
       ``(...)`` of the outputs' dtype.
 
+    Raises:
+      ValueError: the shapes don't fit.
+      TypeError: labels are floating.
+
     >>> import jax.numpy as jnp
     >>> multiclass_hinge(jnp.array([[2.0, 0.5, 1.5]]), jnp.array([0])).tolist()
     [0.5]
@@ -148,6 +156,7 @@ def multiclass_hinge(outputs: Array, labels: Array) -> Array:
     Source: optax; Crammer and Singer, On the algorithmic implementation of multiclass kernel-based vector machines,
     JMLR 2 (2001).
     """
+    check_labels(labels, outputs, "multiclass_hinge")
     # optax computes in JAX's default precision whatever it is given.
     wide = outputs.astype(jnp.result_type(float))
     return optax.losses.multiclass_hinge_loss(wide, labels).astype(outputs.dtype)
@@ -168,7 +177,8 @@ def focal(logits: Array, labels: Array, gamma: Scalar, class_weights: Array | No
       ``(...)``, in nats, of the logits' dtype.
 
     Raises:
-      ValueError: a known `gamma` is negative, or `class_weights` is not one number a class.
+      ValueError: a known `gamma` is negative, `class_weights` is not one number a class, or the shapes don't fit.
+      TypeError: labels are floating.
 
     >>> import jax.numpy as jnp
     >>> round(float(focal(jnp.zeros(2), jnp.array(1), gamma=2.0)), 4)  # log(2) / 4
@@ -177,6 +187,7 @@ def focal(logits: Array, labels: Array, gamma: Scalar, class_weights: Array | No
     Source: Lin et al., Focal loss for dense object detection, ICCV 2017; optax has it for sigmoid units alone.
     """
     checks.strength(gamma, "focal's gamma")
+    check_labels(labels, logits, "focal")
     loss = softmax_cross_entropy(logits, labels, class_weights=class_weights)
     others = jnp.sum(jax.nn.softmax(logits) * (1 - jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)), -1)
     # At 0 the power's derivatives are infinite, and the factor is 1 for gamma = 0 alone.

@@ -41,4 +41,5 @@ class Ensemble(tuple[Network, ...]):
         """The most probable classes by the mean of the probabilities, or the mean of the values."""
         if self[0].task == "regression":
             return mean_probabilities([network.predict(x) for network in self])
-        return most_probable(self.predict_proba(x), self[0].task)
+        found = most_probable(self.predict_proba(x), self[0].task)
+        return found if (encoder := self[0].encoder_for(x)) is None else encoder.decode(found)

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jreg._base.types import Array, PyTree
-from jreg.data import Dataset
+from jreg.data import Dataset, Encoder
+from jreg.data.reading import as_table, is_table
 from jreg.network.predictions import labels_of, probabilities_of, values_of
 from jreg.recipe import Recipe, build
 from jreg.search.space import Setting
@@ -54,6 +55,9 @@ class Network:
       test: loss and metrics on the test set by name; empty where there is none.
       interval: the 95% binomial interval of the test accuracy, see `jreg.refit`; None where test rows are no
         independent trials with one label each, and without a test set.
+      encoder: of the table that it was trained on, where there was one, or of its labels (`jreg.data.Encoder`).
+        Examples may then be given as a table, too, such as the path of a CSV file or a data frame: columns go by name
+        and are coded as those of the training table, and what is predicted are labels as that table has them.
     """
 
     recipe: Callable[..., Recipe]
@@ -70,6 +74,7 @@ class Network:
     history: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     test: Mapping[str, float] = dataclasses.field(default_factory=dict)
     interval: tuple[float, float] | None = None
+    encoder: Encoder | None = None
 
     @classmethod
     def of(
@@ -85,7 +90,7 @@ class Network:
         shape = data.y.shape[1:] if isinstance(data.y, np.ndarray) else ()
         link = build(recipe, setting).link
         names = tuple(data.labels) if data.task != "regression" else ()
-        return cls(recipe, setting, traced, *network, data.task, link, names, shape, **more)
+        return cls(recipe, setting, traced, *network, data.task, link, names, shape, encoder=data.encoder, **more)
 
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
@@ -101,11 +106,17 @@ class Network:
     def outputs(self, x: PyTree) -> PyTree:
         """The network's outputs for examples ``(n, ...)``: logits, or numbers in the targets' units in a regression."""
         static, hp, network = self._given()
+        x = x if (encoder := self.encoder_for(x)) is None else encoder.encode(x)
         return _outputs(self.recipe, static, hp, network, jax.tree.map(jnp.asarray, x))
 
+    def encoder_for(self, x: Any) -> Encoder | None:
+        """The encoder where examples are a table that it codes; None where they are arrays."""
+        return self.encoder if self.encoder is not None and self.encoder.columns and is_table(x) else None
+
     def predict(self, x: PyTree) -> np.ndarray:
-        """Class numbers ``(n,)``, flags of labels ``(n, k)``, or values in their own units."""
-        return labels_of(self.outputs(x), self.task, self.target_shape)
+        """Class numbers ``(n,)``, flags of labels ``(n, k)``, or values in their own units; of a table its labels."""
+        found = labels_of(self.outputs(x), self.task, self.target_shape)
+        return found if (encoder := self.encoder_for(x)) is None else encoder.decode(found)
 
     def predict_proba(self, x: PyTree) -> np.ndarray:
         """Probabilities of the classes ``(n, K)``.
@@ -115,9 +126,21 @@ class Network:
         """
         return probabilities_of(self.outputs(x), self.link, self.task)
 
-    def evaluate(self, x: PyTree, y: PyTree, weights: Any = None) -> dict[str, float]:
-        """Loss and metrics on examples by name, in the units in which the loss was minimized."""
+    def evaluate(self, x: PyTree, y: PyTree = None, weights: Any = None) -> dict[str, float]:
+        """Loss and metrics on examples by name, in the units in which the loss was minimized.
+
+        Targets are as in the `Dataset` that it was trained on; those of a table are in its target column, so that `y`
+        is left out.
+
+        Raises:
+          ValueError: the table has other columns than the training table, or a label that it doesn't have.
+        """
         static, hp, network = self._given()
+        if (encoder := self.encoder_for(x)) is not None:
+            read = as_table(x)
+            # Where the encoder has no labels, targets are numbers already.
+            y = encoder.encode_target(read if y is None else y) if y is None or encoder.labels else y
+            x = encoder.encode(read)
         x, y = jax.tree.map(jnp.asarray, (x, y))
         count = jax.tree.leaves(y)[0].shape[0]
         weights = jnp.ones(count, jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)

@@ -14,6 +14,7 @@ import numpy as np
 from jreg import training
 from jreg._base import checks
 from jreg.data import Dataset
+from jreg.data.dataset import checked_dataset
 from jreg.engine import Job
 from jreg.recipe import Hyperparameters, Recipe, build, check_read, extremes, naming
 from jreg.results import Spec
@@ -85,6 +86,7 @@ class Design:
 
         `trainings` is how many there will be, where the space doesn't say.
         """
+        data = checked_dataset(data, "a study")
         space, numbers, pairs = as_space(space), seeds_of(seeds), as_pairs(cv, data)
         rows = tuple(FoldRows(number, "validation", *pair) for number, pair in enumerate(pairs))
         count = trainings or len(space.settings) * len(rows) * len(numbers)

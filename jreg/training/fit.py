@@ -15,6 +15,7 @@ from jreg._base import checks
 from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
+from jreg.data.dataset import checked_dataset
 from jreg.recipe import Recipe, build, takes_steps
 from jreg.splits import Folds, pack
 from jreg.training import keys, measure
@@ -122,6 +123,7 @@ def fit(
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithms 8.1 and 7.1.
     """
     setting, traced, fixed = divided(hp, static)
+    data = checked_dataset(data, "fit")
     rows, chosen = rows_given(train, validation, len(data), "fit's ")
     folds = pack([(rows, chosen)])
     samples = [(setting, build(recipe, setting, sample_steps(data, folds, epochs, batch_size)))]

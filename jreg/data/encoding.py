@@ -1,0 +1,272 @@
+"""How a table's columns become features and labels: fitted once on the training table, kept, used for any other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jreg.data._columns import (
+    MOST_CATEGORIES,
+    Values,
+    are_classes,
+    as_column,
+    as_numbers,
+    as_texts,
+    odd_texts,
+    seems_numeric,
+    some,
+)
+from jreg.data.arrays import example
+from jreg.data.reading import as_table, is_table
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """What a training table has fixed, so that every other table is coded in the same way.
+
+    It consists of plain values: ``json.dumps(dataclasses.asdict(encoder))`` writes it, ``Encoder(**json.loads(text))``
+    reads it. A table is the path of a CSV file, a mapping of columns by name, or a data frame (pandas, polars).
+
+    Attributes:
+      columns: the names of the columns that become features, in order; () where examples didn't come from a table.
+      categories: of each of them its categories in order, or None for a column of numbers.
+      target: the name of the target column, or None.
+      task: ``"classification"`` or ``"regression"``.
+      labels: the labels as they were given, texts or numbers, in the order of the class numbers; () for a regression.
+      drop: columns that a table may have and that are no features.
+      unseen: what a category that the training table doesn't have becomes: an ``"error"``, or ``"zeros"`` in all
+        features of its column. An unseen label is an error in any case.
+      missing: whether a missing value of an example is an error, ``"reject"``, or becomes NaN, ``"keep"``, in a column
+        of categories in all its features.
+
+    >>> encoder = Encoder.fit({"region": ["north", "east", "east", "west"], "sold": ["no", "yes", "yes", "no"]})
+    >>> encoder.features, encoder.labels
+    (('region=east', 'region=north', 'region=west'), ('no', 'yes'))
+    >>> encoder.encode({"region": ["west", "east"]}).tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    >>> encoder.decode(encoder.encode_target(["yes", "yes"])).tolist()
+    ['yes', 'yes']
+
+    Source: scikit-learn's ``OneHotEncoder(handle_unknown=...)`` and ``LabelEncoder``.
+    """
+
+    columns: Sequence[str]
+    categories: Sequence[Sequence[str] | None]
+    target: str | None = None
+    task: str = "classification"
+    labels: Sequence[str | int | float] = ()
+    drop: Sequence[str] = ()
+    unseen: str = "error"
+    missing: str = "reject"
+
+    def __post_init__(self) -> None:
+        for field in ("columns", "labels", "drop"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        categories = tuple(None if found is None else tuple(found) for found in self.categories)
+        object.__setattr__(self, "categories", categories)
+        for field, words in (("unseen", ("error", "zeros")), ("missing", ("reject", "keep"))):
+            if getattr(self, field) not in words:
+                raise ValueError(f"{field} is {getattr(self, field)!r}, but must be {' or '.join(map(repr, words))}")
+
+    @classmethod
+    def fit(
+        cls,
+        table: Any,
+        target: str | None = None,
+        *,
+        task: str | None = None,
+        drop: Iterable[str] = (),
+        categories: Iterable[str] = (),
+        unseen: str = "error",
+        missing: str = "reject",
+    ) -> Encoder:
+        """The encoder of a training table.
+
+        Args:
+          table: as above.
+          target: the target column; default: the last one.
+          task: as in `from_csv`.
+          drop: columns that are no features.
+          categories: columns of categories that look like numbers.
+          unseen, missing: as above.
+
+        Raises:
+          FileNotFoundError: there is no such file.
+          ValueError: it is no table, there is no such column, a column is of no use (all such columns are named), or
+            the target misses a value or doesn't fit the task.
+        """
+        name, columns = as_table(table)
+        # A name alone is a frequent slip; its letters are no columns.
+        drop, chosen = ((given,) if isinstance(given, str) else tuple(given) for given in (drop, categories))
+        target = next(reversed(columns)) if target is None else target
+        for column in (target, *drop, *chosen):
+            if column not in columns:
+                raise ValueError(f"{name} has no column {column!r}: it has {', '.join(map(repr, columns))}")
+        task, labels = _labels_of(columns[target], task, f"{name}'s target {target!r}")
+        names = tuple(column for column in columns if column != target and column not in drop)
+        if not names:
+            raise ValueError(f"{name} has no column but its target {target!r}: there is nothing to predict it from")
+        found = [_categories_of(columns[column], column in chosen) for column in names]
+        bad = {column: reason for column, reason in zip(names, found, strict=True) if isinstance(reason, str)}
+        if bad:
+            _refuse(name, bad)
+        kinds = [None if isinstance(kind, str) else kind for kind in found]
+        return cls(names, kinds, target, task, labels, drop, unseen, missing)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features: a column of numbers has its own, one of categories NAME=CATEGORY for each."""
+        pairs = zip(self.columns, self.categories, strict=True)
+        return tuple(
+            name if kind is None else f"{name}={category}" for name, kind in pairs for category in kind or ("",)
+        )
+
+    def encode(self, table: Any) -> np.ndarray:
+        """The examples of a table, ``(n, features)`` in float32, found by the names of the columns in any order.
+
+        Raises:
+          ValueError: it lacks columns or has others, a value is missing, infinite, too large or no number, or a
+            category unseen.
+        """
+        name, columns = as_table(table)
+        known = (*self.columns, *self.drop, self.target)
+        lacking = [column for column in self.columns if column not in columns]
+        surplus = [column for column in columns if column not in known]
+        if lacking or surplus:
+            found = " and ".join(
+                f"{verb} {some(names)}" for verb, names in (("lacks", lacking), ("has besides", surplus)) if names
+            )
+            raise ValueError(f"{name} needs the columns of the training table, but {found}")
+        pairs = zip(self.columns, self.categories, strict=True)
+        parts = [self._coded(columns[column], kind, f"{name}'s column {column!r}") for column, kind in pairs]
+        return example(np.concatenate(parts, axis=1), f"{name}'s x", self.missing, 2)
+
+    def _coded(self, column: Values, categories: Sequence[str] | None, name: str) -> np.ndarray:
+        if categories is None:
+            return _numbers(column, name)[:, None]
+        texts = as_texts(column)
+        place = {"": -1} | {category: number for number, category in enumerate(categories)}
+        unseen = next((row for row, text in enumerate(texts) if text not in place), None)
+        if unseen is not None and self.unseen == "error":
+            raise ValueError(
+                f"{name} has {texts[unseen]!r} in row {unseen}, but in the training table only {some(categories)}: "
+                "unseen='zeros' (--unseen zeros) reads it as none of them"
+            )
+        codes = np.array([place.get(text, len(categories)) for text in texts])
+        features = (codes[:, None] == np.arange(len(categories))).astype(np.float32)
+        features[codes < 0] = np.nan
+        return features
+
+    def encode_target(self, values: Any, name: str = "y") -> np.ndarray:
+        """Class numbers ``(n,)``, or the numbers of a regression, of a table with the target column or of its values.
+
+        Raises:
+          ValueError: a value is missing, no number, or a label that the training table doesn't have.
+        """
+        if is_table(values):
+            table, columns = as_table(values)
+            if self.target is None or self.target not in columns:
+                raise ValueError(f"{table} has no column {self.target!r}, the target")
+            name, values = f"{table}'s target {self.target!r}", columns[self.target]
+        column = as_column(values, name)
+        _check_complete(column, name)
+        if self.task == "regression":
+            return _numbers(column, name)
+        numbers = None if any(isinstance(label, str) for label in self.labels) else as_numbers(column)
+        given = as_texts(column) if numbers is None else [_plain(number) for number in numbers.tolist()]
+        place = {label: number for number, label in enumerate(self.labels)}
+        unseen = next((row for row, label in enumerate(given) if label not in place), None)
+        if unseen is not None:
+            raise ValueError(
+                f"{name} has {given[unseen]!r} in row {unseen}, which is none of the labels to train on: "
+                f"{some(self.labels)}"
+            )
+        return np.array([place[label] for label in given])
+
+    def decode(self, y: Any) -> np.ndarray:
+        """Labels as they were given, of class numbers of any shape; the numbers of a regression are what they are.
+
+        Raises:
+          ValueError: a number is none of a class.
+        """
+        y = np.asarray(y)
+        if self.task == "regression" or self.labels == tuple(range(len(self.labels))):
+            return y
+        if y.size and not 0 <= y.min() <= y.max() < len(self.labels):
+            raise ValueError(f"there are {len(self.labels)} labels, but {y.max()} is to be the number of one")
+        return np.array(self.labels)[y]
+
+
+def of_labels(labels: Iterable[str | int | float]) -> Encoder:
+    """An encoder of labels alone, for examples that come from no table."""
+    return Encoder((), (), labels=tuple(labels))
+
+
+def labels_in(values: Any) -> tuple[str | int | float, ...]:
+    """The different labels among values, in order."""
+    return _labels_of(as_column(values, "y"), "classification", "y")[1]
+
+
+def _plain(number: float) -> int | float:
+    return int(number) if float(number).is_integer() else number
+
+
+def _check_complete(column: Values, name: str) -> None:
+    rows = [row for row, text in enumerate(as_texts(column)) if not text]
+    if rows:
+        raise ValueError(f"{name} is missing in row {rows[0]}: remove the row")
+
+
+def _numbers(column: Values, name: str) -> np.ndarray:
+    found = as_numbers(column)
+    if found is None:
+        first = odd_texts(column)[0]
+        raise ValueError(f"{name} has {first!r} in row {as_texts(column).index(first)}, but must hold numbers")
+    return found
+
+
+def _labels_of(column: Values, task: str | None, name: str) -> tuple[str, tuple[str | int | float, ...]]:
+    """The task, and the labels of a classification in order."""
+    _check_complete(column, name)
+    numbers = as_numbers(column)
+    slip = seems_numeric(column) if numbers is None else None
+    if slip and task != "classification":
+        raise ValueError(f"{name} {slip}: {_WRITE}, or say task='classification' (--task classification)")
+    if numbers is None:
+        if task == "regression":
+            raise ValueError(f"{name} has text, but task='regression' needs numbers")
+        return "classification", tuple(sorted(set(as_texts(column))))
+    values = np.unique(numbers)
+    if task == "regression" or (task is None and not are_classes(column, values)):
+        return "regression", ()
+    return "classification", tuple(map(_plain, values.tolist()))
+
+
+def _categories_of(column: Values, chosen: bool) -> tuple[str, ...] | str | None:
+    """The categories of a column, None where it has numbers, or what is wrong with it."""
+    if not chosen:
+        if as_numbers(column) is not None:
+            return None
+        if slip := seems_numeric(column):
+            return slip
+    found = sorted({*as_texts(column)} - {""})
+    if len(found) > MOST_CATEGORIES:
+        return f"has {len(found)} different texts, more than the {MOST_CATEGORIES} that become columns of 0 and 1"
+    return tuple(found)
+
+
+_WRITE = (
+    "write numbers with a point before the decimals, without separators of thousands and signs of percent or currency"
+)
+
+
+def _refuse(table: str, bad: Mapping[str, str]) -> None:
+    """Raises ValueError with all columns that can't be features, and what to do about them."""
+    found = "; ".join(f"column {name!r} {reason}" for name, reason in bad.items())
+    numeric = [name for name, reason in bad.items() if "different texts" not in reason]
+    mend = f"{_WRITE}, read them as categories by categories={numeric}, or " if numeric else ""
+    drop = f"leave them out by drop={list(bad)} (--drop {' '.join(bad)})"
+    raise ValueError(f"{table}'s {found}: {mend}{drop}")

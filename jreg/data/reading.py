@@ -1,0 +1,106 @@
+"""Tables from where they are: a CSV file, a mapping of columns, or a data frame."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jreg.data._columns import Values, as_column, as_numbers, known
+
+_MOST_BYTES = 2**30
+# Between columns, in order of preference.
+_SEPARATORS = ",;\t|"
+
+
+class Table(NamedTuple):
+    """A table that has been read.
+
+    Attributes:
+      name: what sentences call it.
+      columns: by name.
+    """
+
+    name: str
+    columns: dict[str, Values]
+
+
+def is_table(source: Any) -> bool:
+    """Whether this has columns with names: a path, a mapping, or a data frame such as those of pandas and polars."""
+    return isinstance(source, str | Path | Mapping | Table) or is_frame(source)
+
+
+def is_frame(source: Any) -> bool:
+    """Whether this is a data frame, of whatever library."""
+    return hasattr(source, "columns") and hasattr(source, "__getitem__") and not isinstance(source, tuple)
+
+
+def as_table(source: Any) -> Table:
+    """A table of any kind, read.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no readable table with rows, two columns have one name, or their lengths differ.
+      TypeError: it is no table.
+    """
+    if isinstance(source, Table):
+        return source
+    if isinstance(source, str | Path):
+        return Table(str(source), _read(Path(source)))
+    if not is_table(source):
+        raise TypeError(
+            f"a {type(source).__name__} is no table: give the path of a .csv file, a data frame, or a mapping of "
+            "columns by name"
+        )
+    name = f"the {'table' if isinstance(source, Mapping) else type(source).__name__}"
+    keys = list(source if isinstance(source, Mapping) else source.columns)
+    _check_names([str(key) for key in keys], name)
+    columns = {str(key): as_column(source[key], f"{name}'s {str(key)!r}") for key in keys}
+    lengths = sorted({len(column) for column in columns.values()})
+    if len(lengths) > 1:
+        raise ValueError(f"{name} has columns of {' and '.join(map(str, lengths))} rows, but needs one length")
+    if lengths in ([], [0]):
+        raise ValueError(f"{name} has no rows")
+    return Table(name, columns)
+
+
+def _check_names(names: list[str], table: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{table} has two columns {twice[0]!r}: give them different names")
+
+
+def _read(path: Path) -> dict[str, Values]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if path.stat().st_size > _MOST_BYTES:
+        size = path.stat().st_size / 2**30
+        raise ValueError(f"{path} is {size:.1f} GiB, but CSV is read up to 1 GiB: write it with numpy.savez")
+    rows = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            file.seek(0)
+            # The names of the columns show what separates them; a name with a comma in it is rarer than a column.
+            separator = max(_SEPARATORS, key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
+            lines = csv.reader(file, strict=True, delimiter=separator)
+            names = [name.strip() for name in next(lines, [])]
+            for row in lines:
+                # A blank line is no row.
+                if not row:
+                    continue
+                if len(row) != len(names):
+                    raise ValueError(
+                        f"{path} has {len(row)} fields in line {lines.line_num}, but {len(names)} columns separated by "
+                        f"{separator!r}: quote a field that has {separator!r} in it"
+                    )
+                rows.append(row)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no readable CSV file in UTF-8 ({error})") from None
+    if not rows:
+        raise ValueError(f"{path} has no rows below a line of column names")
+    _check_names(names, str(path))
+    if as_numbers([known(name) for name in names]) is not None:
+        raise ValueError(f"{path} begins with numbers, but its first line must name the columns")
+    return {name: [known(text) for text in column] for name, column in zip(names, zip(*rows, strict=True), strict=True)}
