@@ -2,7 +2,7 @@
 
 from jreg.report.images import augmented, samples
 from jreg.report.progress import Display, Progress, describe
-from jreg.report.summary import curves, save_pictures, scores, summary, table, test_result
+from jreg.report.summary import curves, differences, save_pictures, scores, summary, table, test_result
 from jreg.report.text import settings_table
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "augmented",
     "curves",
     "describe",
+    "differences",
     "samples",
     "save_pictures",
     "scores",
