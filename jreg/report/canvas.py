@@ -133,11 +133,15 @@ def style(place: int) -> dict[str, Any]:
 
 def mark(axes: Any, places: Mapping[int, tuple[float, float]], marks: Mapping[str, int]) -> None:
     """Outlines the settings to be marked, where ``(x, y)`` by the setting's number has them."""
+    from matplotlib.patheffects import withStroke
+
+    # White around the black, for dark cells and thick lines below.
+    around = [withStroke(linewidth=3, foreground="white")]
     for label, number in marks.items():
         if number in places and np.isfinite(places[number]).all():
             marker, size = _MARKS[label]
             outline = {"marker": marker, "ms": size, "mfc": "none", "mec": "black", "mew": 1.2, "ls": "none"}
-            axes.plot(*places[number], label=label, zorder=5, **outline)
+            axes.plot(*places[number], label=label, zorder=5, path_effects=around, **outline)
 
 
 def legend(figure: Any, panels: Iterable[Any], loc: str = "outside lower center", ncols: int = 3) -> None:

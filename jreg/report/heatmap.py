@@ -38,7 +38,7 @@ def heatmap(scored: Scored, across: str, upwards: str) -> Any:
     axes.set_yticks(range(len(rows)), [_value(value) for value in rows])
     axes.set_xlabel(plain(across))
     axes.set_ylabel(plain(upwards))
-    axes.set_title(f"{scored.heading}\n{scored.drawn}", fontsize="medium")
+    axes.set_title(f"{scored.heading}\n{scored.drawn if numbers else f'mean over {scored.over}'}", fontsize="medium")
     figure.colorbar(picture, label=scored.axis)
     return figure
 

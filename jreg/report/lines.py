@@ -48,8 +48,7 @@ def lines(scored: Scored, along: str) -> Any:
             line.set_label(f"{len(names) - MOST_LINES} more combinations")
     for place, (name, label) in enumerate(zip(shown, labels, strict=True)):
         numbers = _along(scored, found[name], along)
-        # Bars of neighbouring lines would hide each other at the same place.
-        places = scale.beside(axes, place - (len(shown) - 1) / 2)
+        places = scale.beside(axes, place, len(shown))
         at = [places[scored.space.settings[number][along]] for number in numbers]
         bars = {"capsize": 3, "elinewidth": 1, "ms": 5, "zorder": 3, "label": label or "mean"}
         axes.errorbar(at, scored.means[numbers], scored.errors[numbers], **bars, **style(place))
