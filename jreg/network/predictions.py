@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base.types import Array
+from jreg.data.arrays import structure
 
 
 def probabilities_of(outputs: Any, link: str | None, task: str) -> np.ndarray:
@@ -19,9 +20,11 @@ def probabilities_of(outputs: Any, link: str | None, task: str) -> np.ndarray:
 
     Raises:
       ValueError: the loss says nothing of probabilities, or there are none in a regression.
+      TypeError: the outputs are several arrays.
     """
     if task == "regression":
         raise ValueError("a regression has no classes, so there are no probabilities: predict gives the values")
+    _check_one(outputs)
     if link not in ("softmax", "sigmoid"):
         raise ValueError(
             f"the recipe's loss has the link {link!r}, which gives no probabilities: use a loss such as "
@@ -46,7 +49,11 @@ def labels_of(outputs: Any, task: str, values_shape: tuple[int, ...] = ()) -> np
       outputs: of the network, in the targets' units for a regression.
       task: of the data.
       values_shape: of one target of a regression.
+
+    Raises:
+      TypeError: the outputs are several arrays.
     """
+    _check_one(outputs)
     found = np.asarray(outputs)
     if task == "regression":
         return found.reshape(len(found), *values_shape)
@@ -55,6 +62,14 @@ def labels_of(outputs: Any, task: str, values_shape: tuple[int, ...] = ()) -> np
     if found.ndim == 1 or found.shape[-1] == 1:
         return (found.reshape(len(found)) > 0).astype(np.int32)
     return found.argmax(axis=-1).astype(np.int32)
+
+
+def _check_one(outputs: Any) -> None:
+    if not hasattr(outputs, "shape"):
+        raise TypeError(
+            f"the network's outputs are {structure(outputs)}, and jreg doesn't know which of them is the prediction: "
+            "take outputs(x), or the outputs of study.out_of_fold(), and predict from the part that you want"
+        )
 
 
 def mean_probabilities(parts: list[np.ndarray]) -> np.ndarray:

@@ -24,8 +24,8 @@ DASHES = (
 )
 QUIET = "#BBBBBB"
 
-# By what is marked: the marker and its size.
-_MARKS = {"best": ("*", 19), "one-standard-error rule": ("s", 14), "worst": ("v", 14)}
+# By what is marked: the marker and its size. A star fits into the square where one setting is both.
+_MARKS = {"worst": ("v", 14), "one-standard-error rule": ("s", 18), "best": ("*", 14)}
 
 
 class Scored(NamedTuple):
@@ -137,9 +137,9 @@ def mark(axes: Any, places: Mapping[int, tuple[float, float]], marks: Mapping[st
 
     # White around the black, for dark cells and thick lines below.
     around = [withStroke(linewidth=3, foreground="white")]
-    for label, number in marks.items():
+    for label, (marker, size) in _MARKS.items():
+        number = marks.get(label)
         if number in places and np.isfinite(places[number]).all():
-            marker, size = _MARKS[label]
             outline = {"marker": marker, "ms": size, "mfc": "none", "mec": "black", "mew": 1.2, "ls": "none"}
             axes.plot(*places[number], label=label, zorder=5, path_effects=around, **outline)
 
