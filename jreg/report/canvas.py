@@ -63,13 +63,14 @@ class Scored(NamedTuple):
         bars = " and standard error" if np.isfinite(self.errors).any() else ""
         return f"mean{bars} over {self.over}"
 
-    @property
-    def heading(self) -> str:
-        """The title with how many settings there are, and how many of them have no score."""
-        missing = int((~np.isfinite(self.means)).sum())
-        without = f", {missing} of them without a score" if missing else ""
-        count = len(self.means)
-        return f"{plain(self.title)}: {count} {'setting' if count == 1 else 'settings'}{without}"
+    def heading(self, drawn: str, not_shown: int = 0) -> str:
+        """A picture's title: the data, how many settings there are and which are missing, and what is drawn of them."""
+        count, lost = len(self.means), int((~np.isfinite(self.means)).sum())
+        missing = [
+            f", {number} {what}" for number, what in ((lost, "without a score"), (not_shown, "not shown")) if number
+        ]
+        settings = f"{count} {'setting' if count == 1 else 'settings'}{''.join(missing)}"
+        return f"{plain(self.title, 24)}: {settings}\n{drawn}"
 
     def varied(self) -> list[str]:
         """The hyperparameters that have more than one value."""
@@ -138,10 +139,10 @@ def mark(axes: Any, places: Mapping[int, tuple[float, float]], marks: Mapping[st
     # White around the black, for dark cells and thick lines below.
     around = [withStroke(linewidth=3, foreground="white")]
     for label, (marker, size) in _MARKS.items():
-        number = marks.get(label)
-        if number in places and np.isfinite(places[number]).all():
+        place = places.get(marks[label]) if label in marks else None
+        if place is not None and np.isfinite(place).all():
             outline = {"marker": marker, "ms": size, "mfc": "none", "mec": "black", "mew": 1.2, "ls": "none"}
-            axes.plot(*places[number], label=label, zorder=5, path_effects=around, **outline)
+            axes.plot(*place, label=label, zorder=5, path_effects=around, **outline)
 
 
 def legend(figure: Any, panels: Iterable[Any], loc: str = "outside lower center", ncols: int = 3) -> None:

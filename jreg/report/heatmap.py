@@ -24,7 +24,7 @@ def heatmap(scored: Scored, across: str, upwards: str) -> Any:
         shown[row, column] = scored.means[number]
     numbers = len(columns) <= _MOST_NUMBERS and len(rows) <= _MOST_NUMBERS
     width, height = (1.05, 0.75) if numbers else (0.4, 0.4)
-    figure, grid = canvas(max(5.5, 2.6 + width * len(columns)), max(4.6, 1.7 + height * len(rows)))
+    figure, grid = canvas(max(6.5, 2.6 + width * len(columns)), max(4.6, 1.7 + height * len(rows)))
     axes = grid[0, 0]
     axes.set_facecolor("white")
     picture = axes.imshow(np.ma.masked_invalid(shown), cmap="cividis", origin="lower", aspect="auto")
@@ -38,7 +38,8 @@ def heatmap(scored: Scored, across: str, upwards: str) -> Any:
     axes.set_yticks(range(len(rows)), [_value(value) for value in rows])
     axes.set_xlabel(plain(across))
     axes.set_ylabel(plain(upwards))
-    axes.set_title(f"{scored.heading}\n{scored.drawn if numbers else f'mean over {scored.over}'}", fontsize="medium")
+    drawn = scored.drawn if numbers else f"mean over {scored.over}"
+    figure.suptitle(scored.heading(drawn), fontsize="medium")
     figure.colorbar(picture, label=scored.axis)
     return figure
 

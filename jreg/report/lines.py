@@ -58,7 +58,7 @@ def lines(scored: Scored, along: str) -> Any:
                 lost = {"marker": "x", "color": COLOURS[place], "ls": "none", "clip_on": False}
                 axes.plot(x, 0.02, transform=axes.get_xaxis_transform(), label="no score", **lost)
     axes.set_ylabel(scored.axis)
-    axes.set_title(f"{scored.heading}\n{scored.drawn}", fontsize="medium")
+    figure.suptitle(scored.heading(scored.drawn), fontsize="medium")
     axes.grid(alpha=0.3)
     legend(figure, [axes], "outside right upper", ncols=1)
     return figure

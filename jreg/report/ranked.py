@@ -113,9 +113,7 @@ def _rows(scored: Scored, chosen: Sequence[int]) -> tuple[Any, Any]:
 
 
 def _finished(figure: Any, axes: Any, scored: Scored, chosen: Sequence[int], drawn: str) -> Any:
-    left_out = len(scored.order) - len(chosen)
-    title = scored.heading + (f", {left_out} not shown" if left_out else "")
-    axes.set_title(f"{title}\n{drawn}", fontsize="medium")
+    figure.suptitle(scored.heading(drawn, len(scored.order) - len(chosen)), fontsize="medium")
     axes.set_ylabel("setting and rank")
     axes.grid(alpha=0.3)
     legend(figure, [axes])
