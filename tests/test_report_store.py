@@ -154,7 +154,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_the_report_lists_what_it_wrote(study, final, saved):
     written = save(study, final, saved)
     assert [path.name for path in written] == [
-        "curves.csv", "curves.png", "results.json", "scores.png", "settings.csv", "trainings.csv",
+        "curves.csv", "curves.png", "differences.png", "results.json", "scores.png", "settings.csv", "trainings.csv",
     ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def probabilities_of(outputs: Any, link: str | None, task: str) -> np.ndarray:
     """
     if task == "regression":
         raise ValueError("a regression has no classes, so there are no probabilities: predict gives the values")
-    _check_one(outputs)
+    check_one(outputs)
     if link not in ("softmax", "sigmoid"):
         raise ValueError(
             f"the recipe's loss has the link {link!r}, which gives no probabilities: use a loss such as "
@@ -53,7 +53,7 @@ def labels_of(outputs: Any, task: str, values_shape: tuple[int, ...] = ()) -> np
     Raises:
       TypeError: the outputs are several arrays.
     """
-    _check_one(outputs)
+    check_one(outputs)
     found = np.asarray(outputs)
     if task == "regression":
         return found.reshape(len(found), *values_shape)
@@ -64,7 +64,8 @@ def labels_of(outputs: Any, task: str, values_shape: tuple[int, ...] = ()) -> np
     return found.argmax(axis=-1).astype(np.int32)
 
 
-def _check_one(outputs: Any) -> None:
+def check_one(outputs: Any) -> None:
+    """Raises TypeError where outputs are several arrays, which no single prediction can be made of."""
     if not hasattr(outputs, "shape"):
         raise TypeError(
             f"the network's outputs are {structure(outputs)}, and jreg doesn't know which of them is the prediction: "
@@ -74,6 +75,8 @@ def _check_one(outputs: Any) -> None:
 
 def mean_probabilities(parts: list[np.ndarray]) -> np.ndarray:
     """The mean of several networks' probabilities or values, float64."""
+    for part in parts:
+        check_one(part)
     return np.asarray(np.mean(np.stack(parts), axis=0, dtype=np.float64))
 
 
