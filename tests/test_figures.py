@@ -256,6 +256,8 @@ def test_curves_go_on_until_the_last_training_stops():
     figure = learning.curves({"best: $l$2=1": found}, [panel], "digits")
     figure.canvas.draw()
     axes, count = figure.axes
+    assert figure.get_suptitle() == "digits: learning curves"
+    assert axes.get_title() == "best\n\\$l\\$2=1"
     assert axes.get_yscale() == "log"
     thick, thin = (
         next(line for line in axes.lines if line.get_label() == f"train_loss: {label}")

@@ -30,7 +30,7 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[Pa
     may jump. The lowest panel says how many there are.
 
     Args:
-      settings: by label, the columns of the history as ``(trainings, epochs)``, NaN where not run.
+      settings: by label, such as "best: l2=0.1", the columns of the history as ``(trainings, epochs)``, NaN where not run.
       panels: one for each row of the picture.
       title: of the picture.
 
@@ -44,7 +44,8 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[Pa
         for axes, panel in zip(grid[:-1, column], panels, strict=True):
             _draw(axes, panel, found)
         _count(grid[-1, column], found[panels[0].validation.label])
-        grid[0, column].set_title(plain(label, 56), fontsize="medium")
+        lines = [plain(line, 56) for line in label.split(": ", 1)]
+        grid[0, column].set_title("\n".join(lines), fontsize="medium")
     for panel, row in zip(panels, grid[:-1], strict=True):
         _share(row, panel, settings)
     last = max(_finite(values).shape[1] for found in settings.values() for values in found.values())

@@ -37,7 +37,7 @@ def points(scored: Scored, names: list[str]) -> Any:
         axes.grid(alpha=0.3)
     for axes in grid.flat[len(names) :]:
         axes.remove()
-    figure.suptitle(scored.heading(scored.drawn), fontsize="medium")
+    figure.suptitle(scored.heading(f"{scored.axis}, {scored.drawn}"), fontsize="medium")
     legend(figure, grid[0])
     return figure
 
