@@ -30,7 +30,8 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[Pa
     may jump. The lowest panel says how many there are.
 
     Args:
-      settings: by label, such as "best: l2=0.1", the columns of the history as ``(trainings, epochs)``, NaN where not run.
+      settings: by label, such as "best: l2=0.1", the columns of the history as ``(trainings, epochs)``, NaN where not
+        run.
       panels: one for each row of the picture.
       title: of the picture.
 

@@ -15,7 +15,7 @@ from jreg.training import Column
 
 
 def scores(results: Results) -> Any:
-    """A matplotlib figure of the scores, of the kind that `jreg.report.figures` chooses for the space."""
+    """A matplotlib figure of the scores: lines, a heatmap, points or ranked dots, as the space asks for."""
     return figures.scores(_scored(results))
 
 
