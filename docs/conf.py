@@ -66,8 +66,14 @@ PACKAGES = (
 )
 
 
-# What latex2mathml lacks, in words that it has.
-TEX = {r"\arg": r"\operatorname{arg}", r"\Big\lceil": r"\Big⌈", r"\Big\rceil": r"\Big⌉"}
+# What latex2mathml lacks, and bars that would be operators with space around them, in words that it has.
+TEX = {
+    r"\\arg\b": r"\\operatorname{arg}",
+    r"\\Big\\lceil": r"\\Big⌈",
+    r"\\Big\\rceil": r"\\Big⌉",
+    r"(?<!\\left)\\l([vV])ert": r"\\left\\l\1ert",
+    r"(?<!\\right)\\r([vV])ert": r"\\right\\r\1ert",
+}
 # A command or a line break that it doesn't know stays in the formula.
 UNKNOWN = re.compile(r'\\[A-Za-z]+|<mi>&</mi>|linebreak="newline"')
 
@@ -75,7 +81,7 @@ UNKNOWN = re.compile(r'\\[A-Za-z]+|<mi>&</mi>|linebreak="newline"')
 def write_formula(translator: Any, node: nodes.Element) -> None:
     """Writes a formula as MathML, which browsers show without JavaScript or fonts from elsewhere."""
     tex, display = node.astext().strip(), "block" if isinstance(node, nodes.math_block) else "inline"
-    known = functools.reduce(lambda text, name: text.replace(name, TEX[name]), TEX, tex)
+    known = functools.reduce(lambda text, name: re.sub(name, TEX[name], text), TEX, tex)
     mathml = convert(known, display=display)
     if unknown := UNKNOWN.search(mathml):
         logging.getLogger(__name__).warning("no MathML for %s in the formula %s", unknown[0], tex, location=node)
