@@ -72,8 +72,9 @@ def doctest(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning is an error."""
+    """Draw the pictures of the pages and build the documentation; a warning is an error."""
     install(session, "docs")
+    session.run("python", "docs/pictures.py")
     session.run("python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
     session.log("the documentation is in docs/_build/html/index.html")
 

@@ -1,11 +1,15 @@
 """The documentation's build; it needs no network."""
 
 import functools
+import html
 import inspect
 import re
 from typing import Any
 
+from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 import jreg
 
@@ -13,7 +17,8 @@ project = "jreg"
 author = "the authors of jreg"
 release = version = jreg.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"jreg {release}"
@@ -59,6 +64,30 @@ PACKAGES = (
     "jreg.training",
     "jreg.transforms",
 )
+
+
+# What latex2mathml lacks, and bars that would be operators with space around them, in words that it has.
+TEX = {
+    r"\\arg\b": r"\\operatorname{arg}",
+    r"\\Big\\lceil": r"\\Big⌈",
+    r"\\Big\\rceil": r"\\Big⌉",
+    r"(?<!\\left)\\l([vV])ert": r"\\left\\l\1ert",
+    r"(?<!\\right)\\r([vV])ert": r"\\right\\r\1ert",
+}
+# A command or a line break that it doesn't know stays in the formula.
+UNKNOWN = re.compile(r'\\[A-Za-z]+|<mi>&</mi>|linebreak="newline"')
+
+
+def write_formula(translator: Any, node: nodes.Element) -> None:
+    """Writes a formula as MathML, which browsers show without JavaScript or fonts from elsewhere."""
+    tex, display = node.astext().strip(), "block" if isinstance(node, nodes.math_block) else "inline"
+    known = functools.reduce(lambda text, name: re.sub(name, TEX[name], text), TEX, tex)
+    mathml = convert(known, display=display)
+    if unknown := UNKNOWN.search(mathml):
+        logging.getLogger(__name__).warning("no MathML for %s in the formula %s", unknown[0], tex, location=node)
+    mathml = mathml.replace("<math ", f'<math alttext="{html.escape(tex)}" ', 1)
+    translator.body.append(mathml)
+    raise nodes.SkipNode
 
 
 def home(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
@@ -109,6 +138,7 @@ def join_names(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines:
 
 def setup(app: Sphinx) -> None:
     """Connects the functions above."""
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("missing-reference", home)
     app.connect("autodoc-skip-member", skip)
     # After napoleon, whose priority is 500.

@@ -16,7 +16,7 @@ import pytest
 import jreg
 from jreg.cli.commands import load_recipe, main
 
-FILES = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "curves.png"}
+FILES = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "differences.png", "curves.png"}
 COMMAND = [sys.executable, "-m", "jreg", "sweep"]
 RECIPE = """
 import optax

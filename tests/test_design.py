@@ -16,8 +16,10 @@ import jreg
 from jreg import losses, metrics, nn, penalties
 from jreg.data import standardize
 from jreg.engine import Local, compiled
+from jreg.network.predictions import labels_of, mean_probabilities, probabilities_of
 from jreg.results import Results
 from jreg.study import Design, Everything, run
+from jreg.study.out_of_fold import OutOfFold
 from jreg.training import FINAL, Status
 
 ONE_BY_ONE = jreg.Layout(tuple(jax.devices()), 1)
@@ -383,6 +385,43 @@ def test_a_segmentation_of_dictionaries_trains_in_a_study():
     assert jreg.refit(study).predict({"image": images, "brightness": brightness}).shape == (60, 6, 6)
     shares = study.curve("val_loss") - (study.curve("val_edge") / 6)
     assert np.isfinite(shares).all()
+
+
+def test_integer_parts_that_preprocessing_leaves_alone_reach_an_embedding():
+    x = {"numbers": np.arange(12.0).reshape(6, 2), "city": np.arange(6)}
+    data = jreg.Dataset(x, np.arange(6) % 2, name="houses")
+    seen = []
+
+    def recipe(hp):
+        def apply(params, x, train, rngs):
+            seen.append(x["city"].dtype)
+            return params["city"][x["city"]] + x["numbers"] * hp["a"]
+
+        scaled = jreg.data.by_part(numbers=jreg.data.standardize())
+        model = (lambda key, x: {"city": jnp.zeros((6, 2))}, apply)
+        return jreg.Recipe(model, losses.softmax_cross_entropy, optax.sgd(0.1), preprocess=scaled)
+
+    Design.of(recipe, data, jreg.grid(a=[0.5]), cv=2, epochs=1)
+    assert set(seen) == {jnp.dtype("int32")}
+
+
+def out_of_fold(outputs):
+    return OutOfFold(np.arange(3), np.zeros(3), np.zeros(3), outputs, "classification", None)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda outputs: labels_of(outputs, "classification"),
+        lambda outputs: probabilities_of(outputs, None, "classification"),
+        lambda outputs: mean_probabilities([outputs, outputs]),
+        lambda outputs: out_of_fold(outputs).predictions,
+        lambda outputs: out_of_fold(outputs).probabilities,
+    ],
+)
+def test_several_arrays_of_outputs_are_no_prediction(read):
+    with pytest.raises(TypeError, match=r"outputs are the parts kind, size, and jreg doesn't know which of them"):
+        read({"kind": np.zeros((3, 2)), "size": np.zeros((3, 1))})
 
 
 def test_an_autoencoder_of_many_rows_stacks_no_outputs():

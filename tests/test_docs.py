@@ -6,6 +6,7 @@ import json
 import os
 import pkgutil
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -124,8 +125,8 @@ def test_the_script_of_a_page_keeps_line_numbers(tmp_path):
 RUNNABLE = [page for page in PAGES if script(page).strip()]
 
 
-# A minute and a half of studies; the tutorial's are the README's at more length.
-LONG = {"how-to.md", "tutorial.md", "catalogue.md"}
+# Two minutes of studies; the tutorial's are the README's at more length.
+LONG = {"how-to.md", "several-arrays.md", "tutorial.md", "catalogue.md"}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,14 @@ def test_the_examples_of_a_page_run(page, tmp_path):
         [sys.executable, path.name], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, f"{page.name}, with the page's line numbers:\n{done.stderr}"
+
+
+def test_every_picture_is_drawn_by_the_code_of_its_page():
+    drawn = runpy.run_path(str(DOCS / "pictures.py"))["PICTURES"]
+    shown = {Path(link).name: page for page in PAGES for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text())}
+    assert {name: ROOT / page for name, (page, _) in drawn.items()} == shown
+    for page, path in drawn.values():
+        assert f'"{path}"' in script(ROOT / page)
 
 
 def test_the_pages_with_examples_are_found():

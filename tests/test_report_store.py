@@ -10,9 +10,9 @@ import optax
 import pytest
 
 import jreg
-from jreg import losses, nn, penalties, report, search, store, training
+from jreg import losses, nn, penalties, report, store, training
 from jreg._base.files import free_folder, write_text
-from jreg.report import figures, text
+from jreg.report import text
 from jreg.results import Results, table
 from jreg.results.files import to_json
 from jreg.results.values import plain
@@ -154,7 +154,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_the_report_lists_what_it_wrote(study, final, saved):
     written = save(study, final, saved)
     assert [path.name for path in written] == [
-        "curves.csv", "curves.png", "results.json", "scores.png", "settings.csv", "trainings.csv",
+        "curves.csv", "curves.png", "differences.png", "results.json", "scores.png", "settings.csv", "trainings.csv",
     ]  # fmt: skip
 
 
@@ -243,44 +243,53 @@ def test_the_summary_says_who_won_and_how_sure(study, final):
     assert "and 1 more settings, see settings.csv" in shortened
 
 
-def labelled(figure) -> None:
-    for axes in figure.axes:
-        assert axes.get_xlabel()
-        assert axes.get_ylabel()
-        assert axes.get_legend() is not None
-        assert all(text.get_text() for text in axes.get_legend().get_texts())
-
-
-def test_the_score_picture_is_labelled(study):
+def test_the_score_picture_shows_the_means(study):
     figure = study.plot()
-    labelled(figure)
     (axes,) = figure.axes
     assert "val_accuracy" in axes.get_ylabel()
     assert axes.get_xlabel() in ("l2", "learning_rate")
-    shown = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert "best" in shown
-    assert "one-standard-error rule" in shown
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"best", "one-standard-error rule", "worst"} <= set(shown)
     # One line with error bars for each value of the other hyperparameter.
     assert len(axes.containers) == 2
-
-
-def test_the_score_picture_shows_the_means(study):
-    (axes,) = study.plot().axes
     drawn = np.concatenate([container.lines[0].get_ydata() for container in axes.containers])
     np.testing.assert_allclose(np.sort(drawn), np.sort([result.mean for result in study.settings]))
 
 
-def test_the_curve_picture_is_labelled(study):
+def test_the_differences_are_those_of_folds_averaged_over_seeds(study):
+    from scipy import stats
+
+    figure = study.plot_differences()
+    (axes,) = figure.axes
+    by_fold = study.scores.mean(axis=2)
+    wanted = {}
+    for row, result in enumerate(study.ranking[1:], 1):
+        test = stats.ttest_rel(by_fold[result.number], by_fold[study.best.number])
+        low, high = test.confidence_interval(0.95)
+        wanted[row] = (low, (by_fold[result.number] - by_fold[study.best.number]).mean(), high)
+    found = {}
+    for container in axes.containers:
+        line, _, (bars,) = container.lines
+        for x, row, bar in zip(*line.get_data(), bars.get_segments(), strict=True):
+            found[int(row)] = (bar[0, 0], x, bar[1, 0])
+    assert found.keys() == {0, *wanted}
+    for row, numbers in wanted.items():
+        np.testing.assert_allclose(found[row], numbers, atol=1e-12)
+
+
+def test_the_curve_picture_shows_the_settings_that_matter(study):
     figure = study.plot_curves()
-    labelled(figure)
-    # Loss and accuracy of the best and the worst setting.
-    assert len(figure.axes) == 4
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    numbers = {study.best.number, study.one_standard_error.number, study.ranking[-1].number}
+    # Loss, accuracy and how many trainings there are, for each of them.
+    assert len(figure.axes) == 3 * len(titles) == 3 * len(numbers)
     assert {axes.get_xlabel() for axes in figure.axes} == {"epoch"}
-    assert [axes.get_ylabel() for axes in figure.axes].count("accuracy") == 2
-    assert "best" in figure.axes[0].get_title()
+    assert [axes.get_ylabel() for axes in figure.axes].count("accuracy") == len(numbers)
+    assert titles[0].startswith("best")
+    assert any("worst" in title for title in titles)
 
 
-@pytest.mark.parametrize("name", ["scores.png", "curves.png"])
+@pytest.mark.parametrize("name", ["scores.png", "differences.png", "curves.png"])
 def test_pictures_are_png_files_with_something_on_them(saved, name):
     from matplotlib.image import imread
 
@@ -288,76 +297,6 @@ def test_pictures_are_png_files_with_something_on_them(saved, name):
     pixels = imread(saved / name)
     assert min(pixels.shape[:2]) > 200
     assert pixels.std() > 0.01
-
-
-def test_a_space_without_numbers_is_drawn_by_setting(data):
-    def static(hp):
-        return jreg.Recipe(nn.MLP((3,)), losses.softmax_cross_entropy, optax.sgd(0.1), batch_size=hp["batch_size"])
-
-    study = jreg.cross_validate(static, data, jreg.grid(batch_size=[8, 16]), cv=2, epochs=1, progress=False)
-    (axes,) = study.plot().axes
-    labelled(study.plot())
-    assert axes.get_xlabel() == "setting"
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["batch_size=8", "batch_size=16"]
-
-
-def pictured(space: jreg.Space):
-    means = np.linspace(0.5, 0.9, len(space.settings))
-    return figures.scores(space, means, np.full(len(means), 0.01), "val_accuracy", len(means) - 1, 2, "points")
-
-
-def drawn_points(axes) -> np.ndarray:
-    return np.sort(np.concatenate([container.lines[0].get_xdata() for container in axes.containers]))
-
-
-def test_a_random_space_is_drawn_by_hyperparameter():
-    space = jreg.random_space(
-        20, 0, l2=search.log_uniform(1e-4, 1e-1), dropout=search.uniform(0.0, 0.9), rate=0.1, width=[8, 16]
-    )
-    figure = pictured(space)
-    assert [axes.get_xlabel() for axes in figure.axes] == ["l2", "dropout"]
-    assert [axes.get_xscale() for axes in figure.axes] == ["log", "linear"]
-    (legend,) = figure.legends
-    shown = {text.get_text() for text in legend.get_texts()}
-    assert shown == {"best", "one-standard-error rule", "width=8", "width=16"}
-    for axes in figure.axes:
-        assert axes.get_ylabel() == "val_accuracy"
-        name = axes.get_xlabel()
-        np.testing.assert_array_equal(drawn_points(axes), space.axes[name])
-        marks = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_marker() in ("*", "s")}
-        assert marks == {"best": space.settings[-1][name], "one-standard-error rule": space.settings[2][name]}
-
-
-def test_what_is_off_in_some_settings_is_drawn_too():
-    space = jreg.random_space(
-        30,
-        0,
-        on=[True, False],
-        l2=search.when("on", True, search.log_uniform(1e-4, 1e-1), otherwise=0.0),
-        max_norm=search.when("on", True, search.uniform(1.0, 5.0), otherwise=float("inf")),
-    )
-    l2, max_norm = pictured(space).axes
-    assert l2.get_xscale() == "symlog"
-    assert l2.get_xlim()[0] <= 0
-    assert drawn_points(l2)[0] == 0
-    assert max_norm.get_xlabel() == "max_norm (last place: infinity)"
-    *finite, infinity = drawn_points(max_norm)
-    np.testing.assert_array_equal(finite, space.axes["max_norm"][:-1])
-    assert finite[-1] < infinity <= max_norm.get_xlim()[1]
-
-
-def test_a_random_space_of_one_traced_hyperparameter_is_a_line_for_each_static_part():
-    space = jreg.random_space(20, 0, dropout=search.uniform(0.01, 0.9), width=[8, 16])
-    (axes,) = pictured(space).axes
-    assert (axes.get_xlabel(), axes.get_xscale(), len(axes.containers)) == ("dropout", "linear", 2)
-
-
-def test_many_static_parts_share_a_colour():
-    space = jreg.random_space(30, 0, a=search.uniform(0, 1), b=search.uniform(0, 1), width=range(1, 30))
-    figure = pictured(space)
-    shown = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert shown == ["best", "one-standard-error rule", "a setting"]
-    assert [len(drawn_points(axes)) for axes in figure.axes] == [30, 30]
 
 
 # the final network
@@ -412,8 +351,9 @@ def test_a_setting_that_diverges_is_null_in_json(partly, tmp_path):
 
 
 def test_pictures_leave_out_what_diverged(partly):
-    labelled(partly.plot())
-    labelled(partly.plot_curves())
+    assert "no score" in [text.get_text() for text in partly.plot().legends[0].get_texts()]
+    for figure in (partly.plot_differences(), partly.plot_curves()):
+        figure.canvas.draw()
 
 
 def test_when_all_diverge_there_is_no_best_but_still_a_report(hopeless, tmp_path):

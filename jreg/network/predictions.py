@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base.types import Array
+from jreg.data.arrays import structure
 
 
 def probabilities_of(outputs: Any, link: str | None, task: str) -> np.ndarray:
@@ -19,9 +20,11 @@ def probabilities_of(outputs: Any, link: str | None, task: str) -> np.ndarray:
 
     Raises:
       ValueError: the loss says nothing of probabilities, or there are none in a regression.
+      TypeError: the outputs are several arrays.
     """
     if task == "regression":
         raise ValueError("a regression has no classes, so there are no probabilities: predict gives the values")
+    check_one(outputs)
     if link not in ("softmax", "sigmoid"):
         raise ValueError(
             f"the recipe's loss has the link {link!r}, which gives no probabilities: use a loss such as "
@@ -46,7 +49,11 @@ def labels_of(outputs: Any, task: str, values_shape: tuple[int, ...] = ()) -> np
       outputs: of the network, in the targets' units for a regression.
       task: of the data.
       values_shape: of one target of a regression.
+
+    Raises:
+      TypeError: the outputs are several arrays.
     """
+    check_one(outputs)
     found = np.asarray(outputs)
     if task == "regression":
         return found.reshape(len(found), *values_shape)
@@ -57,8 +64,19 @@ def labels_of(outputs: Any, task: str, values_shape: tuple[int, ...] = ()) -> np
     return found.argmax(axis=-1).astype(np.int32)
 
 
+def check_one(outputs: Any) -> None:
+    """Raises TypeError where outputs are several arrays, which no single prediction can be made of."""
+    if not hasattr(outputs, "shape"):
+        raise TypeError(
+            f"the network's outputs are {structure(outputs)}, and jreg doesn't know which of them is the prediction: "
+            "take outputs(x), or the outputs of study.out_of_fold(), and predict from the part that you want"
+        )
+
+
 def mean_probabilities(parts: list[np.ndarray]) -> np.ndarray:
     """The mean of several networks' probabilities or values, float64."""
+    for part in parts:
+        check_one(part)
     return np.asarray(np.mean(np.stack(parts), axis=0, dtype=np.float64))
 
 

@@ -1,8 +1,9 @@
 """Results as tables, pictures and progress."""
 
 from jreg.report.images import augmented, samples
+from jreg.report.pictures import curves, differences, save_pictures, scores
 from jreg.report.progress import Display, Progress, describe
-from jreg.report.summary import curves, save_pictures, scores, summary, table, test_result
+from jreg.report.summary import summary, table, test_result
 from jreg.report.text import number, settings_table
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "augmented",
     "curves",
     "describe",
+    "differences",
     "number",
     "samples",
     "save_pictures",

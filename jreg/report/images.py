@@ -13,7 +13,7 @@ import numpy as np
 
 from jreg._base.types import Array, Key
 from jreg.data import Dataset
-from jreg.report.figures import canvas
+from jreg.report.canvas import canvas, plain
 
 _MOST_ROWS = 20
 
@@ -108,5 +108,5 @@ def _images(rows: np.ndarray, labels: Sequence[Any] | np.ndarray, low: float, hi
         axes.set_xticks([])
         axes.set_yticks([])
     for axes, label in zip(grid[:, 0], labels, strict=True):
-        axes.set_ylabel(str(label), rotation=0, ha="right", va="center")
+        axes.set_ylabel(plain(label, 24), rotation=0, ha="right", va="center")
     return figure, grid

@@ -1,20 +1,16 @@
-"""Results as text and pictures, and all of them in a folder."""
+"""Results as text."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from jreg import statistics
 from jreg.network import Network
 from jreg.recipe import describe
-from jreg.report import figures
 from jreg.report.text import error, number, settings_table
 from jreg.results import Results, selection
 from jreg.results import table as tables
-from jreg.training import Column, Status
+from jreg.training import Status
 
 
 def table(results: Results, most: int | None = None, width: int = 60) -> str:
@@ -36,33 +32,6 @@ def table(results: Results, most: int | None = None, width: int = 60) -> str:
     if same:
         heading.append(f"in all settings: {describe(same)}")
     return settings_table(rows, "; ".join(heading), width)
-
-
-def scores(results: Results) -> Any:
-    """A matplotlib figure of the score against the strengths, with error bars."""
-    best, simple = results.best.number, results.one_standard_error.number
-    means, errors = (np.array([getattr(r, name) for r in results.settings]) for name in ("mean", "standard_error"))
-    spec = results.spec
-    return figures.scores(spec.space, means, errors, spec.score.label, best, simple, spec.data)
-
-
-def curves(results: Results) -> Any:
-    """A matplotlib figure of the learning curves of the best and the worst setting."""
-    spec = results.spec
-    finite = [result for result in results.ranking if np.isfinite(result.mean)]
-    chosen = {"best": results.best, "worst": finite[-1]}
-    loss = Column("validation", "loss", "loss")
-    wanted = [loss] if spec.score.key == loss.key else [loss, spec.score]
-    panels = [figures.Panel(column._replace(split="train").label, column) for column in wanted]
-    drawn = {
-        f"{label}: {describe(result.hyperparameters)}": {
-            name: results.curve(name)[result.number].reshape(-1, spec.epochs)
-            for panel in panels
-            for name in (panel.train, panel.validation.label)
-        }
-        for label, result in chosen.items()
-    }
-    return figures.curves(drawn, panels, spec.data)
 
 
 def summary(results: Results, final: Network | None, most: int = 24, width: int = 60) -> str:
@@ -156,10 +125,3 @@ def test_result(final: Network | None) -> dict[str, Any]:
         "test_interval": final.interval,
         "refit_epochs": final.epochs,
     }
-
-
-def save_pictures(results: Results, folder: Path) -> None:
-    """Draws scores.png and curves.png into a folder, where there is a best setting."""
-    if results.finished:
-        for name, figure in (("scores.png", scores(results)), ("curves.png", curves(results))):
-            figure.savefig(folder / name)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jreg._base.types import PyTree
-from jreg.network.predictions import labels_of, mean_probabilities, most_probable, probabilities_of
+from jreg.network.predictions import check_one, labels_of, mean_probabilities, most_probable, probabilities_of
 
 
 class OutOfFold(NamedTuple):
@@ -38,12 +38,15 @@ class OutOfFold(NamedTuple):
 
         Raises:
           ValueError: it is a regression, or the loss says nothing of probabilities.
+          TypeError: the outputs are several arrays.
         """
+        check_one(self.outputs)
         return mean_probabilities([probabilities_of(outputs, self.link, self.task) for outputs in self.outputs])
 
     @property
     def predictions(self) -> np.ndarray:
         """``(m, ...)``: class numbers, flags of labels or values, of the mean over seeds."""
+        check_one(self.outputs)
         if self.task == "regression" or self.link not in ("softmax", "sigmoid"):
             mean = mean_probabilities(list(self.outputs))
             return labels_of(mean, self.task, np.shape(self.targets)[1:])

@@ -139,11 +139,15 @@ class Study:
         return report.table(self.results, most, width)
 
     def plot(self) -> Any:
-        """A matplotlib figure of the score against the strengths, with error bars."""
+        """A matplotlib figure of the scores: lines, a heatmap, points or ranked dots, as the space asks for."""
         return report.scores(self.results)
 
+    def plot_differences(self) -> Any:
+        """A matplotlib figure of the differences to the best setting within folds, see `jreg.report.differences`."""
+        return report.differences(self.results)
+
     def plot_curves(self) -> Any:
-        """A matplotlib figure of the learning curves of the best and the worst setting."""
+        """A matplotlib figure of the learning curves of the best, the one-standard-error and the worst setting."""
         return report.curves(self.results)
 
     def to_pandas(self) -> Any:

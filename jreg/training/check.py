@@ -203,7 +203,7 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
         kept[:] = [key for key, _ in numbers]
         return outputs, [value for _, value in numbers], moved
 
-    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), _seen_dtype(recipe, leaf)), data.x)
+    x = _two(recipe, data)
     y = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), data.y)
     outputs, values, _ = jax.eval_shape(shapes, x, y)
     shape: tuple[int, ...] = getattr(outputs, "shape", ())
@@ -219,6 +219,16 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
         )
     size = sum(leaf.size // 2 * leaf.dtype.itemsize for leaf in jax.tree.leaves(outputs))
     return dict(zip(kept, values, strict=True)), size
+
+
+def _two(recipe: Recipe, data: Dataset) -> PyTree:
+    """Two examples as shapes, as the model receives them."""
+    preprocess = recipe.preprocess
+    if preprocess is not None and not hasattr(data.x, "shape"):
+        # Which parts stay integers is known to the preprocessor alone.
+        seen = jax.eval_shape(lambda x: preprocess.apply(preprocess.fit(x, jnp.ones(len(data))), x), data.x)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), seen)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), _seen_dtype(recipe, leaf)), data.x)
 
 
 def _seen_dtype(recipe: Recipe, leaf: Any) -> Any:
