@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from jreg import statistics
 from jreg.network import Network
 from jreg.recipe import describe
