@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from jreg._base.tree import kernels, map_selected, path_of
+from jreg._base.tree import kernels, map_selected, map_weights, path_of
 from jreg._base.types import Array, Key, Model, PyTree, Where
 
 # Flax's name for what a module sows.
@@ -168,7 +168,7 @@ def with_weights(model: Any, change: Callable[..., Array], where: Where = kernel
 
     def changed(params: PyTree, train: bool, key: Key | None) -> PyTree:
         if not noisy:
-            return map_selected(change, where, params)
+            return map_weights(change, where, None, params)
         if not train or key is None:
             return params
         count = len(jax.tree.leaves(params))

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 from jreg import prox
 from jreg._base import checks
 from jreg._base.arrays import matrix, product
+from jreg._base.layout import layerwise
 from jreg._base.types import Array, Scalar
 
 
+@layerwise
 def spectral_ball(w: Array, c: Scalar) -> Array:
     r"""Lowers every singular value above `c` to `c`: the map lengthens no input by more than this factor.
 
@@ -58,6 +60,7 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
     return _clip_singular_values(*primals), tangents[0] - jax.jvp(prox.nuclear_norm, primals, tangents)[1]
 
 
+@layerwise
 def symmetric(w: Array) -> Array:
     r"""Makes square matrices equal their transpose: two directions of a connection share one weight.
 
@@ -90,6 +93,7 @@ def symmetric(w: Array) -> Array:
     return w / 2 + jnp.swapaxes(w, -1, -2) / 2
 
 
+@layerwise
 def orthogonal(w: Array) -> Array:
     r"""Makes all singular values 1: the nearest matrix with orthonormal columns, or rows if it has fewer of them.
 

@@ -1,0 +1,278 @@
+"""What each leaf of a parameter tree is, by its name, its shape and its module's class: a weight, and along which axes.
+
+Known are Linen, NNX, Haiku and Equinox. Every way in which an array can be read is a candidate; names, the bias beside
+it and the rest of its module leave one of them, or none is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jreg._base.layout import Doubt, Layout
+from jreg._base.names import path_of
+from jreg._base.types import Path, PyTree
+
+_LEARNED_INPUT = re.compile(r"embed|token|^cls$|^pos(ition)?(al)?(_|$)")
+_SCALE = re.compile(r"scale|^gamma$|^g$|slope|threshold|^epsilon$")
+_BIAS = re.compile(r"bias|^b_?\d*$|offset|^beta$")
+_RECURRENT = re.compile(r"^(i[ifgorzn]_?|in|h[ifgorzn]|i|h|dense_[ih])$")
+_STACKED = re.compile(r"^(Scan|Vmap)[A-Z]|layer_stack")
+
+
+class Leaf(NamedTuple):
+    """One leaf of a parameter tree.
+
+    Attributes:
+      path: where it is.
+      shape: the array's.
+      what: what it is taken for, in words.
+      weight: whether it is the weights of an affine map.
+      layout: its axes; a `Doubt` where they can't be known, None with fewer than two.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    what: str
+    weight: bool
+    layout: Layout | Doubt | None = None
+
+
+class _Place(NamedTuple):
+    """A leaf with what surrounds it."""
+
+    path: Path
+    modules: tuple[str, ...]
+    name: str
+    shape: tuple[int, ...]
+    owner: Any
+
+    @property
+    def parent(self) -> str:
+        return self.modules[-1] if self.modules else ""
+
+    @property
+    def kind(self) -> set[str]:
+        """The names of the owner's classes in Equinox."""
+        return {c.__name__ for c in type(self.owner).__mro__ if c.__module__.startswith("equinox.nn")}
+
+
+def read(tree: PyTree) -> list[Leaf]:
+    """What every leaf is, in `jax.tree.leaves` order."""
+    places = [_place(tree, keys, leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+    beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
+    for place in places:
+        for n in range(len(place.modules) + 1):
+            beside.setdefault(place.modules[:n], {})["/".join((*place.modules[n:], place.name))] = place.shape
+    found = [_what(place, beside) for place in places]
+    possible = [
+        _fitting(place, beside) if weight else _rest(place, what)
+        for place, (what, weight) in zip(places, found, strict=True)
+    ]
+    likely = [
+        _agreeing(place, layouts, places, possible, beside) for place, layouts in zip(places, possible, strict=True)
+    ]
+    return [
+        Leaf(place.path, place.shape, what, weight, _decided(place, layouts))
+        for place, (what, weight), layouts in zip(places, found, likely, strict=True)
+    ]
+
+
+def _place(tree: PyTree, keys: tuple[Any, ...], leaf: Any) -> _Place:
+    path = path_of(keys)
+    parts = path.split("/")
+    # Flax's boxes of a parameter have it as their value.
+    if len(parts) > 1 and parts[-1] == "value" and isinstance(keys[-1], jax.tree_util.GetAttrKey):
+        parts.pop()
+    node, owner = tree, _module(tree)
+    for key in keys[:-1]:
+        if isinstance(key, jax.tree_util.GetAttrKey):
+            node = getattr(node, key.name)
+        elif isinstance(key, jax.tree_util.DictKey | jax.tree_util.SequenceKey):
+            node = node[key.key if isinstance(key, jax.tree_util.DictKey) else key.idx]
+        else:
+            break
+        owner = _module(node) or owner
+    return _Place(path, tuple(parts[:-1]), parts[-1], jnp.shape(leaf), owner)
+
+
+def _module(node: Any) -> Any:
+    """The node, if it is an Equinox module, which is known without importing Equinox."""
+    return node if any(c.__module__.startswith("equinox.") for c in type(node).__mro__) else None
+
+
+def _what(place: _Place, beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]]) -> tuple[str, bool]:
+    name, siblings = place.name.lower(), beside[place.modules]
+    if name == "b" and "a" in siblings and len(place.shape) > 1:
+        return "factor of low rank", True
+    if _BIAS.search(name):
+        return "bias", False
+    bias = siblings.get(place.name.replace("weight", "bias"))
+    if "weight" in name and (
+        place.kind & {"LayerNorm", "GroupNorm", "RMSNorm", "BatchNorm"}
+        or re.search(r"norm|^ln", place.parent.lower())
+        or (len(place.shape) > 1 and bias == place.shape)
+    ):
+        return "scale", False
+    if _SCALE.search(name):
+        return "scale", False
+    table = (name, bias, place.owner) == ("weight", None, None) and re.search(r"^emb|embed", place.parent.lower())
+    if _LEARNED_INPUT.search(name) or "Embedding" in place.kind or table:
+        return "embedding", False
+    if len(place.shape) < 2:
+        return "fewer than two axes", False
+    return "weights of an affine map", True
+
+
+def _flax(rank: int, stack: int, inputs: int, outputs: int, shape: tuple[int, ...], window: int = 0) -> Layout:
+    ends = stack, stack + inputs, stack + inputs + outputs
+    return Layout(shape, tuple(range(ends[0])), tuple(range(*ends[:2])), tuple(range(*ends[1:])), window)
+
+
+def _outputs_first(shape: tuple[int, ...], stack: int) -> Layout:
+    """Equinox' order, and PyTorch's: ``(out, in, *window)``."""
+    window = tuple(range(stack + 2, len(shape)))
+    return Layout(shape, tuple(range(stack)), (*window, stack + 1), (stack,), len(window))
+
+
+def _candidates(place: _Place, beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]]) -> list[Layout]:
+    """How the array can be read, by its name, its rank and its module's class."""
+    rank, shape, name, parent = len(place.shape), place.shape, place.name, place.parent
+
+    def flax(stack: int, inputs: int, outputs: int, window: int = 0) -> Layout:
+        return _flax(rank, stack, inputs, outputs, shape, window)
+
+    if place.owner is not None:
+        if "Conv" in place.kind or "ConvTranspose" in place.kind:
+            return [_outputs_first(shape, rank - 2 - place.owner.num_spatial_dims)]
+        if place.kind or (name.startswith("weight") and rank == 2):
+            return [_outputs_first(shape, rank - 2)]
+    around = beside[place.modules[:-1]] if place.modules else {}
+    neighbours = {path.split("/")[0] for path in around}
+    if (
+        (name == "kernel" and re.match(r"Dense_\d+$|ConvLocal", parent))
+        or (name == "w" and re.match(r"linear(_\d+)?$", parent))
+        or (name in ("w_i", "w_h") and {"w_i", "w_h"} <= set(beside[place.modules]))
+        or (len(neighbours) > 1 and all(map(_RECURRENT.match, neighbours)))
+    ):
+        return [flax(rank - 2, 1, 1)]
+    if "conv" in parent.lower() and rank > 2:
+        return [flax(n, rank - n - 1, 1, rank - n - 2) for n in range(rank - 2)]
+    if core := _attention(place, around):
+        return [flax(*core)]
+    return _all(place)
+
+
+def _all(place: _Place) -> list[Layout]:
+    """Every way to read an array of this rank, the usual one first."""
+    rank, shape = len(place.shape), place.shape
+
+    def flax(stack: int, inputs: int, outputs: int, window: int = 0) -> Layout:
+        return _flax(rank, stack, inputs, outputs, shape, window)
+
+    plain = [flax(0, rank - 1, 1, rank - 2)]
+    if place.name.startswith("weight"):
+        plain += [_outputs_first(shape, stack) for stack in range(rank - 1)]
+    others = [
+        flax(stack, rank - stack - outputs, outputs)
+        for stack in range(rank - 1)
+        for outputs in range(1, rank - stack)
+        if (stack, outputs) != (0, 1)
+    ]
+    return plain + others
+
+
+def _attention(place: _Place, around: dict[str, tuple[int, ...]]) -> tuple[int, int, int] | None:
+    """How many axes of a projection are stack, inputs and outputs, where the shapes are those of heads."""
+    query, out = around.get(f"query/{place.name}", ()), around.get(f"out/{place.name}", ())
+    stack = len(query) - 3
+    if place.parent not in ("query", "key", "value", "out") or not len(query) == len(out) == len(place.shape) > 2:
+        return None
+    if query[:stack] != out[:stack] or query[stack + 1 :] != out[stack : stack + 2]:
+        return None
+    return (stack, 2, 1) if place.parent == "out" else (stack, 1, 2)
+
+
+def _fitting(place: _Place, beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]]) -> list[Layout]:
+    """The candidates that fit the bias beside the weights, the usual one first."""
+    candidates, siblings = _candidates(place, beside), beside[place.modules]
+    names = [place.name.replace("kernel", "bias").replace("weight", "bias"), re.sub(r"^[wW]", "b", place.name), "bias"]
+    bias = next((siblings[name] for name in names if name != place.name and name in siblings), None)
+    if bias is not None:
+
+        def fits(layout: Layout) -> bool:
+            expected = tuple(place.shape[a] for a in (*layout.stack, *layout.outputs))
+            ones = (1,) * len(bias[len(expected) :])
+            return bias == expected + ones
+
+        # A bias that fits nothing belongs to something else.
+        return list(filter(fits, candidates)) or list(filter(fits, _all(place))) or _all(place)
+    return candidates
+
+
+def _rest(place: _Place, what: str) -> list[Layout]:
+    """How what isn't the weights of an affine map can be read."""
+    rank = len(place.shape)
+    if rank < 2:
+        return []
+    if what == "embedding":
+        # A token's vector is a unit; what has more axes is broadcast over examples.
+        return [Layout(place.shape, tuple(range(rank - 2)), (rank - 1,), (rank - 2,))]
+    return [Layout(place.shape, tuple(range(s)), tuple(range(s, rank)), ()) for s in range(rank)]
+
+
+def _agreeing(
+    place: _Place,
+    mine: list[Layout],
+    places: list[_Place],
+    possible: list[list[Layout]],
+    beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]],
+) -> list[Layout]:
+    """The candidates of one leaf that agree with what is known of the leaves around it."""
+    if len(mine) < 2:
+        return mine
+    for depth in range(len(place.modules), -1, -1):
+        inside = place.modules[:depth]
+        around = [pair for pair in zip(places, possible, strict=True) if pair[0].modules[:depth] == inside]
+        known = [stacked for stacked in (_stacked(*pair) for pair in around) if stacked is not None]
+        # Layers of a stack are equally many; a bias goes with its weights anyway.
+        uniform = len({shape[:1] for shape in beside[inside].values()}) == 1
+        named = uniform and not known and bool(depth) and bool(_STACKED.search(inside[-1]))
+        if (known and (uniform and min(known) or not mine[0].outputs)) or named:
+            mine = [layout for layout in mine if len(layout.stack) == min(known, default=1)] or mine
+            break
+        if not uniform:
+            break
+    if place.name.startswith("weight") and place.owner is None:
+        orders = {
+            _outputs_come_first(layouts[0])
+            for other, layouts in zip(places, possible, strict=True)
+            if other.name.startswith("weight") and len(layouts) == 1 and layouts[0].outputs
+        }
+        if len(orders) == 1:
+            mine = [layout for layout in mine if {_outputs_come_first(layout)} == orders] or mine
+    return mine
+
+
+def _outputs_come_first(layout: Layout) -> bool:
+    return layout.outputs[0] < layout.inputs[0]
+
+
+def _stacked(place: _Place, layouts: list[Layout]) -> int | None:
+    """How many axes of a leaf count layers; None where it doesn't say."""
+    if len(layouts) == 1:
+        return len(layouts[0].stack)
+    name, rank = place.name.lower(), len(place.shape)
+    # A normalization has one axis of its own, and ones in front of it in Haiku.
+    of_features = rank > 0 and (_BIAS.search(name) or _SCALE.search(name)) and "slope" not in name
+    return rank - 1 if of_features and (rank == 1 or (_SCALE.search(name) and 1 not in place.shape)) else None
+
+
+def _decided(place: _Place, layouts: list[Layout]) -> Layout | Doubt | None:
+    if not layouts:
+        return None
+    usual = len(place.shape) > 3 and layouts[0].window == len(place.shape) - 2 and place.owner is None
+    return layouts[0] if len(layouts) == 1 or usual else Doubt(place.shape, place.path)
