@@ -141,7 +141,7 @@ def layerwise(function: F) -> F:
             return layout.restored(found)
         return jnp.sum(found, dtype=jnp.promote_types(found.dtype, jnp.float32)).astype(found.dtype)
 
-    return whole  # ty: ignore[invalid-return-type]
+    return whole  # ty: ignore[invalid-explicit-return]
 
 
 def said(axis: Any, path: str, shape: tuple[int, ...]) -> Layout:

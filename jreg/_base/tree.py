@@ -62,9 +62,11 @@ def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
       TypeError: `where` is nothing that chooses.
     """
     leaves = [(path_of(keys), leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-    if callable(where) and _takes_a_tree(where):
-        where = where(tree)
-    if where is kernels:
+    if not _is_mask(where) and callable(where) and _takes_a_tree(where):
+        where = where(tree)  # ty: ignore[missing-argument]
+    if _is_mask(where):
+        flags = [bool(flag) for flag in jax.tree.leaves(_flags(where, tree))]
+    elif where is kernels:
         flags = [leaf.weight for leaf in read(tree)]
     elif isinstance(where, str):
         flags = [fnmatch.fnmatchcase(path, where) for path, _ in leaves]
@@ -72,18 +74,20 @@ def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
         flags = [bool(where.search(path)) for path, _ in leaves]
     elif callable(where):
         flags = [bool(where(path, leaf)) for path, leaf in leaves]
-    elif where is None or not all(isinstance(flag, bool | np.bool_) for flag in jax.tree.leaves(where)):
+    else:
         raise TypeError(
             f"where is {where!r}, but must be a path pattern such as '*/kernel', a compiled regular expression, a "
             "function of (path, leaf), a tree of flags or a function that makes one of the parameters"
         )
-    else:
-        flags = [bool(flag) for flag in jax.tree.leaves(_flags(where, tree))]
     if not any(flags):
         paths = ", ".join(path for path, _ in leaves) or "none"
         chosen = where if isinstance(where, str) else getattr(where, "pattern", getattr(where, "__name__", where))
         raise ValueError(f"where={chosen!r} matches no {what}; the paths are: {paths}")
     return flags
+
+
+def _is_mask(where: Where) -> bool:
+    return where is not None and all(isinstance(flag, bool | np.bool_) for flag in jax.tree.leaves(where))
 
 
 def _takes_a_tree(where: Callable[..., Any]) -> bool:

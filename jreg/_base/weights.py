@@ -6,11 +6,11 @@ it and the rest of its module leave one of them, or none is taken.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jreg._base.layout import Doubt, Layout
 from jreg._base.names import path_of
@@ -21,6 +21,10 @@ _SCALE = re.compile(r"scale|^gamma$|^g$|slope|threshold|^epsilon$")
 _BIAS = re.compile(r"bias|^b_?\d*$|offset|^beta$")
 _RECURRENT = re.compile(r"^(i[ifgorzn]_?|in|h[ifgorzn]|i|h|dense_[ih])$")
 _STACKED = re.compile(r"^(Scan|Vmap)[A-Z]|layer_stack")
+
+
+# Of each module, the shapes of all leaves in it by their path from there.
+Shapes = dict[tuple[str, ...], dict[str, tuple[int, ...]]]
 
 
 class Leaf(NamedTuple):
@@ -63,7 +67,7 @@ class _Place(NamedTuple):
 def read(tree: PyTree) -> list[Leaf]:
     """What every leaf is, in `jax.tree.leaves` order."""
     places = [_place(tree, keys, leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-    beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
+    beside: Shapes = {}
     for place in places:
         for n in range(len(place.modules) + 1):
             beside.setdefault(place.modules[:n], {})["/".join((*place.modules[n:], place.name))] = place.shape
@@ -72,9 +76,8 @@ def read(tree: PyTree) -> list[Leaf]:
         _fitting(place, beside) if weight else _rest(place, what)
         for place, (what, weight) in zip(places, found, strict=True)
     ]
-    likely = [
-        _agreeing(place, layouts, places, possible, beside) for place, layouts in zip(places, possible, strict=True)
-    ]
+    everywhere = list(zip(places, possible, strict=True))
+    likely = [_agreeing(*pair, everywhere, beside) for pair in everywhere]
     return [
         Leaf(place.path, place.shape, what, weight, _decided(place, layouts))
         for place, (what, weight), layouts in zip(places, found, likely, strict=True)
@@ -96,7 +99,7 @@ def _place(tree: PyTree, keys: tuple[Any, ...], leaf: Any) -> _Place:
         else:
             break
         owner = _module(node) or owner
-    return _Place(path, tuple(parts[:-1]), parts[-1], jnp.shape(leaf), owner)
+    return _Place(path, tuple(parts[:-1]), parts[-1], tuple(getattr(leaf, "shape", ())), owner)
 
 
 def _module(node: Any) -> Any:
@@ -104,7 +107,7 @@ def _module(node: Any) -> Any:
     return node if any(c.__module__.startswith("equinox.") for c in type(node).__mro__) else None
 
 
-def _what(place: _Place, beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]]) -> tuple[str, bool]:
+def _what(place: _Place, beside: Shapes) -> tuple[str, bool]:
     name, siblings = place.name.lower(), beside[place.modules]
     if name == "b" and "a" in siblings and len(place.shape) > 1:
         return "factor of low rank", True
@@ -127,9 +130,10 @@ def _what(place: _Place, beside: dict[tuple[str, ...], dict[str, tuple[int, ...]
     return "weights of an affine map", True
 
 
-def _flax(rank: int, stack: int, inputs: int, outputs: int, shape: tuple[int, ...], window: int = 0) -> Layout:
-    ends = stack, stack + inputs, stack + inputs + outputs
-    return Layout(shape, tuple(range(ends[0])), tuple(range(*ends[:2])), tuple(range(*ends[1:])), window)
+def _outputs_last(shape: tuple[int, ...], stack: int, inputs: int, outputs: int, window: int = 0) -> Layout:
+    """Flax' order, and Haiku's: ``(stack, window, in, out)``."""
+    first, last = stack + inputs, stack + inputs + outputs
+    return Layout(shape, tuple(range(stack)), tuple(range(stack, first)), tuple(range(first, last)), window)
 
 
 def _outputs_first(shape: tuple[int, ...], stack: int) -> Layout:
@@ -138,13 +142,10 @@ def _outputs_first(shape: tuple[int, ...], stack: int) -> Layout:
     return Layout(shape, tuple(range(stack)), (*window, stack + 1), (stack,), len(window))
 
 
-def _candidates(place: _Place, beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]]) -> list[Layout]:
+def _candidates(place: _Place, beside: Shapes) -> list[Layout]:
     """How the array can be read, by its name, its rank and its module's class."""
     rank, shape, name, parent = len(place.shape), place.shape, place.name, place.parent
-
-    def flax(stack: int, inputs: int, outputs: int, window: int = 0) -> Layout:
-        return _flax(rank, stack, inputs, outputs, shape, window)
-
+    flax = functools.partial(_outputs_last, shape)
     if place.owner is not None:
         if "Conv" in place.kind or "ConvTranspose" in place.kind:
             return [_outputs_first(shape, rank - 2 - place.owner.num_spatial_dims)]
@@ -169,10 +170,7 @@ def _candidates(place: _Place, beside: dict[tuple[str, ...], dict[str, tuple[int
 def _all(place: _Place) -> list[Layout]:
     """Every way to read an array of this rank, the usual one first."""
     rank, shape = len(place.shape), place.shape
-
-    def flax(stack: int, inputs: int, outputs: int, window: int = 0) -> Layout:
-        return _flax(rank, stack, inputs, outputs, shape, window)
-
+    flax = functools.partial(_outputs_last, shape)
     plain = [flax(0, rank - 1, 1, rank - 2)]
     if place.name.startswith("weight"):
         plain += [_outputs_first(shape, stack) for stack in range(rank - 1)]
@@ -196,7 +194,7 @@ def _attention(place: _Place, around: dict[str, tuple[int, ...]]) -> tuple[int, 
     return (stack, 2, 1) if place.parent == "out" else (stack, 1, 2)
 
 
-def _fitting(place: _Place, beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]]) -> list[Layout]:
+def _fitting(place: _Place, beside: Shapes) -> list[Layout]:
     """The candidates that fit the bias beside the weights, the usual one first."""
     candidates, siblings = _candidates(place, beside), beside[place.modules]
     names = [place.name.replace("kernel", "bias").replace("weight", "bias"), re.sub(r"^[wW]", "b", place.name), "bias"]
@@ -225,23 +223,20 @@ def _rest(place: _Place, what: str) -> list[Layout]:
 
 
 def _agreeing(
-    place: _Place,
-    mine: list[Layout],
-    places: list[_Place],
-    possible: list[list[Layout]],
-    beside: dict[tuple[str, ...], dict[str, tuple[int, ...]]],
+    place: _Place, mine: list[Layout], everywhere: list[tuple[_Place, list[Layout]]], beside: Shapes
 ) -> list[Layout]:
     """The candidates of one leaf that agree with what is known of the leaves around it."""
     if len(mine) < 2:
         return mine
     for depth in range(len(place.modules), -1, -1):
         inside = place.modules[:depth]
-        around = [pair for pair in zip(places, possible, strict=True) if pair[0].modules[:depth] == inside]
-        known = [stacked for stacked in (_stacked(*pair) for pair in around) if stacked is not None]
+        around = (_stacked(*pair) for pair in everywhere if pair[0].modules[:depth] == inside)
+        known = [stacked for stacked in around if stacked is not None]
         # Layers of a stack are equally many; a bias goes with its weights anyway.
+        bias = not mine[0].outputs and depth == len(place.modules)
         uniform = len({shape[:1] for shape in beside[inside].values()}) == 1
         named = uniform and not known and bool(depth) and bool(_STACKED.search(inside[-1]))
-        if (known and (uniform and min(known) or not mine[0].outputs)) or named:
+        if (known and ((uniform and min(known)) or bias)) or named:
             mine = [layout for layout in mine if len(layout.stack) == min(known, default=1)] or mine
             break
         if not uniform:
@@ -249,7 +244,7 @@ def _agreeing(
     if place.name.startswith("weight") and place.owner is None:
         orders = {
             _outputs_come_first(layouts[0])
-            for other, layouts in zip(places, possible, strict=True)
+            for other, layouts in everywhere
             if other.name.startswith("weight") and len(layouts) == 1 and layouts[0].outputs
         }
         if len(orders) == 1:

@@ -4,6 +4,8 @@ The lifts make a `Penalty` of a leaf function; penalties add, and scale by numbe
 schedules: ``hp["l2"] * on_params(l2) + hp["sparsity"] * on_activations(kl, "hidden_*")``.
 """
 
+from jreg._base.layout import Axes
+from jreg.objective.choice import Choice, Choices, where
 from jreg.objective.lifts import (
     on_activations,
     on_inputs,
@@ -23,6 +25,10 @@ __all__ = [
     "on_passes",
     "on_network",
     "on_loss",
+    "where",
+    "Axes",
+    "Choice",
+    "Choices",
     "Penalty",
     "Term",
     "Forward",
