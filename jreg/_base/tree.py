@@ -18,7 +18,7 @@ import numpy as np
 from jreg._base.layout import Doubt, Layout, assumed, said, within
 from jreg._base.names import path_of
 from jreg._base.types import Array, Path, PyTree, Where
-from jreg._base.weights import Leaf, read
+from jreg._base.weights import Leaf, read, weights
 
 Axis = int | Sequence[int] | None
 
@@ -37,7 +37,7 @@ def kernels(path: Path, leaf: Any) -> bool:
     tree = {name: leaf}
     for module in reversed(modules):
         tree = {module: tree}
-    return read(tree)[0].weight
+    return weights(tree)[0]
 
 
 def matching(tree: PyTree, like: PyTree, name: str) -> PyTree:
@@ -67,7 +67,7 @@ def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
     if _is_mask(where):
         flags = [bool(flag) for flag in jax.tree.leaves(_flags(where, tree))]
     elif where is kernels:
-        flags = [leaf.weight for leaf in read(tree)]
+        flags = weights(tree)
     elif isinstance(where, str):
         flags = [fnmatch.fnmatchcase(path, where) for path, _ in leaves]
     elif isinstance(where, re.Pattern):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,7 @@ _LEARNED_INPUT = re.compile(r"embed|token|^cls$|^pos(ition)?(al)?(_|$)")
 _SCALE = re.compile(r"scale|^gamma$|^g$|slope|threshold|^epsilon$")
 _BIAS = re.compile(r"bias|^b_?\d*$|offset|^beta$")
 _RECURRENT = re.compile(r"^(i[ifgorzn]_?|in|h[ifgorzn]|i|h|dense_[ih])$")
+_HEADS = re.compile(r"attn|attention|einsum|query")
 _STACKED = re.compile(r"^(Scan|Vmap)[A-Z]|layer_stack")
 
 
@@ -64,13 +66,15 @@ class _Place(NamedTuple):
         return {c.__name__ for c in type(self.owner).__mro__ if c.__module__.startswith("equinox.nn")}
 
 
+def weights(tree: PyTree) -> list[bool]:
+    """Which leaves are the weights of affine maps, in `jax.tree.leaves` order."""
+    places, beside = _surroundings(tree)
+    return [_what(place, beside)[1] for place in places]
+
+
 def read(tree: PyTree) -> list[Leaf]:
     """What every leaf is, in `jax.tree.leaves` order."""
-    places = [_place(tree, keys, leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-    beside: Shapes = {}
-    for place in places:
-        for n in range(len(place.modules) + 1):
-            beside.setdefault(place.modules[:n], {})["/".join((*place.modules[n:], place.name))] = place.shape
+    places, beside = _surroundings(tree)
     found = [_what(place, beside) for place in places]
     possible = [
         _fitting(place, beside) if weight else _rest(place, what)
@@ -84,6 +88,15 @@ def read(tree: PyTree) -> list[Leaf]:
     ]
 
 
+def _surroundings(tree: PyTree) -> tuple[list[_Place], Shapes]:
+    places = [_place(tree, keys, leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+    beside: Shapes = {}
+    for place in places:
+        for n in range(len(place.modules) + 1):
+            beside.setdefault(place.modules[:n], {})["/".join((*place.modules[n:], place.name))] = place.shape
+    return places, beside
+
+
 def _place(tree: PyTree, keys: tuple[Any, ...], leaf: Any) -> _Place:
     path = path_of(keys)
     parts = path.split("/")
@@ -92,14 +105,16 @@ def _place(tree: PyTree, keys: tuple[Any, ...], leaf: Any) -> _Place:
         parts.pop()
     node, owner = tree, _module(tree)
     for key in keys[:-1]:
-        if isinstance(key, jax.tree_util.GetAttrKey):
-            node = getattr(node, key.name)
-        elif isinstance(key, jax.tree_util.DictKey | jax.tree_util.SequenceKey):
-            node = node[key.key if isinstance(key, jax.tree_util.DictKey) else key.idx]
-        else:
-            break
+        node = _inside(node, key)
         owner = _module(node) or owner
     return _Place(path, tuple(parts[:-1]), parts[-1], tuple(getattr(leaf, "shape", ())), owner)
+
+
+def _inside(node: Any, key: Any) -> Any:
+    if isinstance(key, jax.tree_util.GetAttrKey):
+        return getattr(node, key.name, None)
+    place = getattr(key, "key", getattr(key, "idx", None))
+    return node[place] if isinstance(node, Mapping | Sequence) else None
 
 
 def _module(node: Any) -> Any:
@@ -172,7 +187,7 @@ def _all(place: _Place) -> list[Layout]:
     rank, shape = len(place.shape), place.shape
     flax = functools.partial(_outputs_last, shape)
     plain = [flax(0, rank - 1, 1, rank - 2)]
-    if place.name.startswith("weight"):
+    if place.name.startswith("weight") or place.owner is not None:
         plain += [_outputs_first(shape, stack) for stack in range(rank - 1)]
     others = [
         flax(stack, rank - stack - outputs, outputs)
@@ -269,5 +284,6 @@ def _stacked(place: _Place, layouts: list[Layout]) -> int | None:
 def _decided(place: _Place, layouts: list[Layout]) -> Layout | Doubt | None:
     if not layouts:
         return None
-    usual = len(place.shape) > 3 and layouts[0].window == len(place.shape) - 2 and place.owner is None
+    convolution = len(place.shape) > 3 and layouts[0].window == len(place.shape) - 2
+    usual = convolution and place.owner is None and not _HEADS.search(place.path.lower())
     return layouts[0] if len(layouts) == 1 or usual else Doubt(place.shape, place.path)

@@ -15,7 +15,7 @@ from flax import linen
 from jreg._base import checks
 from jreg._base.tree import axes, kernels, map_weights, safe_norm
 from jreg._base.types import Array, PyTree
-from jreg._base.weights import read
+from jreg._base.weights import weights
 from jreg.nn.convolution import convolved, window
 from jreg.nn.dense import dot_general
 
@@ -65,7 +65,7 @@ class WeightStandardized(linen.Module):
         def changed(variables: PyTree) -> PyTree:
             # The layer's kind says what its kernel's axes are; before its first call there is none.
             tree = {f"{type(self.layer).__name__}_0": variables.get("params", {})}
-            if not any(leaf.weight for leaf in read(tree)):
+            if not any(weights(tree)):
                 return variables
             (params,) = map_weights(standardized, kernels, None, tree).values()
             return {**variables, "params": params}
