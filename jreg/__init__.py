@@ -25,10 +25,11 @@ from jreg import (
     stochastic,
     transforms,
 )
+from jreg._base.layout import Axes
 from jreg.data import Dataset, load_dataset
 from jreg.engine import Layout, choose_layout, use_cpu_devices
 from jreg.network import Ensemble, Network
-from jreg.objective import Axes, on_activations, on_inputs, on_loss, on_network, on_outputs, on_params, on_passes, where
+from jreg.objective import on_activations, on_inputs, on_loss, on_network, on_outputs, on_params, on_passes, where
 from jreg.recipe import Recipe
 from jreg.results import Results, SettingResult, Spec
 from jreg.search import (

@@ -4,7 +4,6 @@ The lifts make a `Penalty` of a leaf function; penalties add, and scale by numbe
 schedules: ``hp["l2"] * on_params(l2) + hp["sparsity"] * on_activations(kl, "hidden_*")``.
 """
 
-from jreg._base.layout import Axes
 from jreg.objective.choice import Choice, Choices, where
 from jreg.objective.lifts import (
     on_activations,
@@ -26,7 +25,6 @@ __all__ = [
     "on_network",
     "on_loss",
     "where",
-    "Axes",
     "Choice",
     "Choices",
     "Penalty",
