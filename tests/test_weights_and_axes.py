@@ -388,6 +388,29 @@ def test_two_ways_to_read_an_array_are_one_too_many():
     assert "?" in str(jreg.where(kernel))
 
 
+@pytest.mark.parametrize(
+    ("params", "path", "axes"),
+    [
+        ({"w_q": (8, 2, 4), "b_q": (2, 4)}, "w_q", ((), (0,), (1, 2))),  # a hand-made tree
+        ({"stem": {"kernel": (3, 3, 1, 4)}}, "stem/kernel", ((), (0, 1, 2), (3,))),
+        ({"attention": {"kv_einsum": {"w": (2, 3, 8, 4)}}}, "attention/kv_einsum/w", (None, None, None)),
+        ({"conv": {"kernel": (3, 4, 8), "bias": (4,)}}, "conv/kernel", ((), (0, 2), (1,))),  # a transposed kernel
+        ({"Dense_0": {"kernel": (4, 3, 5), "bias": (5, 3)}}, "Dense_0/kernel", (None, None, None)),  # layers not first
+        ({"ConvLocal_0": {"kernel": (5, 12, 4), "bias": (5, 4)}}, "ConvLocal_0/kernel", ((0,), (1,), (2,))),
+        (
+            {"ScanMixer_0": {"proj": {"kernel": (5, 3, 4)}}},
+            "ScanMixer_0/proj/kernel",
+            (None, None, None),
+        ),  # may be shared
+        ({"layer_stack": {"mix": {"w": (5, 3, 4)}}}, "layer_stack/mix/w", ((0,), (1,), (2,))),
+    ],
+)
+def test_names_shapes_and_biases_tell_axes(params, path, axes):
+    table = jreg.where(jax.tree.map(np.ones, params, is_leaf=lambda node: isinstance(node, tuple)))
+    assert [row.path for row in table if row.chosen] == [path]
+    assert table[path][4:] == axes
+
+
 def test_the_table_says_what_is_chosen_and_why():
     table = jreg.where(TRANSFORMER)
     lines = str(table).splitlines()

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jreg._base.layout import Doubt, Layout, assumed, said, within
+from jreg._base.leaves import weights
 from jreg._base.names import path_of
 from jreg._base.types import Array, Path, PyTree, Where
-from jreg._base.weights import Leaf, read, weights
+from jreg._base.weights import Leaf, read
 
 Axis = int | Sequence[int] | None
 

@@ -1,32 +1,22 @@
-"""What each leaf of a parameter tree is, by its name, its shape and its module's class: a weight, and along which axes.
+"""What each leaf of a parameter tree is, and along which axes: known are Linen, NNX, Haiku and Equinox.
 
-Known are Linen, NNX, Haiku and Equinox. Every way in which an array can be read is a candidate; names, the bias beside
-it and the rest of its module leave one of them, or none is taken.
+Every way in which an array can be read is a candidate; names, the bias beside it and the rest of its module leave one
+of them, or none is taken.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import jax
+from typing import NamedTuple
 
 from jreg._base.layout import Doubt, Layout
-from jreg._base.names import path_of
+from jreg._base.leaves import BIAS, SCALE, Place, Shapes, surroundings, what_it_is
 from jreg._base.types import Path, PyTree
 
-_LEARNED_INPUT = re.compile(r"embed|token|^cls$|^pos(ition)?(al)?(_|$)")
-_SCALE = re.compile(r"scale|^gamma$|^g$|slope|threshold|^epsilon$")
-_BIAS = re.compile(r"bias|^b_?\d*$|offset|^beta$")
 _RECURRENT = re.compile(r"^(i[ifgorzn]_?|in|h[ifgorzn]|i|h|dense_[ih])$")
 _HEADS = re.compile(r"attn|attention|einsum|query")
-_STACKED = re.compile(r"^(Scan|Vmap)[A-Z]|layer_stack")
-
-
-# Of each module, the shapes of all leaves in it by their path from there.
-Shapes = dict[tuple[str, ...], dict[str, tuple[int, ...]]]
+_STACKED = re.compile("layer_stack")
 
 
 class Leaf(NamedTuple):
@@ -47,35 +37,10 @@ class Leaf(NamedTuple):
     layout: Layout | Doubt | None = None
 
 
-class _Place(NamedTuple):
-    """A leaf with what surrounds it."""
-
-    path: Path
-    modules: tuple[str, ...]
-    name: str
-    shape: tuple[int, ...]
-    owner: Any
-
-    @property
-    def parent(self) -> str:
-        return self.modules[-1] if self.modules else ""
-
-    @property
-    def kind(self) -> set[str]:
-        """The names of the owner's classes in Equinox."""
-        return {c.__name__ for c in type(self.owner).__mro__ if c.__module__.startswith("equinox.nn")}
-
-
-def weights(tree: PyTree) -> list[bool]:
-    """Which leaves are the weights of affine maps, in `jax.tree.leaves` order."""
-    places, beside = _surroundings(tree)
-    return [_what(place, beside)[1] for place in places]
-
-
 def read(tree: PyTree) -> list[Leaf]:
     """What every leaf is, in `jax.tree.leaves` order."""
-    places, beside = _surroundings(tree)
-    found = [_what(place, beside) for place in places]
+    places, beside = surroundings(tree)
+    found = [what_it_is(place, beside) for place in places]
     possible = [
         _fitting(place, beside) if weight else _rest(place, what)
         for place, (what, weight) in zip(places, found, strict=True)
@@ -86,63 +51,6 @@ def read(tree: PyTree) -> list[Leaf]:
         Leaf(place.path, place.shape, what, weight, _decided(place, layouts))
         for place, (what, weight), layouts in zip(places, found, likely, strict=True)
     ]
-
-
-def _surroundings(tree: PyTree) -> tuple[list[_Place], Shapes]:
-    places = [_place(tree, keys, leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-    beside: Shapes = {}
-    for place in places:
-        for n in range(len(place.modules) + 1):
-            beside.setdefault(place.modules[:n], {})["/".join((*place.modules[n:], place.name))] = place.shape
-    return places, beside
-
-
-def _place(tree: PyTree, keys: tuple[Any, ...], leaf: Any) -> _Place:
-    path = path_of(keys)
-    parts = path.split("/")
-    # Flax's boxes of a parameter have it as their value.
-    if len(parts) > 1 and parts[-1] == "value" and isinstance(keys[-1], jax.tree_util.GetAttrKey):
-        parts.pop()
-    node, owner = tree, _module(tree)
-    for key in keys[:-1]:
-        node = _inside(node, key)
-        owner = _module(node) or owner
-    return _Place(path, tuple(parts[:-1]), parts[-1], tuple(getattr(leaf, "shape", ())), owner)
-
-
-def _inside(node: Any, key: Any) -> Any:
-    if isinstance(key, jax.tree_util.GetAttrKey):
-        return getattr(node, key.name, None)
-    place = getattr(key, "key", getattr(key, "idx", None))
-    return node[place] if isinstance(node, Mapping | Sequence) else None
-
-
-def _module(node: Any) -> Any:
-    """The node, if it is an Equinox module, which is known without importing Equinox."""
-    return node if any(c.__module__.startswith("equinox.") for c in type(node).__mro__) else None
-
-
-def _what(place: _Place, beside: Shapes) -> tuple[str, bool]:
-    name, siblings = place.name.lower(), beside[place.modules]
-    if name == "b" and "a" in siblings and len(place.shape) > 1:
-        return "factor of low rank", True
-    if _BIAS.search(name):
-        return "bias", False
-    bias = siblings.get(place.name.replace("weight", "bias"))
-    if "weight" in name and (
-        place.kind & {"LayerNorm", "GroupNorm", "RMSNorm", "BatchNorm"}
-        or re.search(r"norm|^ln", place.parent.lower())
-        or (len(place.shape) > 1 and bias == place.shape)
-    ):
-        return "scale", False
-    if _SCALE.search(name):
-        return "scale", False
-    table = (name, bias, place.owner) == ("weight", None, None) and re.search(r"^emb|embed", place.parent.lower())
-    if _LEARNED_INPUT.search(name) or "Embedding" in place.kind or table:
-        return "embedding", False
-    if len(place.shape) < 2:
-        return "fewer than two axes", False
-    return "weights of an affine map", True
 
 
 def _outputs_last(shape: tuple[int, ...], stack: int, inputs: int, outputs: int, window: int = 0) -> Layout:
@@ -157,7 +65,7 @@ def _outputs_first(shape: tuple[int, ...], stack: int) -> Layout:
     return Layout(shape, tuple(range(stack)), (*window, stack + 1), (stack,), len(window))
 
 
-def _candidates(place: _Place, beside: Shapes) -> list[Layout]:
+def _candidates(place: Place, beside: Shapes) -> list[Layout]:
     """How the array can be read, by its name, its rank and its module's class."""
     rank, shape, name, parent = len(place.shape), place.shape, place.name, place.parent
     flax = functools.partial(_outputs_last, shape)
@@ -182,7 +90,7 @@ def _candidates(place: _Place, beside: Shapes) -> list[Layout]:
     return _all(place)
 
 
-def _all(place: _Place) -> list[Layout]:
+def _all(place: Place) -> list[Layout]:
     """Every way to read an array of this rank, the usual one first."""
     rank, shape = len(place.shape), place.shape
     flax = functools.partial(_outputs_last, shape)
@@ -198,7 +106,13 @@ def _all(place: _Place) -> list[Layout]:
     return plain + others
 
 
-def _attention(place: _Place, around: dict[str, tuple[int, ...]]) -> tuple[int, int, int] | None:
+def _transposed(place: Place) -> list[Layout]:
+    """The kernel ``(*window, out, in)`` of Flax' transposed convolution of a transposed kernel."""
+    *window, outputs, inputs = range(len(place.shape))
+    return [Layout(place.shape, (), (*window, inputs), (outputs,), len(window))] if window else []
+
+
+def _attention(place: Place, around: dict[str, tuple[int, ...]]) -> tuple[int, int, int] | None:
     """How many axes of a projection are stack, inputs and outputs, where the shapes are those of heads."""
     query, out = around.get(f"query/{place.name}", ()), around.get(f"out/{place.name}", ())
     stack = len(query) - 3
@@ -209,12 +123,12 @@ def _attention(place: _Place, around: dict[str, tuple[int, ...]]) -> tuple[int, 
     return (stack, 2, 1) if place.parent == "out" else (stack, 1, 2)
 
 
-def _fitting(place: _Place, beside: Shapes) -> list[Layout]:
+def _fitting(place: Place, beside: Shapes) -> list[Layout]:
     """The candidates that fit the bias beside the weights, the usual one first."""
     candidates, siblings = _candidates(place, beside), beside[place.modules]
     names = [place.name.replace("kernel", "bias").replace("weight", "bias"), re.sub(r"^[wW]", "b", place.name), "bias"]
     bias = next((siblings[name] for name in names if name != place.name and name in siblings), None)
-    if bias is not None:
+    if bias is not None and not place.kind:
 
         def fits(layout: Layout) -> bool:
             expected = tuple(place.shape[a] for a in (*layout.stack, *layout.outputs))
@@ -222,11 +136,12 @@ def _fitting(place: _Place, beside: Shapes) -> list[Layout]:
             return bias == expected + ones
 
         # A bias that fits nothing belongs to something else.
-        return list(filter(fits, candidates)) or list(filter(fits, _all(place))) or _all(place)
+        everything = [*_all(place), *_transposed(place)]
+        return list(filter(fits, candidates)) or list(filter(fits, everything)) or _all(place)
     return candidates
 
 
-def _rest(place: _Place, what: str) -> list[Layout]:
+def _rest(place: Place, what: str) -> list[Layout]:
     """How what isn't the weights of an affine map can be read."""
     rank = len(place.shape)
     if rank < 2:
@@ -238,7 +153,7 @@ def _rest(place: _Place, what: str) -> list[Layout]:
 
 
 def _agreeing(
-    place: _Place, mine: list[Layout], everywhere: list[tuple[_Place, list[Layout]]], beside: Shapes
+    place: Place, mine: list[Layout], everywhere: list[tuple[Place, list[Layout]]], beside: Shapes
 ) -> list[Layout]:
     """The candidates of one leaf that agree with what is known of the leaves around it."""
     if len(mine) < 2:
@@ -271,19 +186,20 @@ def _outputs_come_first(layout: Layout) -> bool:
     return layout.outputs[0] < layout.inputs[0]
 
 
-def _stacked(place: _Place, layouts: list[Layout]) -> int | None:
+def _stacked(place: Place, layouts: list[Layout]) -> int | None:
     """How many axes of a leaf count layers; None where it doesn't say."""
     if len(layouts) == 1:
         return len(layouts[0].stack)
     name, rank = place.name.lower(), len(place.shape)
     # A normalization has one axis of its own, and ones in front of it in Haiku.
-    of_features = rank > 0 and (_BIAS.search(name) or _SCALE.search(name)) and "slope" not in name
-    return rank - 1 if of_features and (rank == 1 or (_SCALE.search(name) and 1 not in place.shape)) else None
+    of_features = rank > 0 and (BIAS.search(name) or SCALE.search(name)) and "slope" not in name
+    return rank - 1 if of_features and (rank == 1 or (SCALE.search(name) and 1 not in place.shape)) else None
 
 
-def _decided(place: _Place, layouts: list[Layout]) -> Layout | Doubt | None:
+def _decided(place: Place, layouts: list[Layout]) -> Layout | Doubt | None:
     if not layouts:
         return None
     convolution = len(place.shape) > 3 and layouts[0].window == len(place.shape) - 2
-    usual = convolution and place.owner is None and not _HEADS.search(place.path.lower())
+    named = "conv" in place.parent.lower() or not _HEADS.search(place.path.lower())
+    usual = convolution and place.owner is None and named
     return layouts[0] if len(layouts) == 1 or usual else Doubt(place.shape, place.path)

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from flax import linen
 
 from jreg._base import checks
+from jreg._base.leaves import weights
 from jreg._base.tree import axes, kernels, map_weights, safe_norm
 from jreg._base.types import Array, PyTree
-from jreg._base.weights import weights
 from jreg.nn.convolution import convolved, window
 from jreg.nn.dense import dot_general
 
