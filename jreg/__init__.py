@@ -25,7 +25,7 @@ from jreg import (
     stochastic,
     transforms,
 )
-from jreg._base.layout import Axes
+from jreg._base.reading import Axes
 from jreg.data import Dataset, load_dataset
 from jreg.engine import Layout, choose_layout, use_cpu_devices
 from jreg.network import Ensemble, Network

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jreg._base import checks
 from jreg._base.arrays import matrix, product
-from jreg._base.layout import layerwise
+from jreg._base.reading import layerwise
 from jreg._base.tree import Axis, safe_norm
 from jreg._base.types import Array, Scalar
 

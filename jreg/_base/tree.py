@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jreg._base.layout import Doubt, Layout, assumed, said, within
 from jreg._base.leaves import weights
 from jreg._base.names import path_of
+from jreg._base.reading import Doubt, Reading, assumed, said, within
 from jreg._base.types import Array, Path, PyTree, Where
 from jreg._base.weights import Leaf, read
 
@@ -110,7 +110,7 @@ def _flags(where: PyTree, tree: PyTree) -> PyTree:
         return matching(where, tree, "where")
 
 
-def layouts(tree: PyTree, flags: Sequence[bool], axis: Any = None) -> list[Layout | Doubt | None]:
+def readings(tree: PyTree, flags: Sequence[bool], axis: Any = None) -> list[Reading | Doubt | None]:
     """The axes of each leaf that has a flag: those that a lift's `axis` says, else what can be known.
 
     Raises:
@@ -124,12 +124,12 @@ def layouts(tree: PyTree, flags: Sequence[bool], axis: Any = None) -> list[Layou
         if not fnmatch.filter(paths, pattern):
             raise ValueError(f"axis names the path {pattern!r}, which matches none of the chosen: {', '.join(paths)}")
 
-    def of(leaf: Leaf | None) -> Layout | Doubt | None:
+    def of(leaf: Leaf | None) -> Reading | Doubt | None:
         if leaf is None or len(leaf.shape) < 2:
             return None
         matches = (value for pattern, value in patterns.items() if fnmatch.fnmatchcase(leaf.path, pattern))
         given = next(matches, None)
-        return leaf.layout if given is None else said(given, leaf.path, leaf.shape)
+        return leaf.reading if given is None else said(given, leaf.path, leaf.shape)
 
     return list(map(of, found))
 
@@ -144,17 +144,20 @@ def map_selected(f: Callable[..., Array], where: Where, tree: PyTree, *rest: PyT
 
 
 def map_weights(f: Callable[..., Array], where: Where, axis: Any, tree: PyTree, *rest: PyTree) -> PyTree:
-    """`map_selected` for an `f` that may depend on which axes are what, see `layouts`."""
+    """`map_selected` for an `f` that may depend on which axes are what, see `readings`."""
     looked_at = rest[-1] if rest else tree
     flags = selected(looked_at, where)
-    return _mapped(f, flags, layouts(looked_at, flags, axis), tree, *rest)
+    return _mapped(f, flags, readings(looked_at, flags, axis), tree, *rest)
 
 
 def _mapped(f: Callable[..., Array], flags: Any, known: Any, tree: PyTree, *rest: PyTree) -> PyTree:
     leaves, treedef = jax.tree.flatten(tree)
     parts = zip(leaves, *map(treedef.flatten_up_to, rest), strict=True)
     return treedef.unflatten(
-        [within(layout, f, *part) if flag else part[0] for flag, layout, part in zip(flags, known, parts, strict=True)]
+        [
+            within(reading, f, *part) if flag else part[0]
+            for flag, reading, part in zip(flags, known, parts, strict=True)
+        ]
     )
 
 
@@ -165,9 +168,9 @@ def axes(w: Array, axis: Axis) -> tuple[int, ...]:
     """
     rank = jnp.ndim(w)
     if axis is None:
-        layout = assumed(w)
-        if layout is not None:
-            return tuple(sorted(layout.inputs))
+        reading = assumed(w)
+        if reading is not None:
+            return tuple(sorted(reading.inputs))
         return tuple(range(rank - 1)) if rank > 1 else tuple(range(rank))
     wanted = tuple(map(operator.index, axis if isinstance(axis, Sequence) else (axis,)))
     if any(not -rank <= a < rank for a in wanted):

@@ -10,8 +10,8 @@ import functools
 import re
 from typing import NamedTuple
 
-from jreg._base.layout import Doubt, Layout
 from jreg._base.leaves import BIAS, SCALE, Place, Shapes, surroundings, what_it_is
+from jreg._base.reading import Doubt, Reading
 from jreg._base.types import Path, PyTree
 
 _RECURRENT = re.compile(r"^(i[ifgorzn]_?|in|h[ifgorzn]|i|h|dense_[ih])$")
@@ -27,14 +27,14 @@ class Leaf(NamedTuple):
       shape: the array's.
       what: what it is taken for, in words.
       weight: whether it is the weights of an affine map.
-      layout: its axes; a `Doubt` where they can't be known, None with fewer than two.
+      reading: its axes; a `Doubt` where they can't be known, None with fewer than two.
     """
 
     path: Path
     shape: tuple[int, ...]
     what: str
     weight: bool
-    layout: Layout | Doubt | None = None
+    reading: Reading | Doubt | None = None
 
 
 def read(tree: PyTree) -> list[Leaf]:
@@ -48,24 +48,24 @@ def read(tree: PyTree) -> list[Leaf]:
     everywhere = list(zip(places, possible, strict=True))
     likely = [_agreeing(*pair, everywhere, beside) for pair in everywhere]
     return [
-        Leaf(place.path, place.shape, what, weight, _decided(place, layouts))
-        for place, (what, weight), layouts in zip(places, found, likely, strict=True)
+        Leaf(place.path, place.shape, what, weight, _decided(place, readings))
+        for place, (what, weight), readings in zip(places, found, likely, strict=True)
     ]
 
 
-def _outputs_last(shape: tuple[int, ...], stack: int, inputs: int, outputs: int, window: int = 0) -> Layout:
+def _outputs_last(shape: tuple[int, ...], stack: int, inputs: int, outputs: int, window: int = 0) -> Reading:
     """Flax' order, and Haiku's: ``(stack, window, in, out)``."""
     first, last = stack + inputs, stack + inputs + outputs
-    return Layout(shape, tuple(range(stack)), tuple(range(stack, first)), tuple(range(first, last)), window)
+    return Reading(shape, tuple(range(stack)), tuple(range(stack, first)), tuple(range(first, last)), window)
 
 
-def _outputs_first(shape: tuple[int, ...], stack: int) -> Layout:
+def _outputs_first(shape: tuple[int, ...], stack: int) -> Reading:
     """Equinox' order, and PyTorch's: ``(out, in, *window)``."""
     window = tuple(range(stack + 2, len(shape)))
-    return Layout(shape, tuple(range(stack)), (*window, stack + 1), (stack,), len(window))
+    return Reading(shape, tuple(range(stack)), (*window, stack + 1), (stack,), len(window))
 
 
-def _candidates(place: Place, beside: Shapes) -> list[Layout]:
+def _candidates(place: Place, beside: Shapes) -> list[Reading]:
     """How the array can be read, by its name, its rank and its module's class."""
     rank, shape, name, parent = len(place.shape), place.shape, place.name, place.parent
     flax = functools.partial(_outputs_last, shape)
@@ -90,7 +90,7 @@ def _candidates(place: Place, beside: Shapes) -> list[Layout]:
     return _all(place)
 
 
-def _all(place: Place) -> list[Layout]:
+def _all(place: Place) -> list[Reading]:
     """Every way to read an array of this rank, the usual one first."""
     rank, shape = len(place.shape), place.shape
     flax = functools.partial(_outputs_last, shape)
@@ -106,10 +106,10 @@ def _all(place: Place) -> list[Layout]:
     return plain + others
 
 
-def _transposed(place: Place) -> list[Layout]:
+def _transposed(place: Place) -> list[Reading]:
     """The kernel ``(*window, out, in)`` of Flax' transposed convolution of a transposed kernel."""
     *window, outputs, inputs = range(len(place.shape))
-    return [Layout(place.shape, (), (*window, inputs), (outputs,), len(window))] if window else []
+    return [Reading(place.shape, (), (*window, inputs), (outputs,), len(window))] if window else []
 
 
 def _attention(place: Place, around: dict[str, tuple[int, ...]]) -> tuple[int, int, int] | None:
@@ -123,15 +123,15 @@ def _attention(place: Place, around: dict[str, tuple[int, ...]]) -> tuple[int, i
     return (stack, 2, 1) if place.parent == "out" else (stack, 1, 2)
 
 
-def _fitting(place: Place, beside: Shapes) -> list[Layout]:
+def _fitting(place: Place, beside: Shapes) -> list[Reading]:
     """The candidates that fit the bias beside the weights, the usual one first."""
     candidates, siblings = _candidates(place, beside), beside[place.modules]
     names = [place.name.replace("kernel", "bias").replace("weight", "bias"), re.sub(r"^[wW]", "b", place.name), "bias"]
     bias = next((siblings[name] for name in names if name != place.name and name in siblings), None)
     if bias is not None and not place.kind:
 
-        def fits(layout: Layout) -> bool:
-            expected = tuple(place.shape[a] for a in (*layout.stack, *layout.outputs))
+        def fits(reading: Reading) -> bool:
+            expected = tuple(place.shape[a] for a in (*reading.stack, *reading.outputs))
             ones = (1,) * len(bias[len(expected) :])
             return bias == expected + ones
 
@@ -141,20 +141,20 @@ def _fitting(place: Place, beside: Shapes) -> list[Layout]:
     return candidates
 
 
-def _rest(place: Place, what: str) -> list[Layout]:
+def _rest(place: Place, what: str) -> list[Reading]:
     """How what isn't the weights of an affine map can be read."""
     rank = len(place.shape)
     if rank < 2:
         return []
     if what == "embedding":
         # A token's vector is a unit; what has more axes is broadcast over examples.
-        return [Layout(place.shape, tuple(range(rank - 2)), (rank - 1,), (rank - 2,))]
-    return [Layout(place.shape, tuple(range(s)), tuple(range(s, rank)), ()) for s in range(rank)]
+        return [Reading(place.shape, tuple(range(rank - 2)), (rank - 1,), (rank - 2,))]
+    return [Reading(place.shape, tuple(range(s)), tuple(range(s, rank)), ()) for s in range(rank)]
 
 
 def _agreeing(
-    place: Place, mine: list[Layout], everywhere: list[tuple[Place, list[Layout]]], beside: Shapes
-) -> list[Layout]:
+    place: Place, mine: list[Reading], everywhere: list[tuple[Place, list[Reading]]], beside: Shapes
+) -> list[Reading]:
     """The candidates of one leaf that agree with what is known of the leaves around it."""
     if len(mine) < 2:
         return mine
@@ -167,39 +167,39 @@ def _agreeing(
         uniform = len({shape[:1] for shape in beside[inside].values()}) == 1
         named = uniform and not known and bool(depth) and bool(_STACKED.search(inside[-1]))
         if (known and ((uniform and min(known)) or bias)) or named:
-            mine = [layout for layout in mine if len(layout.stack) == min(known, default=1)] or mine
+            mine = [reading for reading in mine if len(reading.stack) == min(known, default=1)] or mine
             break
         if not uniform:
             break
     if place.name.startswith("weight") and place.owner is None:
         orders = {
-            _outputs_come_first(layouts[0])
-            for other, layouts in everywhere
-            if other.name.startswith("weight") and len(layouts) == 1 and layouts[0].outputs
+            _outputs_come_first(readings[0])
+            for other, readings in everywhere
+            if other.name.startswith("weight") and len(readings) == 1 and readings[0].outputs
         }
         if len(orders) == 1:
-            mine = [layout for layout in mine if {_outputs_come_first(layout)} == orders] or mine
+            mine = [reading for reading in mine if {_outputs_come_first(reading)} == orders] or mine
     return mine
 
 
-def _outputs_come_first(layout: Layout) -> bool:
-    return layout.outputs[0] < layout.inputs[0]
+def _outputs_come_first(reading: Reading) -> bool:
+    return reading.outputs[0] < reading.inputs[0]
 
 
-def _stacked(place: Place, layouts: list[Layout]) -> int | None:
+def _stacked(place: Place, readings: list[Reading]) -> int | None:
     """How many axes of a leaf count layers; None where it doesn't say."""
-    if len(layouts) == 1:
-        return len(layouts[0].stack)
+    if len(readings) == 1:
+        return len(readings[0].stack)
     name, rank = place.name.lower(), len(place.shape)
     # A normalization has one axis of its own, and ones in front of it in Haiku.
     of_features = rank > 0 and (BIAS.search(name) or SCALE.search(name)) and "slope" not in name
     return rank - 1 if of_features and (rank == 1 or (SCALE.search(name) and 1 not in place.shape)) else None
 
 
-def _decided(place: Place, layouts: list[Layout]) -> Layout | Doubt | None:
-    if not layouts:
+def _decided(place: Place, readings: list[Reading]) -> Reading | Doubt | None:
+    if not readings:
         return None
-    convolution = len(place.shape) > 3 and layouts[0].window == len(place.shape) - 2
+    convolution = len(place.shape) > 3 and readings[0].window == len(place.shape) - 2
     named = "conv" in place.parent.lower() or not _HEADS.search(place.path.lower())
     usual = convolution and place.owner is None and named
-    return layouts[0] if len(layouts) == 1 or usual else Doubt(place.shape, place.path)
+    return readings[0] if len(readings) == 1 or usual else Doubt(place.shape, place.path)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jreg._base.layout import Layout
-from jreg._base.tree import kernels, layouts, selected
+from jreg._base.reading import Reading
+from jreg._base.tree import kernels, readings, selected
 from jreg._base.types import Path, PyTree, Where
 from jreg._base.weights import read
 
@@ -110,10 +110,10 @@ def where(params: PyTree, where: Where = kernels, axis: Any = None) -> Choices:
     found = read(params)
     # Where the default chooses nothing the table says why.
     flags = [leaf.weight for leaf in found] if where is kernels else selected(params, where)
-    chosen = layouts(params, flags, axis) if any(flags) else [None] * len(flags)
+    chosen = readings(params, flags, axis) if any(flags) else [None] * len(flags)
     rows = []
-    for leaf, flag, layout in zip(found, flags, chosen, strict=True):
-        known = layout if flag else leaf.layout
-        parts = (known.stack, known.inputs, known.outputs) if isinstance(known, Layout) else (None, None, None)
+    for leaf, flag, reading in zip(found, flags, chosen, strict=True):
+        known = reading if flag else leaf.reading
+        parts = (known.stack, known.inputs, known.outputs) if isinstance(known, Reading) else (None, None, None)
         rows.append(Choice(leaf.path, leaf.shape, flag, leaf.what, *parts))
     return Choices(tuple(rows), jax.tree.structure(params))

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jreg._base.layout import within
-from jreg._base.tree import kernels, layouts, matching, selected
+from jreg._base.reading import within
+from jreg._base.tree import kernels, matching, readings, selected
 from jreg._base.types import Array, Key, PyTree, Where
 from jreg.objective.terms import Forward, Penalty, Term
 
@@ -62,10 +62,10 @@ def on_params(
         if reference is not None:
             trees.append(matching(reference, forward.params, "reference"))
         flags = selected(forward.params, where)
-        known = layouts(forward.params, flags, axis)
+        known = readings(forward.params, flags, axis)
         leaves = zip(known, *map(jax.tree.leaves, trees), strict=True)
         chosen = [parts for parts, flag in zip(leaves, flags, strict=True) if flag]
-        values = [within(layout, penalty, *parts) for layout, *parts in chosen]
+        values = [within(reading, penalty, *parts) for reading, *parts in chosen]
         return functools.reduce(jnp.add, [value.astype(jnp.float32) for value in values])
 
     return _term(penalty, name, function)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base.arrays import matrix, product
-from jreg._base.layout import layerwise
+from jreg._base.reading import layerwise
 from jreg._base.tree import safe_norm
 from jreg._base.types import Array, Key
 from jreg.penalties._arrays import unit

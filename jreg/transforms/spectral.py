@@ -10,8 +10,8 @@ import optax
 
 from jreg._base import checks
 from jreg._base.arrays import product, wide_dtype
-from jreg._base.layout import assumed, within
-from jreg._base.tree import kernels, layouts, map_weights, safe_norm, selected
+from jreg._base.reading import assumed, within
+from jreg._base.tree import kernels, map_weights, readings, safe_norm, selected
 from jreg._base.types import Array, PyTree, Scalar, Where
 from jreg.transforms._params import given
 
@@ -71,12 +71,12 @@ def spectral_penalty(
 
     def init(params: optax.Params) -> SpectralState:
         flags = selected(params, where)
-        known = layouts(params, flags, axis)
+        known = readings(params, flags, axis)
         leaves, treedef = jax.tree.flatten(params)
         keys = jax.random.split(jax.random.key(0), len(leaves))
         starts = [
-            within(layout, _start, key, leaf) if flag else jnp.zeros(0)
-            for key, leaf, flag, layout in zip(keys, leaves, flags, known, strict=True)
+            within(reading, _start, key, leaf) if flag else jnp.zeros(0)
+            for key, leaf, flag, reading in zip(keys, leaves, flags, known, strict=True)
         ]
         return SpectralState(treedef.unflatten(starts))
 
@@ -102,10 +102,10 @@ def _start(key: Array, w: Array) -> Array:
 
 def _matrix(w: Array) -> Array:
     """A kernel as a matrix ``(in, out)``; in another order of axes or a stack as matrices ``(layers, in, out)``."""
-    layout = assumed(w)
-    if layout is None or layout.plain:
+    reading = assumed(w)
+    if reading is None or reading.plain:
         return w.reshape(-1, w.shape[-1])
-    layers = layout.layers(w)
+    layers = reading.layers(w)
     return layers.reshape(len(layers), -1, layers.shape[-1])
 
 
@@ -126,9 +126,9 @@ def _pulled(u: Array, v: Array, w: Array, strength: Scalar) -> Array:
         # The image is sigma times the left singular vector.
         return jnp.asarray(strength, v.dtype) * product(matrix, v)[:, None] * v[None, :]
 
-    matrix, layout = _matrix(w).astype(v.dtype), assumed(w)
-    if v.ndim > 1 and layout is not None:
-        pull = layout.restored(jax.vmap(slope)(v, matrix))
+    matrix, reading = _matrix(w).astype(v.dtype), assumed(w)
+    if v.ndim > 1 and reading is not None:
+        pull = reading.restored(jax.vmap(slope)(v, matrix))
     else:
         pull = slope(v, matrix).reshape(w.shape)
     return u + pull.astype(u.dtype)

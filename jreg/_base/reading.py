@@ -1,7 +1,7 @@
 """Which axes of a weight array are inputs, outputs and a stack of layers, and how leaf functions come to know it.
 
 A leaf function on a bare array takes all axes but the last for a unit's inputs. A lift knows more, by a weight's place
-in its tree: it calls the function `within` a layout, which `axis=None` then means. The array is handed over as it
+in its tree: it calls the function `within` a reading, which `axis=None` then means. The array is handed over as it
 stands, so an explicit `axis` and functions of one's own count its axes as they are.
 """
 
@@ -38,7 +38,7 @@ class Axes(NamedTuple):
     stack: int | Sequence[int] = ()
 
 
-class Layout(NamedTuple):
+class Reading(NamedTuple):
     """The axes of one weight array, each once.
 
     Attributes:
@@ -80,7 +80,7 @@ class Layout(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """A weight array whose layout can't be known.
+    """A weight array whose reading can't be known.
 
     Attributes:
       shape: the array's.
@@ -92,34 +92,34 @@ class Doubt(NamedTuple):
 
 
 # What `axis=None` means for an array of this shape while a lift calls a leaf function; set by `within` alone.
-_ASSUMED: contextvars.ContextVar[Layout | Doubt | None] = contextvars.ContextVar("_ASSUMED", default=None)
+_ASSUMED: contextvars.ContextVar[Reading | Doubt | None] = contextvars.ContextVar("_ASSUMED", default=None)
 
 
-def within(layout: Layout | Doubt | None, function: Callable[..., Any], *args: Any) -> Any:
-    """``function(*args)``, in which leaf functions read `axis=None` as `layout` says."""
-    token = _ASSUMED.set(layout)
+def within(reading: Reading | Doubt | None, function: Callable[..., Any], *args: Any) -> Any:
+    """``function(*args)``, in which leaf functions read `axis=None` as `reading` says."""
+    token = _ASSUMED.set(reading)
     try:
         return function(*args)
     finally:
         _ASSUMED.reset(token)
 
 
-def assumed(w: Any) -> Layout | None:
-    """The layout in which a lift calls for `w`, None for a bare array.
+def assumed(w: Any) -> Reading | None:
+    """The reading in which a lift calls for `w`, None for a bare array.
 
     Raises:
-      ValueError: the layout of this weight can't be known.
+      ValueError: the reading of this weight can't be known.
     """
-    layout = _ASSUMED.get()
-    if layout is None or layout.shape != jnp.shape(w):
+    reading = _ASSUMED.get()
+    if reading is None or reading.shape != jnp.shape(w):
         return None
-    if isinstance(layout, Doubt):
+    if isinstance(reading, Doubt):
         raise ValueError(
-            f"which axes of {layout.path!r}, an array of shape {layout.shape}, are inputs, outputs or a stack of "
+            f"which axes of {reading.path!r}, an array of shape {reading.shape}, are inputs, outputs or a stack of "
             f"layers can't be known from its name and shape: give the lift an axis for this path, such as "
-            f"axis={{{layout.path!r}: jreg.Axes(inputs=1, stack=0)}}"
+            f"axis={{{reading.path!r}: jreg.Axes(inputs=1, stack=0)}}"
         )
-    return layout
+    return reading
 
 
 def layerwise(function: F) -> F:
@@ -132,20 +132,20 @@ def layerwise(function: F) -> F:
     @functools.wraps(function)
     def whole(w: Array, *args: Any, **kwargs: Any) -> Any:
         explicit = signature.bind(w, *args, **kwargs).arguments.get("axis") is not None
-        layout = None if explicit else assumed(w)
-        if layout is None or layout.plain:
+        reading = None if explicit else assumed(w)
+        if reading is None or reading.plain:
             return function(w, *args, **kwargs)
         each = jax.vmap(lambda layer: function(layer, *args, **kwargs))
-        found = within(None, each, layout.layers(w))
+        found = within(None, each, reading.layers(w))
         if found.ndim > 1:
-            return layout.restored(found)
+            return reading.restored(found)
         return jnp.sum(found, dtype=jnp.promote_types(found.dtype, jnp.float32)).astype(found.dtype)
 
     return whole  # ty: ignore[invalid-explicit-return]
 
 
-def said(axis: Any, path: str, shape: tuple[int, ...]) -> Layout:
-    """The layout that a user's `axis` gives an array: the axes of its inputs, or `Axes`.
+def said(axis: Any, path: str, shape: tuple[int, ...]) -> Reading:
+    """The reading that a user's `axis` gives an array: the axes of its inputs, or `Axes`.
 
     Raises:
       ValueError: an axis doesn't exist, or is named twice.
@@ -166,4 +166,4 @@ def said(axis: Any, path: str, shape: tuple[int, ...]) -> Layout:
     if len({*inputs, *stack}) < len(inputs) + len(stack):
         raise ValueError(f"axis={axis!r} names an axis twice in {path!r}, an array of shape {shape}")
     outputs = tuple(a for a in range(rank) if a not in (*inputs, *stack))
-    return Layout(shape, stack, inputs, outputs)
+    return Reading(shape, stack, inputs, outputs)
