@@ -60,7 +60,6 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
     return _clip_singular_values(*primals), tangents[0] - jax.jvp(prox.nuclear_norm, primals, tangents)[1]
 
 
-@layerwise
 def symmetric(w: Array) -> Array:
     r"""Makes square matrices equal their transpose: two directions of a connection share one weight.
 
