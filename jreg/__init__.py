@@ -25,10 +25,11 @@ from jreg import (
     stochastic,
     transforms,
 )
+from jreg._base.reading import Axes
 from jreg.data import Dataset, load_dataset
 from jreg.engine import Layout, choose_layout, use_cpu_devices
 from jreg.network import Ensemble, Network
-from jreg.objective import on_activations, on_inputs, on_loss, on_network, on_outputs, on_params, on_passes
+from jreg.objective import on_activations, on_inputs, on_loss, on_network, on_outputs, on_params, on_passes, where
 from jreg.recipe import Recipe
 from jreg.results import Results, SettingResult, Spec
 from jreg.search import (
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Axes",
     "Dataset",
     "Design",
     "EarlyStopping",
@@ -113,6 +115,7 @@ __all__ = [
     "successive_halving",
     "transforms",
     "use_cpu_devices",
+    "where",
 ]
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jreg._base import checks
 from jreg._base.arrays import matrix, product
+from jreg._base.reading import layerwise
 from jreg._base.tree import Axis, safe_norm
 from jreg._base.types import Array, Scalar
 
@@ -212,6 +213,7 @@ def non_negative(w: Array, t: Scalar) -> Array:
     return jnp.maximum(w, 0)
 
 
+@layerwise
 def nuclear_norm(w: Array, t: Scalar) -> Array:
     r"""Moves every singular value towards zero by `t`, and to zero if it is smaller: the rank falls.
 

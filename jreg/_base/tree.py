@@ -1,41 +1,44 @@
-"""Choosing leaves of a parameter tree by their path, and norms along axes."""
+"""Choosing leaves of a parameter tree, what lifts know of their axes, and norms along axes."""
 
 from __future__ import annotations
 
 import fnmatch
 import functools
+import inspect
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jreg._base.leaves import weights
+from jreg._base.names import path_of
+from jreg._base.reading import Doubt, Reading, assumed, said, within
 from jreg._base.types import Array, Path, PyTree, Where
+from jreg._base.weights import Leaf, read
 
 Axis = int | Sequence[int] | None
 
 
 def kernels(path: Path, leaf: Any) -> bool:
-    """The default choice of leaves: the weights of affine maps (two axes or more).
+    """The default choice of leaves: the weights of affine maps.
 
-    Biases and normalization scales have one axis and are left alone, as the literature does
-    (Goodfellow, Bengio and Courville, Deep Learning, section 7.1).
+    Biases, normalization scales and embeddings are left alone, whatever their rank (Goodfellow, Bengio and Courville,
+    Deep Learning, section 7.1). `selected` looks at the whole tree; of a leaf alone this sees path and shape.
 
     >>> import jax.numpy as jnp
-    >>> kernels("Dense_0/kernel", jnp.ones((3, 2))), kernels("Dense_0/bias", jnp.ones(2))
+    >>> kernels("Dense_0/kernel", jnp.ones((3, 2))), kernels("query/bias", jnp.ones((2, 4)))
     (True, False)
     """
-    del path
-    return jnp.ndim(leaf) >= 2
-
-
-def path_of(keys: tuple[Any, ...]) -> Path:
-    """A leaf's key path as text, ``"Dense_0/kernel"``."""
-    return jax.tree_util.keystr(keys, simple=True, separator="/")
+    *modules, name = path.split("/")
+    tree = {name: leaf}
+    for module in reversed(modules):
+        tree = {module: tree}
+    return weights(tree)[0]
 
 
 def matching(tree: PyTree, like: PyTree, name: str) -> PyTree:
@@ -60,24 +63,75 @@ def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
       TypeError: `where` is nothing that chooses.
     """
     leaves = [(path_of(keys), leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-    if isinstance(where, str):
+    if not _is_mask(where) and callable(where) and _takes_a_tree(where):
+        where = where(tree)  # ty: ignore[missing-argument]
+    if _is_mask(where):
+        flags = [bool(flag) for flag in jax.tree.leaves(_flags(where, tree))]
+    elif where is kernels:
+        flags = weights(tree)
+    elif isinstance(where, str):
         flags = [fnmatch.fnmatchcase(path, where) for path, _ in leaves]
     elif isinstance(where, re.Pattern):
         flags = [bool(where.search(path)) for path, _ in leaves]
     elif callable(where):
         flags = [bool(where(path, leaf)) for path, leaf in leaves]
-    elif where is None or not all(isinstance(flag, bool | np.bool_) for flag in jax.tree.leaves(where)):
+    else:
         raise TypeError(
             f"where is {where!r}, but must be a path pattern such as '*/kernel', a compiled regular expression, a "
-            "function of (path, leaf) or a tree of flags"
+            "function of (path, leaf), a tree of flags or a function that makes one of the parameters"
         )
-    else:
-        flags = [bool(flag) for flag in jax.tree.leaves(matching(where, tree, "where"))]
     if not any(flags):
         paths = ", ".join(path for path, _ in leaves) or "none"
         chosen = where if isinstance(where, str) else getattr(where, "pattern", getattr(where, "__name__", where))
         raise ValueError(f"where={chosen!r} matches no {what}; the paths are: {paths}")
     return flags
+
+
+def _is_mask(where: Where) -> bool:
+    return where is not None and all(isinstance(flag, bool | np.bool_) for flag in jax.tree.leaves(where))
+
+
+def _takes_a_tree(where: Callable[..., Any]) -> bool:
+    """Whether `where` is a function of the whole tree, as the masks of `optax.masked` may be."""
+    try:
+        inspect.signature(where).bind(None, None)
+    except TypeError:
+        return True
+    except ValueError:
+        return False
+    return False
+
+
+def _flags(where: PyTree, tree: PyTree) -> PyTree:
+    """One flag a leaf; a flag for a whole subtree counts for all its leaves, as in `optax.masked`."""
+    try:
+        return jax.tree.broadcast(where, tree)
+    except ValueError:
+        return matching(where, tree, "where")
+
+
+def readings(tree: PyTree, flags: Sequence[bool], axis: Any = None) -> list[Reading | Doubt | None]:
+    """The axes of each leaf that has a flag: those that a lift's `axis` says, else what can be known.
+
+    Raises:
+      ValueError: a path of `axis` matches no such leaf, or an axis doesn't exist.
+      TypeError: `axis` is nothing that says axes.
+    """
+    found = [leaf if flag else None for leaf, flag in zip(read(tree), flags, strict=True)]
+    patterns = axis if isinstance(axis, Mapping) else {} if axis is None else {"*": axis}
+    for pattern in patterns:
+        paths = [leaf.path for leaf in found if leaf]
+        if not fnmatch.filter(paths, pattern):
+            raise ValueError(f"axis names the path {pattern!r}, which matches none of the chosen: {', '.join(paths)}")
+
+    def of(leaf: Leaf | None) -> Reading | Doubt | None:
+        if leaf is None or len(leaf.shape) < 2:
+            return None
+        matches = (value for pattern, value in patterns.items() if fnmatch.fnmatchcase(leaf.path, pattern))
+        given = next(matches, None)
+        return leaf.reading if given is None else said(given, leaf.path, leaf.shape)
+
+    return list(map(of, found))
 
 
 def map_selected(f: Callable[..., Array], where: Where, tree: PyTree, *rest: PyTree) -> PyTree:
@@ -86,16 +140,37 @@ def map_selected(f: Callable[..., Array], where: Where, tree: PyTree, *rest: PyT
     The others are returned as they stand in `tree`; `where` looks at the last tree given.
     """
     flags = selected(rest[-1] if rest else tree, where)
+    return _mapped(f, flags, [None] * len(flags), tree, *rest)
+
+
+def map_weights(f: Callable[..., Array], where: Where, axis: Any, tree: PyTree, *rest: PyTree) -> PyTree:
+    """`map_selected` for an `f` that may depend on which axes are what, see `readings`."""
+    looked_at = rest[-1] if rest else tree
+    flags = selected(looked_at, where)
+    return _mapped(f, flags, readings(looked_at, flags, axis), tree, *rest)
+
+
+def _mapped(f: Callable[..., Array], flags: Any, known: Any, tree: PyTree, *rest: PyTree) -> PyTree:
     leaves, treedef = jax.tree.flatten(tree)
-    others = [treedef.flatten_up_to(other) for other in rest]
-    changed = [f(leaf, *more) if flag else leaf for flag, leaf, *more in zip(flags, leaves, *others, strict=True)]
-    return treedef.unflatten(changed)
+    parts = zip(leaves, *map(treedef.flatten_up_to, rest), strict=True)
+    return treedef.unflatten(
+        [
+            within(reading, f, *part) if flag else part[0]
+            for flag, reading, part in zip(flags, known, parts, strict=True)
+        ]
+    )
 
 
 def axes(w: Array, axis: Axis) -> tuple[int, ...]:
-    """`axis` as a tuple of non-negative axes; None means all but the last, a unit's incoming weights."""
+    """`axis` as a tuple of non-negative axes; None means a unit's incoming weights.
+
+    They are what the lift knows that calls for `w`, and all axes but the last of a bare array.
+    """
     rank = jnp.ndim(w)
     if axis is None:
+        reading = assumed(w)
+        if reading is not None:
+            return tuple(sorted(reading.inputs))
         return tuple(range(rank - 1)) if rank > 1 else tuple(range(rank))
     wanted = tuple(map(operator.index, axis if isinstance(axis, Sequence) else (axis,)))
     if any(not -rank <= a < rank for a in wanted):

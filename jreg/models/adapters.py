@@ -36,7 +36,8 @@ def from_equinox(make: Callable[[Key], Any], where: Callable[[Path, Any], bool] 
     `equinox.nn.Dropout` among them. The module is mapped over the examples of a batch, each with a key of its own if
     ``__call__`` takes `key`. Its ``inference`` flags are set at evaluation.
 
-    Kernels are ``(outputs, inputs)`` in Equinox: give leaf functions their `axis`, since the default is Flax's layout.
+    Kernels are ``(outputs, inputs)`` in Equinox. Lifts read this from the biases among the parameters; where there
+    are none, or all layers are square, they ask for an `axis`, such as ``axis={"*weight": 1}``.
 
     Args:
       make: ``key -> module``; the module takes one example, and `key` if it has that argument.

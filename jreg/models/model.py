@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from jreg._base.tree import kernels, map_selected, path_of
+from jreg._base.tree import kernels, map_weights, path_of
 from jreg._base.types import Array, Key, Model, PyTree, Where
 
 # Flax's name for what a module sows.
@@ -134,7 +134,7 @@ def _from_linen(module: Any) -> Model:
     return Model(start, run, capture)
 
 
-def with_weights(model: Any, change: Callable[..., Array], where: Where = kernels) -> Model:
+def with_weights(model: Any, change: Callable[..., Array], where: Where = kernels, axis: Any = None) -> Model:
     r"""A network that computes with changed weights: noise on weights, or a reparametrization.
 
     .. math:: \hat y = f(x; g(w)), \qquad \frac{\partial L}{\partial w} \text{ through } g
@@ -146,12 +146,14 @@ def with_weights(model: Any, change: Callable[..., Array], where: Where = kernel
         ``w -> w``, such as `jreg.projections.symmetric`, which always holds. The first parameter of noise is
         called `key`.
       where: which parameters, as in `jreg.on_params`; default: the weights of affine maps.
+      axis: which axes of the weights are what, where names, shapes and modules don't tell, as in `jreg.on_params`.
 
     Returns:
       A `Model` with the parameters of `model`.
 
     Raises:
-      ValueError: `where` matches no parameter (when the network is applied).
+      ValueError: `where` matches no parameter, or `change` depends on which axes are what and this can't be known
+        (when the network is applied).
 
     >>> import jax, jax.numpy as jnp
     >>> linear = (lambda key, x: jnp.ones((x.shape[-1], 1)), lambda w, x, train, rngs: x @ w)
@@ -168,14 +170,14 @@ def with_weights(model: Any, change: Callable[..., Array], where: Where = kernel
 
     def changed(params: PyTree, train: bool, key: Key | None) -> PyTree:
         if not noisy:
-            return map_selected(change, where, params)
+            return map_weights(change, where, axis, params)
         if not train or key is None:
             return params
         count = len(jax.tree.leaves(params))
         keys = jax.tree.unflatten(
             jax.tree.structure(params), list(jax.random.split(jax.random.fold_in(key, _WEIGHTS), count))
         )
-        return map_selected(lambda w, key, _: change(key, w), where, params, keys, params)
+        return map_weights(lambda w, key, _: change(key, w), where, axis, params, keys, params)
 
     def run(params: PyTree, state: PyTree, x: Array, *, train: bool, key: Key | None, mask: Array | None):
         return inner.apply(changed(params, train, key), state, x, train=train, key=key, mask=mask)

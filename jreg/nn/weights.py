@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from flax import linen
 
 from jreg._base import checks
-from jreg._base.tree import axes, safe_norm
-from jreg._base.types import Array
+from jreg._base.leaves import weights
+from jreg._base.tree import axes, kernels, map_weights, safe_norm
+from jreg._base.types import Array, PyTree
 from jreg.nn.convolution import convolved, window
 from jreg.nn.dense import dot_general
 
@@ -56,17 +57,23 @@ class WeightStandardized(linen.Module):
         """The layer's outputs with standardized kernels."""
 
         def standardized(w: Array) -> Array:
-            if w.ndim < 2:
-                return w
             # JAX's own variance is a difference of means, which cancels where a unit's weights are far from 0.
             inputs = axes(w, None)
             variance = jnp.var(w, axis=inputs, keepdims=True)
             return jax.nn.standardize(w, axis=inputs, variance=variance, epsilon=self.epsilon)
 
+        def changed(variables: PyTree) -> PyTree:
+            # The layer's kind says what its kernel's axes are; before its first call there is none.
+            tree = {f"{type(self.layer).__name__}_0": variables.get("params", {})}
+            if not any(weights(tree)):
+                return variables
+            (params,) = map_weights(standardized, kernels, None, tree).values()
+            return {**variables, "params": params}
+
         return linen.map_variables(
             lambda layer: layer(*args, **kwargs),
             "params",
-            trans_in_fn=lambda params: jax.tree.map(standardized, params),
+            trans_in_fn=changed,
             init=self.is_initializing(),
         )(self.layer)
 

@@ -4,6 +4,7 @@ The lifts make a `Penalty` of a leaf function; penalties add, and scale by numbe
 schedules: ``hp["l2"] * on_params(l2) + hp["sparsity"] * on_activations(kl, "hidden_*")``.
 """
 
+from jreg.objective.choice import Choice, Choices, where
 from jreg.objective.lifts import (
     on_activations,
     on_inputs,
@@ -23,6 +24,9 @@ __all__ = [
     "on_passes",
     "on_network",
     "on_loss",
+    "where",
+    "Choice",
+    "Choices",
     "Penalty",
     "Term",
     "Forward",

@@ -11,13 +11,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jreg._base.tree import kernels, matching, selected
+from jreg._base.reading import within
+from jreg._base.tree import kernels, matching, readings, selected
 from jreg._base.types import Array, Key, PyTree, Where
 from jreg.objective.terms import Forward, Penalty, Term
 
 
 def on_params(
-    penalty: Callable[..., Array], where: Where = kernels, *, reference: PyTree = None, name: str | None = None
+    penalty: Callable[..., Array],
+    where: Where = kernels,
+    *,
+    reference: PyTree = None,
+    name: str | None = None,
+    axis: Any = None,
 ) -> Penalty:
     r"""Sums a penalty of one weight array over a network's weights.
 
@@ -26,16 +32,20 @@ def on_params(
     Args:
       penalty: ``w -> scalar``, such as `jreg.penalties.l2`; with `reference` ``(w, its reference) -> scalar``.
       where: which parameters: a path pattern (``"*/kernel"``), a compiled regular expression that some part of the
-        path matches, a function of (path, leaf), or a tree of flags like the parameters. The default takes the
-        weights of affine maps and leaves biases and normalization scales alone.
+        path matches, a function of (path, leaf), or a mask as for `optax.masked`: a tree of flags, or a function
+        of the parameters that makes one. The default takes the weights of affine maps and leaves biases,
+        normalization scales and embeddings alone.
       reference: a tree like the parameters for penalties such as `jreg.penalties.l2_sp`; default: no reference.
       name: what the history calls the term; default: the penalty's own name.
+      axis: which axes of the weights are what, where names, shapes and modules don't tell (`jreg.where` shows what
+        they tell): the axes of a unit's incoming weights, a `jreg.Axes`, or a dict of these by path pattern.
 
     Returns:
       A `Penalty` of strength 1.
 
     Raises:
-      ValueError: `where` matches no parameter, or a tree has another structure (when the objective is evaluated).
+      ValueError: `where` matches no parameter, a tree has another structure, or the penalty depends on which axes are
+        what and this can't be known (when the objective is evaluated).
 
     >>> import jax.numpy as jnp
     >>> from jreg.penalties import l2
@@ -52,9 +62,11 @@ def on_params(
         if reference is not None:
             trees.append(matching(reference, forward.params, "reference"))
         flags = selected(forward.params, where)
-        leaves = zip(*map(jax.tree.leaves, trees), strict=True)
+        known = readings(forward.params, flags, axis)
+        leaves = zip(known, *map(jax.tree.leaves, trees), strict=True)
         chosen = [parts for parts, flag in zip(leaves, flags, strict=True) if flag]
-        return functools.reduce(jnp.add, [penalty(*parts).astype(jnp.float32) for parts in chosen])
+        values = [within(reading, penalty, *parts) for reading, *parts in chosen]
+        return functools.reduce(jnp.add, [value.astype(jnp.float32) for value in values])
 
     return _term(penalty, name, function)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jreg._base import checks
 from jreg._base.arrays import matrix, product, wide
+from jreg._base.reading import layerwise
 from jreg._base.tree import Axis, safe_norm
 from jreg._base.types import Array
 from jreg.penalties._arrays import unit
@@ -17,6 +18,7 @@ def _excess(vectors: Array) -> Array:
     return product(vectors.T, vectors) - jnp.eye(vectors.shape[1], dtype=vectors.dtype)
 
 
+@layerwise
 def orthogonal(w: Array, axis: Axis = None) -> Array:
     r"""Sum of absolute differences between the units' Gram matrix and the identity.
 
@@ -47,6 +49,7 @@ def orthogonal(w: Array, axis: Axis = None) -> Array:
     return l1(_excess(matrix(w, "orthogonal", axis))).astype(w.dtype)
 
 
+@layerwise
 def soft_orthogonality(w: Array, axis: Axis = None, double_sided: bool = False) -> Array:
     r"""Squared Frobenius distance between the units' Gram matrix and the identity.
 
@@ -80,6 +83,7 @@ def soft_orthogonality(w: Array, axis: Axis = None, double_sided: bool = False) 
     return total.astype(w.dtype)
 
 
+@layerwise
 def srip(w: Array, axis: Axis = None, iterations: int = 2) -> Array:
     r"""Spectral norm of the difference between the units' Gram matrix and the identity: restricted isometry.
 
@@ -119,6 +123,7 @@ def srip(w: Array, axis: Axis = None, iterations: int = 2) -> Array:
     return safe_norm(v)[0, 0].astype(w.dtype)
 
 
+@layerwise
 def weight_correlation(w: Array) -> Array:
     r"""Mean absolute cosine between the weight vectors of two units of a layer.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jreg._base import checks
 from jreg._base.arrays import wide
+from jreg._base.reading import layerwise
 from jreg._base.tree import Axis, safe_norm
 from jreg._base.types import Array, Scalar
 from jreg.penalties.norms import l1
@@ -75,6 +76,7 @@ def sparse_group_lasso(w: Array, l1_ratio: Scalar, axis: Axis = None) -> Array:
     return ratio * l1(w) + (1 - ratio) * group_lasso(w, axis)
 
 
+@layerwise
 def hoyer_square(w: Array) -> Array:
     r"""The squared ratio of l1 and Euclidean norm: between 1 for one weight and n for n equal ones.
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base.arrays import matrix, product
+from jreg._base.reading import layerwise
 from jreg._base.tree import safe_norm
 from jreg._base.types import Array, Key
 from jreg.penalties._arrays import unit
@@ -18,6 +19,7 @@ def _singular(weights: Array) -> tuple[Array, Array, Array]:
     return u, s, vt
 
 
+@layerwise
 def nuclear_norm(w: Array) -> Array:
     r"""Sum of the singular values: the convex penalty for a low rank.
 
@@ -51,6 +53,7 @@ def nuclear_norm(w: Array) -> Array:
     return jnp.sum(weights * product(u * jnp.where(present, 1, 0).astype(s.dtype)[None, :], vt)).astype(w.dtype)
 
 
+@layerwise
 def spectral_norm(w: Array) -> Array:
     r"""The largest singular value, exactly: how much the affine map can stretch its input.
 

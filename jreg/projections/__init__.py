@@ -2,7 +2,8 @@
 
 Lift them into an optax transform, last in the chain, with `jreg.project`. `axis` defaults to Flax's kernel
 convention: all axes but the last are a unit's incoming weights, so ``(in, out)`` kernels of dense layers and
-``(height, width, in, out)`` kernels of convolutions have one norm for each of the `out` units.
+``(height, width, in, out)`` kernels of convolutions have one norm for each of the `out` units. Lifted, functions know
+the axes of attention, stacked layers, embeddings and Equinox' weights too: `jreg.where` shows them.
 """
 
 from jreg.projections.matrices import orthogonal, spectral_ball, symmetric

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 from jreg import prox
 from jreg._base import checks
 from jreg._base.arrays import matrix, product
+from jreg._base.reading import layerwise
 from jreg._base.types import Array, Scalar
 
 
+@layerwise
 def spectral_ball(w: Array, c: Scalar) -> Array:
     r"""Lowers every singular value above `c` to `c`: the map lengthens no input by more than this factor.
 
@@ -90,6 +92,7 @@ def symmetric(w: Array) -> Array:
     return w / 2 + jnp.swapaxes(w, -1, -2) / 2
 
 
+@layerwise
 def orthogonal(w: Array) -> Array:
     r"""Makes all singular values 1: the nearest matrix with orthonormal columns, or rows if it has fewer of them.
 

@@ -10,7 +10,7 @@ import optax
 
 from jreg._base import checks
 from jreg._base.arrays import wide_dtype
-from jreg._base.tree import map_selected
+from jreg._base.tree import map_weights
 from jreg._base.types import Array, Scalar, Where
 
 
@@ -37,6 +37,7 @@ def with_rate(
     learning_rate: Scalar | optax.Schedule,
     where: Where,
     change: Callable[[Array, Array, Array], Array],
+    axis: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Makes of each chosen update u and its parameter w ``change(u, w, strength times the learning rate)``."""
     if not callable(learning_rate):
@@ -57,6 +58,6 @@ def with_rate(
             dtype = wide_dtype(w)
             return change(u, w, jnp.asarray(strength, dtype) * jnp.asarray(rate, dtype))
 
-        return map_selected(changed, where, updates, given(params, name)), state
+        return map_weights(changed, where, axis, updates, given(params, name)), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import optax
 
 from jreg._base import checks
-from jreg._base.tree import kernels, map_selected
+from jreg._base.tree import kernels, map_weights
 from jreg._base.types import Array, Scalar, Where
 from jreg.transforms._params import given, with_rate
 
 
-def project(projection: Callable[[Array], Array], where: Where = kernels) -> optax.GradientTransformation:
+def project(
+    projection: Callable[[Array], Array], where: Where = kernels, axis: Any = None
+) -> optax.GradientTransformation:
     r"""Makes a projection of one weight array a transform, to be put last in the chain.
 
     .. math:: u \leftarrow P(w + u) - w
@@ -21,13 +24,16 @@ def project(projection: Callable[[Array], Array], where: Where = kernels) -> opt
 
     Args:
       projection: ``w -> w``, such as ``functools.partial(jreg.projections.max_norm, c=3.0)``.
-      where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
+      where: which parameters, as in `jreg.on_params`; default: the weights of affine maps.
+      axis: which axes of the weights are what, where names, shapes and modules don't tell (`jreg.where` shows what
+        they tell): the axes of a unit's incoming weights, a `jreg.Axes`, or a dict of these by path pattern.
 
     Returns:
       A stateless transform that needs ``params``.
 
     Raises:
-      ValueError: `where` matches nothing, or ``update`` is called without params.
+      ValueError: `where` matches nothing, ``update`` is called without params, or the projection depends on which axes
+        are what and this can't be known.
 
     >>> import functools, jax.numpy as jnp, optax
     >>> from jreg.projections import max_norm
@@ -44,7 +50,9 @@ def project(projection: Callable[[Array], Array], where: Where = kernels) -> opt
     def projected(u: Array, w: Array) -> Array:
         return projection(w + u.astype(w.dtype)) - w
 
-    return optax.stateless(lambda updates, params: map_selected(projected, where, updates, given(params, "project")))
+    return optax.stateless(
+        lambda updates, params: map_weights(projected, where, axis, updates, given(params, "project"))
+    )
 
 
 def proximal(
@@ -52,6 +60,7 @@ def proximal(
     strength: Scalar,
     learning_rate: Scalar | optax.Schedule,
     where: Where = kernels,
+    axis: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Makes a proximal operator of one weight array a transform that gives exact zeros, to be put last in the chain.
 
@@ -65,14 +74,16 @@ def proximal(
         this times the learning rate.
       learning_rate: eta, that of the optimizer before it: a number of at least 0, which may be traced, or its
         optax schedule, which is called with the same counts 0, 1, 2, ...
-      where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
+      where: which parameters, as in `jreg.on_params`; default: the weights of affine maps.
+      axis: which axes of the weights are what, where names, shapes and modules don't tell (`jreg.where` shows what
+        they tell): the axes of a unit's incoming weights, a `jreg.Axes`, or a dict of these by path pattern.
 
     Returns:
       A transform that needs ``params``; it counts its updates when the learning rate is a schedule.
 
     Raises:
-      ValueError: a known `strength` or `learning_rate` is negative or not finite, `where` matches nothing, or
-        ``update`` is called without params.
+      ValueError: a known `strength` or `learning_rate` is negative or not finite, `where` matches nothing,
+        ``update`` is called without params, or the operator depends on which axes are what and this can't be known.
 
     After ``optax.sgd(eta)`` this is proximal gradient descent: where it comes to rest, loss + lambda * Omega is
     least. With momentum (Nesterov's too) the gradients add up to ``1 / (1 - momentum)`` of one: pass
@@ -105,4 +116,4 @@ def proximal(
     def moved(u: Array, w: Array, t: Array) -> Array:
         return operator(w + u.astype(w.dtype), t.astype(w.dtype)) - w
 
-    return with_rate("proximal", strength, learning_rate, where, moved)
+    return with_rate("proximal", strength, learning_rate, where, moved, axis)

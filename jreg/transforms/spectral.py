@@ -10,7 +10,8 @@ import optax
 
 from jreg._base import checks
 from jreg._base.arrays import product, wide_dtype
-from jreg._base.tree import kernels, map_selected, safe_norm, selected
+from jreg._base.reading import assumed, within
+from jreg._base.tree import kernels, map_weights, readings, safe_norm, selected
 from jreg._base.types import Array, PyTree, Scalar, Where
 from jreg.transforms._params import given
 
@@ -26,7 +27,9 @@ class SpectralState(NamedTuple):
     v: PyTree
 
 
-def spectral_penalty(strength: Scalar, where: Where = kernels) -> optax.GradientTransformationExtraArgs:
+def spectral_penalty(
+    strength: Scalar, where: Where = kernels, axis: Any = None
+) -> optax.GradientTransformationExtraArgs:
     r"""Adds the gradient of half the squared largest singular value of each kernel; put it first in the chain.
 
     .. math:: g \leftarrow g + \lambda\, \sigma u v^\top, \qquad
@@ -36,13 +39,13 @@ def spectral_penalty(strength: Scalar, where: Where = kernels) -> optax.Gradient
     weights move little between steps; at first the estimate of the norm is too small. This is the cheap form, for
     its vectors are kept in the state; a penalty of `jreg.penalties` has none and restarts at every step.
 
-    A kernel with more than two axes is taken as the matrix of all axes but the last by the last. The iteration
+    A kernel is taken as the matrix of its inputs by its outputs, a stack of layers as one for each. The iteration
     starts from fixed random vectors, the same in every training. Half precision is computed in float32.
 
     Args:
       strength: lambda, at least 0; may be traced.
-      where: which parameters: a path pattern or a function of (path, leaf), all with two axes or more; default: the
-        weights of affine maps.
+      where: which parameters, as in `jreg.on_params`, all with two axes or more; default: the weights of affine maps.
+      axis: which axes of the weights are what, where names, shapes and modules don't tell, as in `jreg.on_params`.
 
     Returns:
       A transform that needs ``params`` and has a `SpectralState`.
@@ -68,18 +71,21 @@ def spectral_penalty(strength: Scalar, where: Where = kernels) -> optax.Gradient
 
     def init(params: optax.Params) -> SpectralState:
         flags = selected(params, where)
+        known = readings(params, flags, axis)
         leaves, treedef = jax.tree.flatten(params)
         keys = jax.random.split(jax.random.key(0), len(leaves))
         starts = [
-            _start(key, leaf) if flag else jnp.zeros(0) for key, leaf, flag in zip(keys, leaves, flags, strict=True)
+            within(reading, _start, key, leaf) if flag else jnp.zeros(0)
+            for key, leaf, flag, reading in zip(keys, leaves, flags, known, strict=True)
         ]
         return SpectralState(treedef.unflatten(starts))
 
     def update(updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra: Any):
         del extra
         weights = given(params, "spectral_penalty")
-        v = map_selected(_turned, where, state.v, weights)
-        return map_selected(lambda u, v, w: _pulled(u, v, w, strength), where, updates, v, weights), SpectralState(v)
+        v = map_weights(_turned, where, axis, state.v, weights)
+        pulled = map_weights(lambda u, v, w: _pulled(u, v, w, strength), where, axis, updates, v, weights)
+        return pulled, SpectralState(v)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -89,26 +95,40 @@ def _start(key: Array, w: Array) -> Array:
         raise ValueError(
             f"spectral_penalty got an array of shape {w.shape}, but needs one with two axes or more: choose by where"
         )
-    start = jax.random.normal(key, w.shape[-1:], wide_dtype(w))
-    return start / safe_norm(start)
+    shape = _matrix(w).shape
+    start = jax.random.normal(key, (*shape[:-2], shape[-1]), wide_dtype(w))
+    return start / safe_norm(start, -1)
 
 
-def _sides(v: Array, w: Array) -> tuple[Array, Array]:
-    """The kernel as a matrix, and its product with v."""
-    matrix = w.reshape(-1, w.shape[-1]).astype(v.dtype)
-    return matrix, product(matrix, v)
+def _matrix(w: Array) -> Array:
+    """A kernel as a matrix ``(in, out)``; in another order of axes or a stack as matrices ``(layers, in, out)``."""
+    reading = assumed(w)
+    if reading is None or reading.plain:
+        return w.reshape(-1, w.shape[-1])
+    layers = reading.layers(w)
+    return layers.reshape(len(layers), -1, layers.shape[-1])
 
 
 def _turned(v: Array, w: Array) -> Array:
-    matrix, image = _sides(v, w)
-    back = product(image, matrix)
+    matrix = _matrix(w).astype(v.dtype)
+    return jax.vmap(_step)(v, matrix) if v.ndim > 1 else _step(v, matrix)
+
+
+def _step(v: Array, matrix: Array) -> Array:
+    back = product(product(matrix, v), matrix)
     length = safe_norm(back)
     # A matrix of zeros has no direction, and a vector of zeros would stay zero for good.
     return jnp.where(length > 0, back / jnp.where(length > 0, length, 1), v)
 
 
 def _pulled(u: Array, v: Array, w: Array, strength: Scalar) -> Array:
-    # The image is sigma times the left singular vector.
-    _, image = _sides(v, w)
-    slope = jnp.asarray(strength, v.dtype) * image[:, None] * v[None, :]
-    return u + slope.reshape(w.shape).astype(u.dtype)
+    def slope(v: Array, matrix: Array) -> Array:
+        # The image is sigma times the left singular vector.
+        return jnp.asarray(strength, v.dtype) * product(matrix, v)[:, None] * v[None, :]
+
+    matrix, reading = _matrix(w).astype(v.dtype), assumed(w)
+    if v.ndim > 1 and reading is not None:
+        pull = reading.restored(jax.vmap(slope)(v, matrix))
+    else:
+        pull = slope(v, matrix).reshape(w.shape)
+    return u + pull.astype(u.dtype)
