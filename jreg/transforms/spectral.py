@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
-from jreg._base.arrays import product, wide_dtype
-from jreg._base.tree import kernels, map_selected, safe_norm, selected
+from jreg._base.arrays import product, safe_norm, wide_dtype
+from jreg._base.tree import kernels, map_selected, selected
 from jreg._base.types import Array, PyTree, Scalar, Where
 from jreg.transforms._params import given
 

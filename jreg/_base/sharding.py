@@ -1,0 +1,38 @@
+"""Arrays that are spread over several devices: what is computed of all of one, and where the result goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.experimental.shard_alike import shard_alike
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from jreg._base.types import Array
+
+
+def is_spread(x: Any) -> bool:
+    """Whether the compiler may split `x` over devices: not inside of `jax.shard_map`, where each has an array."""
+    kinds = jax.typeof(x).sharding.mesh.axis_types
+    return AxisType.Auto in kinds or AxisType.Explicit in kinds
+
+
+def _is_explicit(x: Array) -> bool:
+    return AxisType.Explicit in jax.typeof(x).sharding.mesh.axis_types
+
+
+def whole(x: Array) -> Array:
+    """`x` on every device, where its type says how it is split (explicit axes): decompositions refuse parts.
+
+    Under automatic axes the compiler does this by itself.
+    """
+    if not _is_explicit(x):
+        return x
+    return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec()))
+
+
+def spread_like(y: Array, x: Array) -> Array:
+    """`y`, of x's shape, split over the devices as `x` is."""
+    if not is_spread(x):
+        return y
+    return jax.sharding.reshard(y, jax.typeof(x).sharding) if _is_explicit(x) else shard_alike(y, x)[0]
