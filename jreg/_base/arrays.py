@@ -30,9 +30,10 @@ def below(x: Array, dtype: jnp.dtype) -> Array:
     near, kind = x.astype(dtype), jnp.finfo(dtype)
     if kind.bits >= 32:
         return near
+    fixed = jax.lax.stop_gradient(near)
     # XLA may leave out a cast there and back, but not this operation.
     over = (jax.lax.reduce_precision(x, kind.nexp, kind.nmant) > x) & jnp.isfinite(near)
-    return near - jax.lax.stop_gradient(jnp.where(over, near - jnp.nextafter(near, jnp.full_like(near, -jnp.inf)), 0))
+    return near - jnp.where(over, fixed - jnp.nextafter(fixed, jnp.full_like(fixed, -jnp.inf)), 0)
 
 
 def toward_zero(x: Array, dtype: jnp.dtype) -> Array:

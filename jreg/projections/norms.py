@@ -110,8 +110,8 @@ def min_max_norm(w: Array, low: Scalar, high: Scalar, rate: Scalar = 1.0, axis: 
         raise ValueError(f"min_max_norm's high is {greatest:g}, but a greatest norm is at least low, {least or 0:g}")
     norm, part, weights = safe_norm(w, axis), in_range(rate, wide_dtype(w), high=1), wide(w)
     low, high = in_range(low, norm.dtype), in_range(high, norm.dtype)
-    # Between bounds that are no numbers, or the wrong way round, there is nothing.
-    high = jnp.where(low <= high, high, jnp.nan)
+    # Between bounds that are the wrong way round, or no numbers, there is nothing.
+    high = jnp.where((low <= high) & (part >= 0), high, jnp.nan)
     shorter, longer = norm < low, ~(norm <= high)
     # An infinite bound is kept out of the product, which the derivative of the untaken choice would see.
     target = jnp.where(longer, high, jnp.where(shorter, low, norm))
