@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from jreg._base import checks
 from jreg._base.arrays import wide
+from jreg._base.sharding import whole
 from jreg._base.tree import Axis, axes
 from jreg._base.types import Array
 from jreg.penalties.norms import l1
@@ -36,5 +37,5 @@ def total_variation(x: Array, axis: Axis = (-3, -2)) -> Array:
     the anisotropic form, Esedoglu and Osher, Comm. Pure Appl. Math. 57 (2004).
     """
     checks.floating(x, "total_variation's x")
-    x = wide(x)
+    x = wide(whole(x))
     return sum((l1(jnp.diff(x, axis=a)) for a in axes(x, axis)), start=jnp.zeros((), x.dtype))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jreg import prox
 from jreg._base import checks
 from jreg._base.arrays import in_range, matrix, product
-from jreg._base.sharding import spread_like
+from jreg._base.sharding import spread_like, whole
 from jreg._base.singular import derivative
 from jreg._base.types import Array, Scalar
 
@@ -89,7 +89,8 @@ def symmetric(w: Array) -> Array:
     if w.ndim < 2 or w.shape[-1] != w.shape[-2]:
         raise ValueError(f"symmetric got an array of shape {w.shape}, but its last two axes must be equally long")
     # A sum could overflow in half precision.
-    return w / 2 + jnp.swapaxes(w, -1, -2) / 2
+    half = whole(w) / 2
+    return spread_like(half + jnp.swapaxes(half, -1, -2), w)
 
 
 def orthogonal(w: Array) -> Array:
