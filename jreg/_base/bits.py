@@ -9,22 +9,24 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base import random
-from jreg._base.sharding import is_spread
+from jreg._base.sharding import is_spread, placed_like
 from jreg._base.types import Array, Key, Scalar
 
 LEVELS = 2**16
 
 
-def uniform16(key: Key, shape: tuple[int, ...], spread: bool = False) -> Array:
+def uniform16(key: Key, shape: tuple[int, ...], x: Array | None = None) -> Array:
     """Independent uniform integers below 2**16.
 
     Those of a row, along the first axis, don't depend on how many rows there are: an example has the same mask in a
-    batch that is padded and in one that isn't. `spread` says that they meet an array that may be split over devices, of
-    which each then draws its own part; the numbers are the same.
+    batch that is padded and in one that isn't. Where they are for an array `x` that may be split over devices, each of
+    them draws its own part; the numbers are the same.
     """
     if not random.is_threefry(key):
         return jax.random.bits(key, shape, jnp.uint32) & 0xFFFF
-    return _elementwise(key, shape) if spread else _at_once(key, shape)
+    if x is None or not is_spread(x):
+        return _at_once(key, shape)
+    return placed_like(_elementwise(key, shape), x)
 
 
 # Outside of a compiled function every operation would be a program of its own; inside of one this changes nothing.
@@ -69,5 +71,5 @@ def kept(key: Key, x: Array, rate: Scalar, shape: tuple[int, ...] | None = None)
     The mask is for `x`, of its shape or of one that broadcasts to it.
     """
     levels = jnp.clip(jnp.round((1 - jnp.asarray(rate, jnp.float32)) * LEVELS), 1, LEVELS)
-    drawn = uniform16(key, jnp.shape(x) if shape is None else shape, is_spread(x))
+    drawn = uniform16(key, jnp.shape(x) if shape is None else shape, x)
     return drawn < levels.astype(jnp.uint32), levels / LEVELS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -29,6 +30,11 @@ def whole(x: Array) -> Array:
     if not _is_explicit(x):
         return x
     return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec()))
+
+
+def placed_like(y: Array, x: Array) -> Array:
+    """`y`, which is the same on every device, as it meets `x` elementwise: some operations ask for equal types."""
+    return jax.sharding.reshard(y, jax.typeof(x).sharding) if y.shape == jnp.shape(x) and _is_explicit(x) else y
 
 
 def spread_like(y: Array, x: Array) -> Array:

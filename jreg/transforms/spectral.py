@@ -10,6 +10,7 @@ import optax
 
 from jreg._base import checks
 from jreg._base.arrays import product, safe_norm, wide_dtype
+from jreg._base.sharding import whole
 from jreg._base.tree import kernels, map_selected, selected
 from jreg._base.types import Array, PyTree, Scalar, Where
 from jreg.transforms._params import given
@@ -95,7 +96,7 @@ def _start(key: Array, w: Array) -> Array:
 
 def _sides(v: Array, w: Array) -> tuple[Array, Array]:
     """The kernel as a matrix, and its product with v."""
-    matrix = w.reshape(-1, w.shape[-1]).astype(v.dtype)
+    matrix = whole(w).reshape(-1, w.shape[-1]).astype(v.dtype)
     return matrix, product(matrix, v)
 
 
