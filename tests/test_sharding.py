@@ -93,7 +93,7 @@ def test_arrays_come_back_split_as_they_came():
     assert jax.jit(projections.symmetric)(square).sharding.is_equivalent_to(square.sharding, 2)
 
 
-@pytest.mark.parametrize("split", SPLITS, ids=["rows", "units"])
+@pytest.mark.parametrize("split", [SPLITS[0], pytest.param(SPLITS[1], marks=pytest.mark.slow)], ids=["rows", "units"])
 def test_explicit_axes(split):
     def everything(w, vector):
         update = transforms.spectral_penalty(0.1)
