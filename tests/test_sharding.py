@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jreg import penalties, projections, prox, stochastic, transforms
+from jreg import initializers, penalties, projections, prox, stochastic, transforms
 from jreg._base.bits import uniform16
 
 COLLECTIVE = re.compile(r"= \S+ (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(-start)?\(")
@@ -125,3 +125,13 @@ def test_inside_of_shard_map_a_function_sees_its_part():
     lengths = np.linalg.norm(halves, axis=1, keepdims=True)
     np.testing.assert_allclose(bounded, (halves / np.maximum(lengths, 1)).reshape(8, 6), 1e-6)
     assert float(total) == pytest.approx(np.square(W).sum() / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_initial_weights_go_where_they_are_asked_for(kind):
+    sharding = spread(W, SPLITS[0], kind).sharding
+    init = initializers.sparse(2)
+    with jax.set_mesh(sharding.mesh):
+        w = jax.jit(lambda key: init(key, W.shape, jnp.float32, out_sharding=sharding))(KEY)
+    assert w.sharding.is_equivalent_to(sharding, 2)
+    np.testing.assert_array_equal(w, init(KEY, W.shape))

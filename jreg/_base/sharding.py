@@ -42,3 +42,12 @@ def spread_like(y: Array, x: Array) -> Array:
     if not is_spread(x):
         return y
     return jax.sharding.reshard(y, jax.typeof(x).sharding) if _is_explicit(x) else shard_alike(y, x)[0]
+
+
+def placed(w: Array, sharding: Any) -> Array:
+    """`w` under a sharding or a partition spec of the mesh in use; as it is for None."""
+    if sharding is None:
+        return w
+    mesh = sharding.mesh if isinstance(sharding, NamedSharding) else jax.typeof(w).sharding.mesh
+    explicit = AxisType.Explicit in mesh.axis_types
+    return jax.sharding.reshard(w, sharding) if explicit else jax.lax.with_sharding_constraint(w, sharding)
