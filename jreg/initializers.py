@@ -22,6 +22,7 @@ from jax.nn.initializers import lecun_uniform as lecun_uniform
 from jax.nn.initializers import orthogonal as orthogonal
 
 from jreg._base import checks
+from jreg._base.sharding import placed
 from jreg._base.types import Array, Key, Scalar
 
 
@@ -37,7 +38,7 @@ def sparse(k: int, stddev: Scalar = 1.0) -> Initializer:
       stddev: standard deviation of those weights, at least 0; may be traced.
 
     Returns:
-      An initializer ``(key, shape, dtype) -> w``: the last axis counts units, all others their inputs.
+      An initializer ``(key, shape, dtype, out_sharding) -> w``: the last axis counts units, all others their inputs.
 
     Raises:
       ValueError: `k` is below 1, `stddev` negative, or the shape has fewer than two axes.
@@ -54,8 +55,7 @@ def sparse(k: int, stddev: Scalar = 1.0) -> Initializer:
     checks.strength(stddev, "sparse's stddev")
 
     def init(key: Key, shape: Sequence[int], dtype: Any = None, out_sharding: Any = None) -> Array:
-        # Flax hands over a dtype, and jax.nn.initializers' protocol has where the array goes, which jit decides here.
-        del out_sharding
+        # Flax hands over a dtype, and jax.nn.initializers' protocol has where the array goes.
         dtype = jnp.float32 if dtype is None else dtype
         if len(shape) < 2:
             raise ValueError(f"sparse got the shape {tuple(shape)}, but needs two axes or more, the last one for units")
@@ -65,6 +65,6 @@ def sparse(k: int, stddev: Scalar = 1.0) -> Initializer:
         order = jnp.argsort(jax.random.bits(chosen, (inputs, shape[-1]), jnp.uint32), axis=0)
         kept = jnp.argsort(order, axis=0) < k
         values = jax.random.normal(drawn, (inputs, shape[-1]), dtype) * jnp.asarray(stddev, dtype)
-        return jnp.where(kept, values, 0).reshape(shape)
+        return placed(jnp.where(kept, values, 0).reshape(shape), out_sharding)
 
     return init

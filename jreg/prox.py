@@ -3,7 +3,9 @@ r"""Proximal operators: plain functions that return the best trade-off between a
 .. math:: \operatorname{prox}_{t \Omega}(w) = \arg\min_v \; t\,\Omega(v) + \tfrac12 \lVert v - w \rVert_2^2
 
 Unlike a penalty's gradient they reach exact zeros. Lift them into an optax transform with `jreg.proximal`. The
-threshold `t` is a strength times a learning rate; ``t=0`` leaves weights as they are.
+threshold `t` is a strength times a learning rate; ``t=0`` leaves weights as they are. A traced threshold that is
+negative makes all weights NaN, since a traced number can't raise. Half precision is computed in float32, and the result
+rounded.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
-from jreg._base.arrays import matrix, product
+from jreg._base.arrays import in_range, matrix, product, safe_norm, wide, wide_dtype
 from jreg._base.reading import layerwise
-from jreg._base.tree import Axis, safe_norm
+from jreg._base.sharding import spread_like
+from jreg._base.singular import derivative
+from jreg._base.tree import Axis
 from jreg._base.types import Array, Scalar
 
 
@@ -47,11 +51,11 @@ def l1(w: Array, t: Scalar, non_negative: bool = False) -> Array:
         raise ValueError(
             f"prox.l1's threshold t has shape {jnp.shape(t)}, but must be a number or have w's shape, {w.shape}"
         )
-    limit = jnp.asarray(t, w.dtype)
+    weights, limit = wide(w), in_range(t, wide_dtype(w))
     if non_negative:
-        return jnp.maximum(w - limit, 0)
+        return jnp.maximum(weights - limit, 0).astype(w.dtype)
     # This comparison lets NaN through, and its derivative for t = 0 is 1 at zero weights too.
-    return jnp.where(jnp.abs(w) < limit, 0, w - jnp.sign(w) * limit)
+    return jnp.where(jnp.abs(weights) < limit, 0, weights - jnp.sign(weights) * limit).astype(w.dtype)
 
 
 def l2(w: Array, t: Scalar) -> Array:
@@ -78,7 +82,7 @@ def l2(w: Array, t: Scalar) -> Array:
     """
     checks.floating(w, "prox.l2's array of weights")
     checks.strength(t, "prox.l2's threshold t")
-    return w / (1 + jnp.asarray(t, w.dtype))
+    return (wide(w) / (1 + in_range(t, wide_dtype(w)))).astype(w.dtype)
 
 
 def elastic_net(w: Array, t: Scalar, beta: Scalar) -> Array:
@@ -110,7 +114,8 @@ def elastic_net(w: Array, t: Scalar, beta: Scalar) -> Array:
     checks.floating(w, "prox.elastic_net's array of weights")
     checks.strength(t, "prox.elastic_net's threshold t")
     checks.strength(beta, "prox.elastic_net's beta")
-    return l1(w, t) / (1 + 2 * jnp.asarray(t, w.dtype) * jnp.asarray(beta, w.dtype))
+    shrink = 1 + 2 * in_range(t, wide_dtype(w)) * in_range(beta, wide_dtype(w))
+    return (l1(wide(w), t) / shrink).astype(w.dtype)
 
 
 def group_lasso(w: Array, t: Scalar, axis: Axis = None) -> Array:
@@ -143,10 +148,10 @@ def group_lasso(w: Array, t: Scalar, axis: Axis = None) -> Array:
     """
     checks.floating(w, "prox.group_lasso's array of weights")
     checks.strength(t, "prox.group_lasso's threshold t")
-    norm, limit = safe_norm(w, axis), jnp.asarray(t, w.dtype)
-    # A quotient of exact differences; at norm 0 it is the identity's factor, which is chosen for t = 0 alone.
-    left = jnp.where(norm == 0, 1, (norm - limit) / jnp.where(norm == 0, 1, norm))
-    return w * jnp.where(norm < limit, 0, left)
+    norm, limit = safe_norm(w, axis), in_range(t, wide_dtype(w))
+    # A quotient of exact differences; at norm 0 it is chosen for t = 0 alone, and is the identity's factor.
+    left = jnp.where((norm == 0) & (limit == 0), 1, (norm - limit) / jnp.where(norm == 0, 1, norm))
+    return (wide(w) * jnp.where(norm < limit, 0, left)).astype(w.dtype)
 
 
 def sparse_group_lasso(w: Array, t: Scalar, l1_ratio: Scalar, axis: Axis = None) -> Array:
@@ -180,8 +185,8 @@ def sparse_group_lasso(w: Array, t: Scalar, l1_ratio: Scalar, axis: Axis = None)
     checks.floating(w, "prox.sparse_group_lasso's array of weights")
     checks.strength(t, "prox.sparse_group_lasso's threshold t")
     checks.share(l1_ratio, "prox.sparse_group_lasso's l1_ratio")
-    limit, ratio = jnp.asarray(t, w.dtype), jnp.asarray(l1_ratio, w.dtype)
-    return group_lasso(l1(w, ratio * limit), (1 - ratio) * limit, axis)
+    limit, ratio = in_range(t, wide_dtype(w)), in_range(l1_ratio, wide_dtype(w), high=1)
+    return group_lasso(l1(wide(w), ratio * limit), (1 - ratio) * limit, axis).astype(w.dtype)
 
 
 def non_negative(w: Array, t: Scalar) -> Array:
@@ -245,10 +250,10 @@ def nuclear_norm(w: Array, t: Scalar) -> Array:
     """
     checks.strength(t, "prox.nuclear_norm's threshold t")
     m = matrix(w, "prox.nuclear_norm")
-    limit = jnp.asarray(t, m.dtype)
-    # The derivative below wants at least as many rows as columns.
+    limit = in_range(t, m.dtype)
+    # Of a wide matrix the transpose is decomposed.
     shrunk = _shrink_singular_values(m.T, limit).T if m.shape[0] < m.shape[1] else _shrink_singular_values(m, limit)
-    return shrunk.reshape(w.shape).astype(w.dtype)
+    return spread_like(shrunk.reshape(w.shape).astype(w.dtype), w)
 
 
 def _shrunk(m: Array, t: Array) -> tuple[Array, tuple[Array, Array, Array]]:
@@ -263,18 +268,11 @@ def _shrink_singular_values(m: Array, t: Array) -> Array:
 
 @_shrink_singular_values.defjvp
 def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    # The singular vectors' own derivatives are infinite at equal singular values; those of the result are divided
-    # differences of the threshold, which lie in [0, 1]. See Lewis and Sendov, Nonsmooth analysis of singular
-    # values II, Set-Valued Analysis 13 (2005). The matrix has at least as many rows as columns.
     (m, t), (change, change_of_t) = primals, tangents
     out, (u, s, vt) = _shrunk(m, t)
     high, low = jnp.maximum(s[:, None], s[None, :]), jnp.minimum(s[:, None], s[None, :])
-    gap, total = high - low, high + low
+    gap = high - low
     differences = jnp.where(low >= t, 1, jnp.where(high < t, 0, (high - t) / jnp.where(gap > 0, gap, 1)))
-    left = jnp.maximum(high - t, 0) + jnp.maximum(low - t, 0)
-    sums = jnp.where(total > 0, left / jnp.where(total > 0, total, 1), jnp.where(t == 0, 1, 0))
-    inner = product(u.T, change, vt.T)
-    turned = differences * (inner + inner.T) / 2 + sums * (inner - inner.T) / 2
-    outside = change - product(u, u.T, change)
-    moved = product(u, turned, vt) + product(outside, vt.T * jnp.diagonal(sums)[None, :], vt)
+    at_zero = jnp.where(t == 0, 1, 0).astype(s.dtype)
+    moved = derivative((u, s, vt), change, jnp.maximum(s - t, 0), differences, at_zero)
     return out, moved - change_of_t * product(u * jnp.where(s > t, 1, 0)[None, :], vt)

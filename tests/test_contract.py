@@ -111,12 +111,22 @@ def slopes(case, x, s):
     return jax.grad(total, (0,) if s is None else (0, 1))(x, s)
 
 
+def direction(case):
+    return example(case, F32, seed=1)
+
+
+def curved(case):
+    """Whether the row is a penalty's that has second derivatives: a power iteration takes its vectors as constants."""
+    constant = (penalties.spectral_norm_step, penalties.spectral_norm_init)
+    return case.of.__module__.startswith("jreg.penalties") and case.of not in constant
+
+
 @functools.lru_cache(8)
 def compiled(case, dtype):
     """The row as one compiled function, which all its tests call.
 
     It takes x and a traced strength, and gives the values there and at numbers that Python knows; in float32, the
-    values of a batch and the gradients at a point of their own too.
+    values of a batch and the gradients at a point of their own too, and of a penalty how the gradient moves.
     """
 
     def row(x, s, batch, point):
@@ -127,6 +137,8 @@ def compiled(case, dtype):
             values |= {"identity": case.call(x, case.identity), "unchanged": case.unchanged(x)}
         if dtype == F32:
             values |= {"batched": jax.vmap(case.call)(*batch), "slopes": slopes(case, *point)}
+        if dtype == F32 and curved(case):
+            values["curve"] = jax.jvp(lambda x: slopes(case, x, s)[0], (x,), (direction(case),))[1]
         return values
 
     return jax.jit(row, compiler_options=QUICK)
@@ -184,6 +196,47 @@ def test_a_nan_is_seen(case, dtype):
     x = example(case, dtype)
     jax.tree.leaves(x)[0].flat[0] = np.nan
     assert any(np.isnan(leaf).any() for leaf in jax.tree.leaves(values(case, dtype, x)["traced"]))
+
+
+def of_range(case):
+    return with_strengths(case) and of_weights(case)
+
+
+@rows(F32, where=of_range)
+def test_a_traced_strength_below_0_gives_nan(case, dtype):
+    found = values(case, dtype, s=-1.0)["traced"]
+    assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(found))
+
+
+@rows(BF16, F16, where=of_weights)
+def test_half_precision_neither_overflows_nor_loses_a_sum(case, dtype):
+    # Squares, and sums of squares, are above the 65,504 where float16 ends.
+    x = jax.tree.map(lambda leaf: (1000 * leaf).astype(dtype), example(case, F32))
+    exact = values(case, F32, jax.tree.map(lambda leaf: leaf.astype(F32), x))["traced"]
+    found = values(case, dtype, x)["traced"]
+    for a, e in zip(jax.tree.leaves(found), jax.tree.leaves(exact), strict=True):
+        assert np.isfinite(a).all()
+        # A result of half precision has been rounded once.
+        tolerance = 1e-5 if a.dtype == F32 and not in_half(case) else TOLERANCE[dtype]
+        np.testing.assert_allclose(np.asarray(a, np.float64), e, tolerance, tolerance * np.abs(e).max(initial=0))
+
+
+def in_half(case):
+    """Whether the row's own network computes in the dtype of x, before the function sees a number."""
+    return case.of.__name__ in ("jacobian", "jacobian_projection", "input_gradient", "kl_sparsity")
+
+
+@rows(F32, where=lambda case: curved(case))
+def test_the_gradient_moves_as_its_derivative_says(case, dtype):
+    x, s, step = example(case, dtype), traced(middle(case)), np.float32(2e-3)
+    ends = [
+        values(case, dtype, point=(jax.tree.map(lambda leaf, v, h=h: leaf + h * v, x, direction(case)), s))["slopes"][0]
+        for h in (step, -step)
+    ]
+    for found, after, before in zip(*map(jax.tree.leaves, (usual(case, dtype)["curve"], *ends)), strict=True):
+        expected = (after.astype(np.float64) - before) / (2 * step)
+        size = max(np.abs(expected).max(), np.abs(after).max())
+        np.testing.assert_allclose(found, expected, atol=5e-3 * size)
 
 
 # Batching doesn't depend on the dtype.

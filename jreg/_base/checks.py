@@ -67,10 +67,12 @@ def share(value: Any, name: str) -> None:
 
 
 def floating(array: Any, name: str, remedy: str = "convert it with .astype(jnp.float32)") -> None:
-    """Raises TypeError unless `array` is an array of floating dtype."""
+    """Raises TypeError unless `array` is an array of floating dtype; complex numbers keep both parts only as two."""
     dtype = getattr(array, "dtype", None)
     if dtype is None:
         raise TypeError(f"{name} is a {type(array).__name__}, but must be an array: jnp.asarray makes one")
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        remedy = "give its two parts as real numbers, jnp.stack([w.real, w.imag]), which have the same sum of squares"
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} has dtype {dtype}, but must have a floating one: {remedy}")
 

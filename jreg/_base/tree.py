@@ -1,4 +1,4 @@
-"""Choosing leaves of a parameter tree, what lifts know of their axes, and norms along axes."""
+"""Choosing leaves of a parameter tree, and what lifts know of their axes."""
 
 from __future__ import annotations
 
@@ -176,17 +176,6 @@ def axes(w: Array, axis: Axis) -> tuple[int, ...]:
     if any(not -rank <= a < rank for a in wanted):
         raise ValueError(f"axis={axis!r} does not exist in an array of shape {jnp.shape(w)}")
     return tuple(a % rank for a in wanted)
-
-
-def safe_norm(w: Array, axis: Axis = None) -> Array:
-    """Euclidean norm along `axis` with axes kept, whose gradient at 0 is 0 and not NaN; NaN where a weight is."""
-    along = axes(w, axis)
-    # Scaled by the largest element, squares neither overflow nor vanish.
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(w), axis=along, keepdims=True, initial=0))
-    # NaN isn't 0 either, and must not get lost.
-    positive = largest != 0
-    squared = jnp.sum(jnp.square(w / jnp.where(positive, largest, 1)), axis=along, keepdims=True)
-    return jnp.where(positive, largest * jnp.sqrt(jnp.where(positive, squared, 1)), 0)
 
 
 def all_finite(tree: PyTree) -> Any:

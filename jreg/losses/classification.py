@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
+from jreg._base.arrays import in_range, wide, wide_dtype
 from jreg._base.types import Array, Scalar
 from jreg.losses._shapes import check_labels, squeeze
 
@@ -28,7 +29,7 @@ def softmax_cross_entropy(
       class_weights: ``(K,)``, c, what each class counts; default: 1.
 
     Returns:
-      ``(...)``, in nats, of the logits' dtype.
+      ``(...)``, in nats, of the logits' dtype, float32 at least.
 
     Raises:
       ValueError: a known `label_smoothing` lies outside [0, 1), `class_weights` is not one number a class, or integer
@@ -42,6 +43,7 @@ def softmax_cross_entropy(
     Source: optax; Szegedy et al., Rethinking the Inception architecture (2016), section 7, for the smoothing.
     """
     checks.rate(label_smoothing, "label_smoothing")
+    logits = wide(logits)
     soft = jnp.issubdtype(labels.dtype, jnp.floating)
     if soft and labels.shape == logits.shape:
         labels = labels.astype(logits.dtype)
@@ -58,7 +60,7 @@ def softmax_cross_entropy(
     if checks.concrete(label_smoothing) != 0:
         # log p_k = z_k - logsumexp(z), so the mean of -log p_k over the classes differs from the loss on the label
         # by z_y minus the mean of z, which needs no second logsumexp.
-        loss = loss + jnp.asarray(label_smoothing, logits.dtype) * (label - jnp.mean(logits, axis=-1))
+        loss = loss + in_range(label_smoothing, logits.dtype, high=1) * (label - jnp.mean(logits, axis=-1))
     return loss
 
 
@@ -72,7 +74,7 @@ def sigmoid_cross_entropy(logits: Array, labels: Array) -> Array:
       labels: ``(...)`` of 0 and 1, integer, or floating numbers between them.
 
     Returns:
-      ``(...)``, in nats, of the logits' dtype.
+      ``(...)``, in nats, of the logits' dtype, float32 at least.
 
     >>> import jax.numpy as jnp
     >>> float(sigmoid_cross_entropy(jnp.zeros(1), jnp.array(1)).round(4))  # log 2
@@ -80,7 +82,7 @@ def sigmoid_cross_entropy(logits: Array, labels: Array) -> Array:
 
     Source: optax; Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.2.
     """
-    logits = squeeze(logits, labels)
+    logits = wide(squeeze(logits, labels))
     return optax.losses.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))
 
 
@@ -94,7 +96,7 @@ def hinge(outputs: Array, labels: Array) -> Array:
       labels: ``(...)`` of 0 and 1; Keras and optax take -1 and 1.
 
     Returns:
-      ``(...)`` of the outputs' dtype.
+      ``(...)`` of the outputs' dtype, float32 at least.
 
     Raises:
       ValueError: the shapes don't fit.
@@ -105,7 +107,7 @@ def hinge(outputs: Array, labels: Array) -> Array:
 
     Source: optax; Cortes and Vapnik, Support-vector networks, Machine Learning 20 (1995).
     """
-    outputs = squeeze(outputs, labels)
+    outputs = wide(squeeze(outputs, labels))
     return optax.losses.hinge_loss(outputs, 2 * labels.astype(outputs.dtype) - 1)
 
 
@@ -119,7 +121,7 @@ def squared_hinge(outputs: Array, labels: Array) -> Array:
       labels: ``(...)`` of 0 and 1; Keras takes -1 and 1.
 
     Returns:
-      ``(...)`` of the outputs' dtype.
+      ``(...)`` of the outputs' dtype, float32 at least.
 
     Raises:
       ValueError: the shapes don't fit.
@@ -143,7 +145,7 @@ def multiclass_hinge(outputs: Array, labels: Array) -> Array:
       labels: ``(...)`` integers in [0, K).
 
     Returns:
-      ``(...)`` of the outputs' dtype.
+      ``(...)`` of the outputs' dtype, float32 at least.
 
     Raises:
       ValueError: the shapes don't fit.
@@ -158,8 +160,8 @@ def multiclass_hinge(outputs: Array, labels: Array) -> Array:
     """
     check_labels(labels, outputs, "multiclass_hinge")
     # optax computes in JAX's default precision whatever it is given.
-    wide = outputs.astype(jnp.result_type(float))
-    return optax.losses.multiclass_hinge_loss(wide, labels).astype(outputs.dtype)
+    default = outputs.astype(jnp.result_type(float))
+    return optax.losses.multiclass_hinge_loss(default, labels).astype(wide_dtype(outputs))
 
 
 def focal(logits: Array, labels: Array, gamma: Scalar, class_weights: Array | None = None) -> Array:
@@ -174,7 +176,7 @@ def focal(logits: Array, labels: Array, gamma: Scalar, class_weights: Array | No
       class_weights: ``(K,)``, what an example of each class counts, the paper's alpha; None: 1.
 
     Returns:
-      ``(...)``, in nats, of the logits' dtype.
+      ``(...)``, in nats, of the logits' dtype, float32 at least.
 
     Raises:
       ValueError: a known `gamma` is negative, `class_weights` is not one number a class, or the shapes don't fit.
@@ -188,10 +190,11 @@ def focal(logits: Array, labels: Array, gamma: Scalar, class_weights: Array | No
     """
     checks.strength(gamma, "focal's gamma")
     check_labels(labels, logits, "focal")
+    logits = wide(logits)
     loss = softmax_cross_entropy(logits, labels, class_weights=class_weights)
     others = jnp.sum(jax.nn.softmax(logits) * (1 - jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)), -1)
     # At 0 the power's derivatives are infinite, and the factor is 1 for gamma = 0 alone.
-    power = jnp.asarray(gamma, logits.dtype)
+    power = in_range(gamma, logits.dtype)
     factor = jnp.where(others > 0, others, 1) ** power
     return loss * jnp.where((others > 0) | (power == 0), factor, 0)
 
@@ -208,7 +211,7 @@ def sigmoid_focal(logits: Array, labels: Array, gamma: Scalar) -> Array:
       gamma: at least 0; at 0 this is `sigmoid_cross_entropy`; may be traced.
 
     Returns:
-      ``(...)``, in nats, of the logits' dtype.
+      ``(...)``, in nats, of the logits' dtype, float32 at least.
 
     Raises:
       ValueError: a known `gamma` is negative, or the shapes don't fit.
@@ -220,8 +223,8 @@ def sigmoid_focal(logits: Array, labels: Array, gamma: Scalar) -> Array:
     Source: optax (``sigmoid_focal_loss``); Lin et al., Focal loss for dense object detection, ICCV 2017.
     """
     checks.strength(gamma, "sigmoid_focal's gamma")
-    logits = squeeze(logits, labels)
-    power = jnp.asarray(gamma, logits.dtype)
+    logits = wide(squeeze(logits, labels))
+    power = in_range(gamma, logits.dtype)
     return optax.losses.sigmoid_focal_loss(logits, labels.astype(logits.dtype), gamma=power)
 
 
@@ -235,7 +238,7 @@ def _weighted(logits: Array, labels: Array, label_smoothing: Scalar, class_weigh
         )
     if not jnp.issubdtype(labels.dtype, jnp.floating):
         labels = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
-    smoothing = jnp.asarray(label_smoothing, logits.dtype)
+    smoothing = in_range(label_smoothing, logits.dtype, high=1)
     weights = jnp.asarray(class_weights, logits.dtype).reshape((1,) * (logits.ndim - 1) + (classes,))
     shares = ((1 - smoothing) * labels + smoothing / classes) * weights
     # A class that is ruled out by an infinite logit counts nothing where its share is 0.

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
+from jreg._base.arrays import in_range, wide
 from jreg._base.types import Array, Scalar
 from jreg.losses._shapes import squeeze
 
@@ -21,7 +22,7 @@ def squared_error(outputs: Array, targets: Array) -> Array:
       targets: ``(...)`` floating.
 
     Returns:
-      ``(...)``, in squared units of the target.
+      ``(...)``, in squared units of the target and float32 at least.
 
     >>> import jax.numpy as jnp
     >>> float(squared_error(jnp.array([0.3]), jnp.array(5.0)).round(3))
@@ -29,7 +30,7 @@ def squared_error(outputs: Array, targets: Array) -> Array:
 
     Source: optax (``l2_loss``); Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.1.
     """
-    outputs = squeeze(outputs, targets)
+    outputs = wide(squeeze(outputs, targets))
     return optax.losses.l2_loss(outputs, targets.astype(outputs.dtype))
 
 
@@ -43,7 +44,7 @@ def absolute_error(outputs: Array, targets: Array) -> Array:
       targets: ``(...)`` floating.
 
     Returns:
-      ``(...)``, in units of the target; its gradient at 0 is 0.
+      ``(...)``, in units of the target and float32 at least; its gradient at 0 is 0.
 
     Raises:
       ValueError: the shapes don't fit.
@@ -54,7 +55,7 @@ def absolute_error(outputs: Array, targets: Array) -> Array:
 
     Source: Bishop, Pattern recognition and machine learning (2006), section 1.5.5.
     """
-    outputs = squeeze(outputs, targets)
+    outputs = wide(squeeze(outputs, targets))
     # JAX gives abs the derivative 1 at 0.
     error = outputs - targets.astype(outputs.dtype)
     return jnp.where(error == 0, 0, jnp.abs(error))
@@ -72,7 +73,7 @@ def huber(outputs: Array, targets: Array, delta: Scalar) -> Array:
       delta: where the loss becomes linear, above 0; may be traced.
 
     Returns:
-      ``(...)``, in squared units of the target.
+      ``(...)``, in squared units of the target and float32 at least.
 
     Raises:
       ValueError: the shapes don't fit, or a known `delta` is not above 0.
@@ -84,8 +85,8 @@ def huber(outputs: Array, targets: Array, delta: Scalar) -> Array:
     Source: optax (``huber_loss``); Huber, Robust estimation of a location parameter (1964).
     """
     checks.radius(delta, "huber's delta")
-    outputs = squeeze(outputs, targets)
-    return optax.losses.huber_loss(outputs, targets.astype(outputs.dtype), delta=jnp.asarray(delta, outputs.dtype))
+    outputs = wide(squeeze(outputs, targets))
+    return optax.losses.huber_loss(outputs, targets.astype(outputs.dtype), delta=in_range(delta, outputs.dtype))
 
 
 def cosine_proximity(outputs: Array, targets: Array) -> Array:
@@ -98,7 +99,7 @@ def cosine_proximity(outputs: Array, targets: Array) -> Array:
       targets: ``(..., d)`` floating; not of length 0.
 
     Returns:
-      ``(...)`` in [0, 2]; 1 for outputs of length 0.
+      ``(...)`` in [0, 2], in float32 at least; 1 for outputs of length 0.
 
     Raises:
       ValueError: the shapes don't fit.
@@ -109,7 +110,7 @@ def cosine_proximity(outputs: Array, targets: Array) -> Array:
 
     Source: optax (``cosine_distance``); Keras' ``CosineSimilarity``, which is this minus 1.
     """
-    outputs = squeeze(outputs, targets)
+    outputs = wide(squeeze(outputs, targets))
     return optax.losses.cosine_distance(outputs, targets.astype(outputs.dtype), epsilon=1e-6)
 
 
@@ -123,7 +124,7 @@ def kl_divergence(logits: Array, targets: Array) -> Array:
       targets: ``(..., K)`` probabilities, zeros among them or not.
 
     Returns:
-      ``(...)``, in nats, of the logits' dtype.
+      ``(...)``, in nats, of the logits' dtype, float32 at least.
 
     Raises:
       ValueError: the shapes don't fit.
@@ -134,6 +135,6 @@ def kl_divergence(logits: Array, targets: Array) -> Array:
 
     Source: optax (``kl_divergence``); Kullback and Leibler, On information and sufficiency (1951).
     """
-    logits = squeeze(logits, targets)
+    logits = wide(squeeze(logits, targets))
     shifted = logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
     return optax.losses.kl_divergence(shifted, targets.astype(logits.dtype))

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from flax import linen
 
 from jreg._base import checks
+from jreg._base.arrays import safe_norm, wide
 from jreg._base.leaves import weights
-from jreg._base.tree import axes, kernels, map_weights, safe_norm
+from jreg._base.tree import axes, kernels, map_weights
 from jreg._base.types import Array, PyTree
 from jreg.nn.convolution import convolved, window
 from jreg.nn.dense import dot_general
@@ -151,17 +152,17 @@ class CosineConv(linen.Module):
         pixels = safe_norm(x, -1)
         largest = jax.lax.stop_gradient(jnp.max(pixels, axis=tuple(range(1, x.ndim)), keepdims=True))
         largest = jnp.where(largest > 0, largest, 1)
-        ones = jnp.ones((*size, 1, 1), x.dtype)
+        ones = jnp.ones((*size, 1, 1), pixels.dtype)
         squares = convolved(jnp.square(pixels / largest), ones, strides, padding)
         positive = squares > 0
         norms = jnp.sqrt(jnp.where(positive, squares, 1))
-        products = convolved(x / largest, _unit(kernel), strides, padding)
-        return _scaled(self, jnp.where(positive, products / norms, 0))
+        products = wide(convolved((wide(x) / largest).astype(x.dtype), _unit(kernel), strides, padding))
+        return _scaled(self, jnp.where(positive, products / norms, 0).astype(x.dtype))
 
 
 def _unit(x: Array, axis: int | None = None) -> Array:
     norm = safe_norm(x, axis)
-    return x / jnp.where(norm > 0, norm, 1)
+    return (wide(x) / jnp.where(norm > 0, norm, 1)).astype(x.dtype)
 
 
 def _scaled(module: CosineDense | CosineConv, y: Array) -> Array:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from jreg._base import checks
-from jreg._base.arrays import wide
-from jreg._base.tree import Axis, safe_norm
+from jreg._base.arrays import safe_norm, wide
+from jreg._base.sharding import whole
+from jreg._base.tree import Axis
 from jreg._base.types import Array
 
 
 def unit(x: Array, axis: Axis = None) -> Array:
-    """The vectors along `axis` at length 1; zeros stay zeros."""
+    """The vectors along `axis` at length 1, in float32 at least; zeros stay zeros."""
     length = safe_norm(x, axis)
-    return x / jnp.where(length == 0, 1, length)
+    return wide(x) / jnp.where(length == 0, 1, length)
 
 
 def rows(h: Array, weights: Array, name: str) -> tuple[Array, Array]:
@@ -30,8 +31,8 @@ def rows(h: Array, weights: Array, name: str) -> tuple[Array, Array]:
             f"{name} has shape {h.shape} and its weights {jnp.shape(weights)}, but there must be one weight a row, "
             f"{h.shape[:1]}"
         )
-    values = wide(h.reshape(h.shape[0], -1))
-    weights = jnp.asarray(weights, values.dtype)
+    values = wide(whole(h).reshape(h.shape[0], -1))
+    weights = jnp.asarray(whole(jnp.asarray(weights)), values.dtype)
     total = jnp.sum(weights)
     shares = weights / jnp.where(total > 0, total, 1)
     return jnp.where(weights[:, None] > 0, values, 0), shares

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
-from jreg._base.arrays import product
+from jreg._base.arrays import in_range, product
 from jreg._base.types import Array, Scalar
 from jreg.penalties._arrays import classes, rows
 
@@ -31,7 +31,7 @@ def kl_sparsity(h: Array, weights: Array, rho: Scalar) -> Array:
       rho: the mean activation wanted, in (0, 1), often 0.05; may be traced.
 
     Returns:
-      A scalar of h's dtype.
+      A scalar of h's dtype, float32 at least.
 
     Raises:
       TypeError: `h` is no array of floating dtype.
@@ -52,7 +52,7 @@ def kl_sparsity(h: Array, weights: Array, rho: Scalar) -> Array:
     means = jnp.clip(product(shares, values), rare, 1 - rare)
     rho = jnp.asarray(rho, values.dtype)
     off = (1 - rho) * (jnp.log1p(-rho) - jnp.log1p(-means))
-    return jnp.sum(rho * (jnp.log(rho) - jnp.log(means)) + off).astype(h.dtype)
+    return jnp.sum(rho * (jnp.log(rho) - jnp.log(means)) + off)
 
 
 def _centered(h: Array, weights: Array, name: str) -> tuple[Array, Array]:
@@ -71,7 +71,7 @@ def variance(h: Array, weights: Array) -> Array:
       weights: 1 for data and 0 for padding, ``(batch,)``.
 
     Returns:
-      A scalar of h's dtype.
+      A scalar of h's dtype, float32 at least.
 
     Raises:
       TypeError: `h` is no array of floating dtype.
@@ -86,7 +86,7 @@ def variance(h: Array, weights: Array) -> Array:
     learning approach for deep face recognition (ECCV 2016).
     """
     centered, shares = _centered(h, weights, "variance's h")
-    return jnp.sum(shares[:, None] * jnp.square(centered)).astype(h.dtype)
+    return jnp.sum(shares[:, None] * jnp.square(centered))
 
 
 def decov(h: Array, weights: Array) -> Array:
@@ -101,7 +101,7 @@ def decov(h: Array, weights: Array) -> Array:
       weights: 1 for data and 0 for padding, ``(batch,)``.
 
     Returns:
-      A scalar of h's dtype.
+      A scalar of h's dtype, float32 at least.
 
     Raises:
       TypeError: `h` is no array of floating dtype.
@@ -117,7 +117,7 @@ def decov(h: Array, weights: Array) -> Array:
     covariance = product((shares[:, None] * centered).T, centered)
     # The diagonal is left out rather than subtracted, which would cancel.
     others = jnp.where(jnp.eye(covariance.shape[0], dtype=bool), 0, covariance)
-    return (jnp.sum(jnp.square(others)) / 2).astype(h.dtype)
+    return jnp.sum(jnp.square(others)) / 2
 
 
 def laplacian(h: Array, weights: Array, inputs: Array, bandwidth: Scalar) -> Array:
@@ -136,7 +136,7 @@ def laplacian(h: Array, weights: Array, inputs: Array, bandwidth: Scalar) -> Arr
       bandwidth: s, the distance over which inputs are similar, above 0; may be traced.
 
     Returns:
-      A scalar of h's dtype.
+      A scalar of h's dtype, float32 at least.
 
     Raises:
       TypeError: `h` or `inputs` is no array of floating dtype.
@@ -153,13 +153,13 @@ def laplacian(h: Array, weights: Array, inputs: Array, bandwidth: Scalar) -> Arr
     checks.positive(bandwidth, "laplacian's bandwidth")
     outputs, shares = _centered(h, weights, "laplacian's h")
     points, _ = _centered(inputs, weights, "laplacian's inputs")
-    points = points.astype(outputs.dtype) / jnp.asarray(bandwidth, outputs.dtype)
+    points = points.astype(outputs.dtype) / in_range(bandwidth, outputs.dtype)
     lengths = jnp.sum(jnp.square(points), axis=1)
     distances = lengths[:, None] + lengths[None, :] - 2 * product(points, points.T)
     edges = shares[:, None] * shares[None, :] * jnp.exp(-jnp.maximum(distances, 0) / 2)
     degrees = jnp.sum(edges, axis=1)
     own = jnp.sum(degrees * jnp.sum(jnp.square(outputs), axis=1))
-    return (own - jnp.sum(edges * product(outputs, outputs.T))).astype(h.dtype)
+    return own - jnp.sum(edges * product(outputs, outputs.T))
 
 
 def confidence(logits: Array) -> Array:
@@ -176,7 +176,7 @@ def confidence(logits: Array) -> Array:
         axes.
 
     Returns:
-      A scalar of the logits' dtype, between minus log(classes) and 0.
+      A scalar of the logits' dtype, float32 at least, between minus log(classes) and 0.
 
     Raises:
       TypeError: `logits` is no array of floating dtype.
@@ -189,7 +189,7 @@ def confidence(logits: Array) -> Array:
     Source: Pereyra et al., Regularizing neural networks by penalizing confident output distributions (2017).
     """
     logp = jax.nn.log_softmax(classes(logits, "confidence"))
-    return jnp.sum(jnp.exp(logp) * logp).astype(logits.dtype)
+    return jnp.sum(jnp.exp(logp) * logp)
 
 
 def r_drop(first: Array, second: Array) -> Array:
@@ -203,7 +203,7 @@ def r_drop(first: Array, second: Array) -> Array:
       second: those of the other pass, of the same shape and dtype.
 
     Returns:
-      A scalar of first's dtype.
+      A scalar of first's dtype, float32 at least.
 
     Raises:
       TypeError: one of them is no array of floating dtype.
@@ -218,4 +218,4 @@ def r_drop(first: Array, second: Array) -> Array:
     if jnp.shape(first) != jnp.shape(second):
         raise ValueError(f"r_drop got outputs of shapes {jnp.shape(first)} and {jnp.shape(second)}, which must agree")
     one, other = (jax.nn.log_softmax(classes(logits, "r_drop")) for logits in (first, second))
-    return (jnp.sum((jnp.exp(one) - jnp.exp(other)) * (one - other)) / 2).astype(first.dtype)
+    return jnp.sum((jnp.exp(one) - jnp.exp(other)) * (one - other)) / 2

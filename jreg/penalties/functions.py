@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
-from jreg._base.arrays import wide
+from jreg._base.arrays import in_range, wide, wide_dtype
 from jreg._base.types import Array, Key, PyTree, Scalar
 from jreg.penalties._arrays import unit
 
@@ -25,7 +25,7 @@ def jacobian(function: Callable[[Array], Array], x: Array) -> Array:
       x: the example, of any shape and floating dtype.
 
     Returns:
-      A scalar of x's dtype.
+      A scalar of x's dtype, float32 at least.
 
     Raises:
       TypeError: `x` is no array of floating dtype.
@@ -41,7 +41,7 @@ def jacobian(function: Callable[[Array], Array], x: Array) -> Array:
     checks.floating(x, "jacobian's x")
     outputs = jax.eval_shape(function, x)
     derivative = jax.jacrev if outputs.size <= x.size else jax.jacfwd
-    return (jnp.sum(jnp.square(wide(derivative(function)(x)))) / 2).astype(x.dtype)
+    return jnp.sum(jnp.square(wide(derivative(function)(x)))) / 2
 
 
 def jacobian_projection(key: Key, function: Callable[[Array], Array], x: Array) -> Array:
@@ -58,7 +58,7 @@ def jacobian_projection(key: Key, function: Callable[[Array], Array], x: Array) 
       x: the example, of any shape and floating dtype.
 
     Returns:
-      A scalar of x's dtype.
+      A scalar of x's dtype, float32 at least.
 
     Raises:
       TypeError: `x` is no array of floating dtype.
@@ -74,7 +74,7 @@ def jacobian_projection(key: Key, function: Callable[[Array], Array], x: Array) 
     outputs, pull = jax.vjp(function, x)
     direction = unit(jax.random.normal(key, (outputs.size,)))
     (gradient,) = pull(direction.reshape(outputs.shape).astype(outputs.dtype))
-    return (outputs.size / 2 * jnp.sum(jnp.square(wide(gradient)))).astype(x.dtype)
+    return outputs.size / 2 * jnp.sum(jnp.square(wide(gradient)))
 
 
 def input_gradient(function: Callable[[Array], Array], x: Array) -> Array:
@@ -87,7 +87,7 @@ def input_gradient(function: Callable[[Array], Array], x: Array) -> Array:
       x: the example, of any shape and floating dtype.
 
     Returns:
-      A scalar of x's dtype.
+      A scalar of x's dtype, float32 at least.
 
     Raises:
       TypeError: `x` is no array of floating dtype.
@@ -107,7 +107,7 @@ def input_gradient(function: Callable[[Array], Array], x: Array) -> Array:
             f"input_gradient's function returned an array of shape {shape}, but must return the scalar loss of one "
             f"example: for outputs use jacobian"
         )
-    return (jnp.sum(jnp.square(wide(jax.grad(function)(x)))) / 2).astype(x.dtype)
+    return jnp.sum(jnp.square(wide(jax.grad(function)(x)))) / 2
 
 
 def path_norm(function: Callable[[PyTree, Array], Array], params: PyTree, x: Array) -> Array:
@@ -126,7 +126,7 @@ def path_norm(function: Callable[[PyTree, Array], Array], params: PyTree, x: Arr
       x: a batch of inputs ``(batch, ...)``, of which the shape of one and the dtype are used.
 
     Returns:
-      A scalar of the outputs' dtype.
+      A scalar of the outputs' dtype, float32 at least.
 
     Raises:
       TypeError: `x` is no array of floating dtype.
@@ -143,7 +143,8 @@ def path_norm(function: Callable[[PyTree, Array], Array], params: PyTree, x: Arr
     checks.floating(x, "path_norm's x")
     if x.ndim == 0:
         raise ValueError("path_norm's x is a scalar, but must be a batch of inputs (batch, ...)")
-    return jnp.sum(function(jax.tree.map(jnp.square, params), jnp.ones((1, *x.shape[1:]), x.dtype)))
+    squares = jax.tree.map(lambda w: jnp.square(wide(w)), params)
+    return jnp.sum(wide(function(squares, jnp.ones((1, *x.shape[1:]), wide_dtype(x)))))
 
 
 def flooding(loss: Array, b: Scalar) -> Array:
@@ -170,7 +171,7 @@ def flooding(loss: Array, b: Scalar) -> Array:
     """
     checks.strength(b, "flooding's b")
     checks.floating(loss, "flooding's loss")
-    level = jnp.asarray(b, loss.dtype)
+    level = in_range(b, loss.dtype)
     above = loss - level
     # As in penalties.l1: JAX gives abs the derivative 1 at 0.
     return above * jax.lax.stop_gradient(jnp.sign(above)) + level

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from jreg._base import checks
+from jreg._base.arrays import wide
+from jreg._base.sharding import whole
 from jreg._base.tree import Axis, axes
 from jreg._base.types import Array
 from jreg.penalties.norms import l1
@@ -21,7 +23,7 @@ def total_variation(x: Array, axis: Axis = (-3, -2)) -> Array:
         filters of a convolution's kernel; None: all but the last.
 
     Returns:
-      A scalar of x's dtype; its gradient is 0 where neighbors are equal.
+      A scalar of x's dtype, float32 at least; its gradient is 0 where neighbors are equal.
 
     Raises:
       TypeError: `x` is no array of floating dtype.
@@ -35,4 +37,5 @@ def total_variation(x: Array, axis: Axis = (-3, -2)) -> Array:
     the anisotropic form, Esedoglu and Osher, Comm. Pure Appl. Math. 57 (2004).
     """
     checks.floating(x, "total_variation's x")
+    x = wide(whole(x))
     return sum((l1(jnp.diff(x, axis=a)) for a in axes(x, axis)), start=jnp.zeros((), x.dtype))

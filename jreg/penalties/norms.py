@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
+from jreg._base.arrays import in_range, wide, wide_dtype
 from jreg._base.types import Array, Scalar
 
 
@@ -19,7 +20,7 @@ def l2(w: Array) -> Array:
         regularization).
 
     Returns:
-      A scalar of w's dtype.
+      A scalar of w's dtype, float32 at least.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -35,7 +36,7 @@ def l2(w: Array) -> Array:
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.1.1.
     """
     checks.floating(w, "l2's w")
-    return jnp.sum(jnp.square(w)) / 2
+    return jnp.sum(jnp.square(wide(w))) / 2
 
 
 def l1(w: Array) -> Array:
@@ -48,7 +49,7 @@ def l1(w: Array) -> Array:
         regularization).
 
     Returns:
-      A scalar of w's dtype; its gradient at 0 is 0.
+      A scalar of w's dtype, float32 at least; its gradient at 0 is 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -61,7 +62,7 @@ def l1(w: Array) -> Array:
     """
     checks.floating(w, "l1's w")
     # JAX gives abs the derivative 1 at 0, which would push zero weights away at every step.
-    return jnp.sum(w * jax.lax.stop_gradient(jnp.sign(w)))
+    return jnp.sum(wide(w) * jax.lax.stop_gradient(jnp.sign(wide(w))))
 
 
 def elastic_net(w: Array, beta: Scalar) -> Array:
@@ -75,7 +76,7 @@ def elastic_net(w: Array, beta: Scalar) -> Array:
         lecture's form, `elastic_net_ratio` is scikit-learn's.
 
     Returns:
-      A scalar of w's dtype; its gradient at 0 is 0.
+      A scalar of w's dtype, float32 at least; its gradient at 0 is 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -88,7 +89,7 @@ def elastic_net(w: Array, beta: Scalar) -> Array:
     Source: Zou and Hastie, Regularization and variable selection via the elastic net, JRSS B 67 (2005).
     """
     checks.strength(beta, "elastic_net's beta")
-    return l1(w) + jnp.asarray(beta, w.dtype) * jnp.sum(jnp.square(w))
+    return l1(w) + in_range(beta, wide_dtype(w)) * jnp.sum(jnp.square(wide(w)))
 
 
 def elastic_net_ratio(w: Array, l1_ratio: Scalar) -> Array:
@@ -103,7 +104,7 @@ def elastic_net_ratio(w: Array, l1_ratio: Scalar) -> Array:
       l1_ratio: alpha, the share of the absolute values, in [0, 1]: 0 is `l2`, 1 is `l1`; may be traced.
 
     Returns:
-      A scalar of w's dtype; its gradient at 0 is 0.
+      A scalar of w's dtype, float32 at least; its gradient at 0 is 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -118,7 +119,7 @@ def elastic_net_ratio(w: Array, l1_ratio: Scalar) -> Array:
     """
     checks.share(l1_ratio, "elastic_net_ratio's l1_ratio")
     checks.floating(w, "elastic_net_ratio's w")
-    ratio = jnp.asarray(l1_ratio, w.dtype)
+    ratio = in_range(l1_ratio, wide_dtype(w), high=1)
     return ratio * l1(w) + (1 - ratio) * l2(w)
 
 
@@ -134,7 +135,7 @@ def l2_sp(w: Array, reference: Array) -> Array:
       reference: an array of w's shape; may be traced.
 
     Returns:
-      A scalar of w's dtype.
+      A scalar of w's dtype, float32 at least.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -150,4 +151,4 @@ def l2_sp(w: Array, reference: Array) -> Array:
     checks.floating(w, "l2_sp's w")
     if jnp.shape(reference) != w.shape:
         raise ValueError(f"l2_sp's reference has shape {jnp.shape(reference)}, but w has shape {w.shape}")
-    return l2(w - jnp.asarray(reference, w.dtype))
+    return l2(wide(w) - jnp.asarray(reference, wide_dtype(w)))

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
-from jreg._base.arrays import matrix, product, wide
+from jreg._base.arrays import matrix, product, safe_norm, wide
 from jreg._base.reading import layerwise
-from jreg._base.tree import Axis, safe_norm
+from jreg._base.sharding import whole
+from jreg._base.tree import Axis
 from jreg._base.types import Array
 from jreg.penalties._arrays import unit
 from jreg.penalties.norms import l1
@@ -34,7 +35,7 @@ def orthogonal(w: Array, axis: Axis = None) -> Array:
         all be orthonormal; -1 asks it of the weights that leave an input instead.
 
     Returns:
-      A scalar of w's dtype; 0 where the vectors are orthonormal, with gradient 0.
+      A scalar of w's dtype, float32 at least; 0 where the vectors are orthonormal, with gradient 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -46,7 +47,7 @@ def orthogonal(w: Array, axis: Axis = None) -> Array:
 
     Source: Brock et al., Neural photo editing with introspective adversarial networks (ICLR 2017).
     """
-    return l1(_excess(matrix(w, "orthogonal", axis))).astype(w.dtype)
+    return l1(_excess(matrix(w, "orthogonal", axis)))
 
 
 @layerwise
@@ -63,7 +64,7 @@ def soft_orthogonality(w: Array, axis: Axis = None, double_sided: bool = False) 
       double_sided: whether rows are to be orthonormal as well as columns, which only a square matrix can reach.
 
     Returns:
-      A scalar of w's dtype.
+      A scalar of w's dtype, float32 at least.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -80,7 +81,7 @@ def soft_orthogonality(w: Array, axis: Axis = None, double_sided: bool = False) 
     total = jnp.sum(jnp.square(_excess(vectors)))
     if double_sided:
         total = total + jnp.sum(jnp.square(_excess(vectors.T)))
-    return total.astype(w.dtype)
+    return total
 
 
 @layerwise
@@ -100,7 +101,7 @@ def srip(w: Array, axis: Axis = None, iterations: int = 2) -> Array:
       iterations: how many pairs of products, at least 1; the paper's default is 2.
 
     Returns:
-      A scalar of w's dtype; 0 where the vectors are orthonormal, with gradient 0.
+      A scalar of w's dtype, float32 at least; 0 where the vectors are orthonormal, with gradient 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype, or `iterations` no whole number.
@@ -120,7 +121,7 @@ def srip(w: Array, axis: Axis = None, iterations: int = 2) -> Array:
     for _ in range(iterations):
         u = unit(product(excess, v))
         v = product(excess, u)
-    return safe_norm(v)[0, 0].astype(w.dtype)
+    return safe_norm(v)[0, 0]
 
 
 @layerwise
@@ -138,7 +139,8 @@ def weight_correlation(w: Array) -> Array:
       w: weights with two axes or more, of floating dtype, with units along the last axis.
 
     Returns:
-      A scalar of w's dtype in [0, 1]; 0 for a single unit. Units whose weights are all 0 have cosine 0.
+      A scalar in [0, 1] of w's dtype, float32 at least; 0 for a single unit. Units whose weights are all 0 have
+      cosine 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -152,10 +154,10 @@ def weight_correlation(w: Array) -> Array:
     (NeurIPS 2020).
     """
     checks.matrix(w, "weight_correlation")
-    units = w.shape[-1]
+    w, units = whole(w), w.shape[-1]
     # One matrix an input: (inputs, height * width, units); a dense layer is one matrix.
     filters = wide(w[None] if w.ndim == 2 else jnp.moveaxis(w, -2, 0).reshape(w.shape[-2], -1, units))
     directions = unit(filters, axis=1)
     cosines = jax.vmap(lambda columns: product(columns.T, columns))(directions)
     between = jnp.where(jnp.eye(units, dtype=bool)[None], 0, cosines)
-    return (l1(between) / max(filters.shape[0] * units * (units - 1), 1)).astype(w.dtype)
+    return l1(between) / max(filters.shape[0] * units * (units - 1), 1)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
-from jreg._base.arrays import wide
+from jreg._base.arrays import in_range, safe_norm, wide, wide_dtype
 from jreg._base.reading import layerwise
-from jreg._base.tree import Axis, safe_norm
+from jreg._base.tree import Axis
 from jreg._base.types import Array, Scalar
 from jreg.penalties.norms import l1
 
@@ -24,7 +24,7 @@ def group_lasso(w: Array, axis: Axis = None) -> Array:
         With -1 the weights that leave an input are a group, and inputs vanish.
 
     Returns:
-      A scalar of w's dtype; its gradient is 0 at groups of zeros.
+      A scalar of w's dtype, float32 at least; its gradient is 0 at groups of zeros.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -58,7 +58,7 @@ def sparse_group_lasso(w: Array, l1_ratio: Scalar, axis: Axis = None) -> Array:
       axis: the axes of one group; None: all but the last, a unit's incoming weights.
 
     Returns:
-      A scalar of w's dtype; its gradient is 0 at zero weights in groups of zeros.
+      A scalar of w's dtype, float32 at least; its gradient is 0 at zero weights in groups of zeros.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -72,7 +72,7 @@ def sparse_group_lasso(w: Array, l1_ratio: Scalar, axis: Axis = None) -> Array:
     """
     checks.share(l1_ratio, "sparse_group_lasso's l1_ratio")
     checks.floating(w, "sparse_group_lasso's w")
-    ratio = jnp.asarray(l1_ratio, w.dtype)
+    ratio = in_range(l1_ratio, wide_dtype(w), high=1)
     return ratio * l1(w) + (1 - ratio) * group_lasso(w, axis)
 
 
@@ -89,7 +89,7 @@ def hoyer_square(w: Array) -> Array:
       w: weights of any shape and floating dtype.
 
     Returns:
-      A scalar of w's dtype; 0 where all weights are 0, with gradient 0.
+      A scalar of w's dtype, float32 at least; 0 where all weights are 0, with gradient 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -107,7 +107,7 @@ def hoyer_square(w: Array) -> Array:
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(weights), initial=0))
     scaled = weights / jnp.where(largest == 0, 1, largest)
     squares = jnp.sum(jnp.square(scaled))
-    return (jnp.square(l1(scaled)) / jnp.where(largest == 0, 1, squares)).astype(w.dtype)
+    return jnp.square(l1(scaled)) / jnp.where(largest == 0, 1, squares)
 
 
 def log_sum(w: Array, epsilon: Scalar) -> Array:
@@ -124,7 +124,7 @@ def log_sum(w: Array, epsilon: Scalar) -> Array:
         traced.
 
     Returns:
-      A scalar of w's dtype; its gradient at 0 is 0.
+      A scalar of w's dtype, float32 at least; its gradient at 0 is 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -142,4 +142,4 @@ def log_sum(w: Array, epsilon: Scalar) -> Array:
     weights = wide(w)
     # As in l1: the derivative of abs at 0 would push zero weights away.
     sizes = weights * jax.lax.stop_gradient(jnp.sign(weights))
-    return jnp.sum(jnp.log1p(sizes / jnp.asarray(epsilon, weights.dtype))).astype(w.dtype)
+    return jnp.sum(jnp.log1p(sizes / in_range(epsilon, weights.dtype)))

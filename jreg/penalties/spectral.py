@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from jreg._base.arrays import matrix, product
+from jreg._base.arrays import matrix, product, safe_norm
 from jreg._base.reading import layerwise
-from jreg._base.tree import safe_norm
+from jreg._base.singular import derivative
 from jreg._base.types import Array, Key
 from jreg.penalties._arrays import unit
-
-
-def _singular(weights: Array) -> tuple[Array, Array, Array]:
-    # The derivatives of singular vectors, which are infinite at equal singular values, aren't needed: those of
-    # both norms are the vectors themselves.
-    u, s, vt = jnp.linalg.svd(jax.lax.stop_gradient(weights), full_matrices=False)
-    return u, s, vt
 
 
 @layerwise
@@ -29,8 +26,8 @@ def nuclear_norm(w: Array) -> Array:
       w: weights with two axes or more, of floating dtype. Half precision is computed in float32.
 
     Returns:
-      A scalar of w's dtype. Its gradient is :math:`U V^\top` without the singular values that are 0 to rounding,
-      finite everywhere, also at equal singular values, and 0 at 0.
+      A scalar of w's dtype, float32 at least. Its gradient is :math:`U V^\top` without the singular values that are 0
+      to rounding, finite everywhere, also at equal singular values, and 0 at 0; second derivatives are finite too.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -46,11 +43,7 @@ def nuclear_norm(w: Array) -> Array:
     approximation (ACC 2001); Watson, Characterization of the subdifferential of some matrix norms, Linear Algebra
     Appl. 170 (1992).
     """
-    weights = matrix(w, "nuclear_norm")
-    u, s, vt = _singular(weights)
-    # NumPy's matrix_rank counts the same singular values.
-    present = s > jnp.max(s) * max(weights.shape) * jnp.finfo(s.dtype).eps
-    return jnp.sum(weights * product(u * jnp.where(present, 1, 0).astype(s.dtype)[None, :], vt)).astype(w.dtype)
+    return _norm(matrix(w, "nuclear_norm"), _present, None)
 
 
 @layerwise
@@ -66,7 +59,8 @@ def spectral_norm(w: Array) -> Array:
       w: weights with two axes or more, of floating dtype. Half precision is computed in float32.
 
     Returns:
-      A scalar of w's dtype. Where several singular values are largest its gradient is that of one of them; 0 at 0.
+      A scalar of w's dtype, float32 at least. Where several singular values are largest its gradient is that of one
+      of them, and what is infinite in the second derivative counts as 0; the gradient at 0 is 0.
 
     Raises:
       TypeError: `w` is no array of floating dtype.
@@ -79,10 +73,47 @@ def spectral_norm(w: Array) -> Array:
     Source: Yoshida and Miyato, Spectral norm regularization for improving the generalizability of deep learning
     (2017).
     """
-    weights = matrix(w, "spectral_norm")
-    u, s, vt = _singular(weights)
-    pair = jnp.where(s[0] == 0, 0, u[:, :1] * vt[:1])
-    return jnp.sum(weights * pair).astype(w.dtype)
+    return _norm(matrix(w, "spectral_norm"), _largest, 1)
+
+
+_Shares = Callable[[Array, tuple[int, ...]], Array]
+
+
+def _present(s: Array, shape: tuple[int, ...]) -> Array:
+    # NumPy's matrix_rank counts the same singular values.
+    return jnp.where(s > jnp.max(s) * max(shape) * jnp.finfo(s.dtype).eps, 1, 0).astype(s.dtype)
+
+
+def _largest(s: Array, shape: tuple[int, ...]) -> Array:
+    del shape
+    return jnp.where((jnp.arange(s.size) == 0) & (s != 0), 1, 0).astype(s.dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _norm(m: Array, shares: _Shares, count: int | None) -> Array:
+    """The first `count` singular values, each times its share, added up; the gradient has shares in their place."""
+    return jnp.sum(m * _direction(m, shares, count))
+
+
+@_norm.defjvp
+def _(shares: _Shares, count: int | None, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (m,), (change,) = primals, tangents
+    direction = _direction(m, shares, count)
+    return jnp.sum(m * jax.lax.stop_gradient(direction)), jnp.sum(change * direction)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _direction(m: Array, shares: _Shares, count: int | None) -> Array:
+    u, s, vt = jnp.linalg.svd(m, full_matrices=False)
+    return product(u[:, :count] * shares(s, m.shape)[None, :count], vt[:count])
+
+
+@_direction.defjvp
+def _(shares: _Shares, count: int | None, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (m,), (change,) = primals, tangents
+    u, s, vt = jnp.linalg.svd(m, full_matrices=False)
+    values = shares(s, m.shape)
+    return product(u[:, :count] * values[None, :count], vt[:count]), derivative((u, s, vt), change, values)
 
 
 def spectral_norm_init(key: Key, w: Array) -> Array:
@@ -125,11 +156,11 @@ def spectral_norm_step(w: Array, state: Array) -> tuple[Array, Array]:
       state: v, from `spectral_norm_init` or the step before.
 
     Returns:
-      A scalar of w's dtype, never above the exact `spectral_norm` but for rounding, and the new state. At 0 the
-      value and its gradient are 0 and the state stays as it is.
+      A scalar of w's dtype, float32 at least, never above the exact `spectral_norm` but for rounding, and the new
+      state. At 0 the value and its gradient are 0 and the state stays as it is.
 
     Raises:
-      TypeError: `w` is no array of floating dtype.
+      TypeError: `w` is no array of floating dtype, or the gradient is differentiated: it has no derivative.
       ValueError: `w` is empty or has fewer than two axes, or `state` has another number of units.
 
     >>> import jax, jax.numpy as jnp
@@ -148,9 +179,33 @@ def spectral_norm_step(w: Array, state: Array) -> tuple[Array, Array]:
             f"spectral_norm_step's state has shape {jnp.shape(state)}, but w of shape {w.shape} needs "
             f"{weights.shape[1:]}: spectral_norm_init makes one"
         )
-    fixed = jax.lax.stop_gradient(weights)
-    before = jnp.asarray(state, weights.dtype)
-    u = unit(product(fixed, before))
-    after = product(fixed.T, u)
-    v = jnp.where(safe_norm(after) > 0, unit(after), before)
-    return jnp.sum(weights * u[:, None] * v[None, :]).astype(w.dtype), v
+    return _estimate(weights, jnp.asarray(state, weights.dtype))
+
+
+@jax.custom_jvp
+def _estimate(m: Array, before: Array) -> tuple[Array, Array]:
+    u, v = _turned(m, before)
+    return jnp.sum(m * u[:, None] * v[None, :]), v
+
+
+@_estimate.defjvp
+def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Any, Any]:
+    m, before = primals
+    u, v = _turned(m, before)
+    value, slope = (jnp.sum(a * u[:, None] * v[None, :]) for a in (m, tangents[0]))
+    return (value, v), (slope, jnp.zeros_like(v))
+
+
+@jax.custom_jvp
+def _turned(m: Array, before: Array) -> tuple[Array, Array]:
+    u = unit(product(m, before))
+    after = product(m.T, u)
+    return u, jnp.where(safe_norm(after) > 0, unit(after), before)
+
+
+@_turned.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    del primals, tangents
+    raise TypeError(
+        "spectral_norm_step takes its vectors as constants and so has no second derivative: use spectral_norm"
+    )

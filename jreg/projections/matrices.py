@@ -7,8 +7,10 @@ import jax.numpy as jnp
 
 from jreg import prox
 from jreg._base import checks
-from jreg._base.arrays import matrix, product
+from jreg._base.arrays import in_range, matrix, product
 from jreg._base.reading import layerwise
+from jreg._base.sharding import spread_like, whole
+from jreg._base.singular import derivative
 from jreg._base.types import Array, Scalar
 
 
@@ -45,7 +47,7 @@ def spectral_ball(w: Array, c: Scalar) -> Array:
     """
     checks.radius(c, "spectral_ball's radius c")
     m = matrix(w, "spectral_ball")
-    return _clip_singular_values(m, jnp.asarray(c, m.dtype)).reshape(w.shape).astype(w.dtype)
+    return spread_like(_clip_singular_values(m, in_range(c, m.dtype)).reshape(w.shape).astype(w.dtype), w)
 
 
 @jax.custom_jvp
@@ -89,7 +91,8 @@ def symmetric(w: Array) -> Array:
     if w.ndim < 2 or w.shape[-1] != w.shape[-2]:
         raise ValueError(f"symmetric got an array of shape {w.shape}, but its last two axes must be equally long")
     # A sum could overflow in half precision.
-    return w / 2 + jnp.swapaxes(w, -1, -2) / 2
+    half = whole(w) / 2
+    return spread_like(half + jnp.swapaxes(half, -1, -2), w)
 
 
 @layerwise
@@ -129,9 +132,9 @@ def orthogonal(w: Array) -> Array:
     Absil, Mahony and Sepulchre, Optimization algorithms on matrix manifolds (2008), section 4.1.1.
     """
     m = matrix(w, "orthogonal")
-    # The derivative below wants at least as many rows as columns.
+    # Of a wide matrix the transpose is decomposed.
     q = _polar_factor(m.T).T if m.shape[0] < m.shape[1] else _polar_factor(m)
-    return q.reshape(w.shape).astype(w.dtype)
+    return spread_like(q.reshape(w.shape).astype(w.dtype), w)
 
 
 @jax.custom_jvp
@@ -142,13 +145,7 @@ def _polar_factor(m: Array) -> Array:
 
 @_polar_factor.defjvp
 def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # The singular vectors' own derivatives are infinite at equal singular values, their product's isn't.
     # See Kenney and Laub, Polar decomposition and matrix sign function condition estimates (1991).
     (m,), (change,) = primals, tangents
     u, s, vt = jnp.linalg.svd(m, full_matrices=False)
-    sums = s[:, None] + s[None, :]
-    inverse = jnp.where(sums > 0, 1 / jnp.where(sums > 0, sums, 1), 0)
-    inner = product(u.T, change, vt.T)
-    outside = change - product(u, u.T, change)
-    turned = product(u, inverse * (inner - inner.T), vt)
-    return product(u, vt), turned + product(outside, vt.T * 2 * jnp.diagonal(inverse)[None, :], vt)
+    return product(u, vt), derivative((u, s, vt), change, jnp.ones_like(s))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from jreg._base import checks
-from jreg._base.tree import Axis, safe_norm
+from jreg._base.arrays import in_range, safe_norm, toward_zero, wide, wide_dtype
+from jreg._base.tree import Axis
 from jreg._base.types import Array, Scalar
 
 
@@ -36,11 +37,12 @@ def max_norm(w: Array, c: Scalar, axis: Axis = None) -> Array:
     checks.radius(c, "max_norm's radius c")
     checks.floating(w, "max_norm's array of weights")
     norm = safe_norm(w, axis)
-    limit = jnp.asarray(c, w.dtype)
-    # A unit with NaN has no norm that would be short enough.
-    longer = (norm > limit) | jnp.isnan(norm)
+    limit = in_range(c, norm.dtype)
+    # A unit with NaN has no norm that would be short enough, and so it is with a radius that is NaN.
+    longer = ~(norm <= limit)
     # Both inner choices keep an infinite radius and a zero norm out of the gradient.
-    return w * jnp.where(longer, jnp.where(longer, limit, 1) / jnp.where(longer, norm, 1), 1)
+    scale = jnp.where(longer, jnp.where(longer, limit, 1) / jnp.where(longer, norm, 1), 1)
+    return toward_zero(wide(w) * scale, w.dtype)
 
 
 def unit_norm(w: Array, axis: Axis = None) -> Array:
@@ -68,7 +70,7 @@ def unit_norm(w: Array, axis: Axis = None) -> Array:
     """
     checks.floating(w, "unit_norm's array of weights")
     norm = safe_norm(w, axis)
-    return w / jnp.where(norm == 0, 1, norm)
+    return (wide(w) / jnp.where(norm == 0, 1, norm)).astype(w.dtype)
 
 
 def min_max_norm(w: Array, low: Scalar, high: Scalar, rate: Scalar = 1.0, axis: Axis = None) -> Array:
@@ -106,12 +108,17 @@ def min_max_norm(w: Array, low: Scalar, high: Scalar, rate: Scalar = 1.0, axis: 
     least, greatest = checks.concrete(low), checks.concrete(high)
     if greatest is not None and not greatest >= (least or 0):
         raise ValueError(f"min_max_norm's high is {greatest:g}, but a greatest norm is at least low, {least or 0:g}")
-    norm, part = safe_norm(w, axis), jnp.asarray(rate, w.dtype)
-    shorter, longer = norm < jnp.asarray(low, w.dtype), norm > jnp.asarray(high, w.dtype)
+    norm, part, weights = safe_norm(w, axis), in_range(rate, wide_dtype(w), high=1), wide(w)
+    low, high = in_range(low, norm.dtype), in_range(high, norm.dtype)
+    # Between bounds that are the wrong way round, or no numbers, there is nothing.
+    high = jnp.where((low <= high) & (part >= 0), high, jnp.nan)
+    shorter, longer = norm < low, ~(norm <= high)
     # An infinite bound is kept out of the product, which the derivative of the untaken choice would see.
-    target = jnp.where(longer, jnp.asarray(high, w.dtype), jnp.where(shorter, jnp.asarray(low, w.dtype), norm))
-    moved = (1 - part) * w + part * (w / jnp.where(norm == 0, 1, norm) * target)
-    return jnp.where(shorter | longer | jnp.isnan(norm), moved, w)
+    target = jnp.where(longer, high, jnp.where(shorter, low, norm))
+    moved = (1 - part) * weights + part * (weights / jnp.where(norm == 0, 1, norm) * target)
+    # Rounding must not make a unit longer that was too long, nor shorter that was too short.
+    moved = jnp.where(longer, toward_zero(moved, w.dtype), moved.astype(w.dtype))
+    return jnp.where(shorter | longer, moved, w)
 
 
 def non_negative(w: Array) -> Array:

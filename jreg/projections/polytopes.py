@@ -10,6 +10,8 @@ import numpy as np
 import optax
 
 from jreg._base import checks
+from jreg._base.arrays import below, in_range, toward_zero, wide_dtype
+from jreg._base.sharding import spread_like
 from jreg._base.tree import Axis
 from jreg._base.types import Array, Scalar
 from jreg.projections._units import by_unit
@@ -23,7 +25,9 @@ def _dtype() -> jnp.dtype:
 def _by_optax(projection: Callable[..., Array], w: Array, scale: Array, axis: Axis) -> Array:
     # Under strict promotion its counts could not divide its sums.
     with jax.numpy_dtype_promotion("standard"):
-        return by_unit(lambda v: projection(v, scale), w.astype(scale.dtype), axis).astype(w.dtype)
+        moved = by_unit(lambda v: projection(v, scale), w.astype(scale.dtype), axis)
+    # What optax compares with a scale that is NaN is not always NaN.
+    return spread_like(jnp.where(jnp.isnan(scale), scale, moved), w)
 
 
 def simplex(w: Array, total: Scalar, axis: Axis = None) -> Array:
@@ -61,7 +65,7 @@ def simplex(w: Array, total: Scalar, axis: Axis = None) -> Array:
         raise ValueError(
             f"simplex got an array of shape {w.shape}, but no weights have no sum: give units at least one"
         )
-    return _by_optax(optax.projections.projection_simplex, w, jnp.asarray(total, _dtype()), axis)
+    return _by_optax(optax.projections.projection_simplex, w, in_range(total, _dtype()), axis).astype(w.dtype)
 
 
 def l1_ball(w: Array, c: Scalar, axis: Axis = None) -> Array:
@@ -99,8 +103,8 @@ def l1_ball(w: Array, c: Scalar, axis: Axis = None) -> Array:
     if w.size == 0:
         return w
     # An infinite radius would put 0 * inf into the derivative of the branch that isn't taken.
-    scale = jnp.minimum(jnp.asarray(c, _dtype()), jnp.finfo(_dtype()).max)
-    return _by_optax(optax.projections.projection_l1_ball, w, scale, axis)
+    scale = jnp.minimum(in_range(c, _dtype()), jnp.finfo(_dtype()).max)
+    return toward_zero(_by_optax(optax.projections.projection_l1_ball, w, scale, axis), w.dtype)
 
 
 def box(w: Array, lower: Scalar, upper: Scalar) -> Array:
@@ -138,4 +142,8 @@ def box(w: Array, lower: Scalar, upper: Scalar) -> Array:
     known = [np.asarray(bound) for bound in (lower, upper) if not isinstance(bound, jax.Array)]
     if any(np.isnan(bound).any() for bound in known) or (len(known) == 2 and not (known[0] <= known[1]).all()):
         raise ValueError(f"box's bounds are {lower} and {upper}, but must be numbers with the lower one first")
-    return optax.projections.projection_box(w, jnp.asarray(lower, w.dtype), jnp.asarray(upper, w.dtype))
+    least, greatest = jnp.asarray(lower, wide_dtype(w)), jnp.asarray(upper, wide_dtype(w))
+    # Nothing lies between bounds that are the wrong way round, or no numbers.
+    greatest = jnp.where(least <= greatest, greatest, jnp.nan)
+    # Half precision has bounds of its own, inside of those given.
+    return optax.projections.projection_box(w, -below(-least, w.dtype), below(greatest, w.dtype))

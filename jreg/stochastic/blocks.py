@@ -56,7 +56,7 @@ def drop_block(key: Key, x: Array, rate: Scalar, block_size: int) -> Array:
         raise ValueError(f"drop_block's block_size is {block}, but must be at most {min(spatial)}, as the maps of x")
     room = [n - block + 1 for n in spatial]
     gamma = jnp.asarray(rate, jnp.float32) * (math.prod(spatial) / math.prod(room) / block ** len(spatial))
-    begins = ~kept(key, (batch, *room, channels), gamma)[0]
+    begins = ~kept(key, x, gamma, (batch, *room, channels))[0]
     padding = [(0, 0), *[(block - 1, block - 1)] * len(spatial), (0, 0)]
     window = (1, *[block] * len(spatial), 1)
     mask = ~jax.lax.reduce_window(begins, False, jax.lax.bitwise_or, window, (1,) * x.ndim, padding)

@@ -41,7 +41,7 @@ def drop_path(key: Key, x: Array, rate: Scalar) -> Array:
     """
     checks.rate(rate, "drop_path's rate")
     batch_of(x, 1, "drop_path's x")
-    mask, probability = kept(key, shape_along(x, 0), rate)
+    mask, probability = kept(key, x, rate, shape_along(x, 0))
     return jnp.where(mask, x * (1 / probability).astype(x.dtype), 0)
 
 
@@ -152,7 +152,7 @@ def zoneout(key: Key, x: Array, previous: Array, rate: Scalar) -> Array:
     checks.rate(rate, "zoneout's rate")
     checks.floating(x, "zoneout's x")
     _same_shape(x, previous, "zoneout's states")
-    return jnp.where(kept(key, jnp.shape(x), rate)[0], x, previous)
+    return jnp.where(kept(key, x, rate)[0], x, previous)
 
 
 def zoneout_average(x: Array, previous: Array, rate: Scalar) -> Array:

@@ -44,7 +44,7 @@ def dropout(key: Key, x: Array, rate: Scalar) -> Array:
 
 
 def _masked(key: Key, x: Array, rate: Scalar, shape: tuple[int, ...]) -> Array:
-    mask, probability = kept(key, shape, rate)
+    mask, probability = kept(key, x, rate, shape)
     return jnp.where(mask, x * (1 / probability).astype(x.dtype), 0)
 
 
@@ -78,7 +78,7 @@ def classic_dropout(key: Key, x: Array, rate: Scalar) -> Array:
     """
     checks.rate(rate, "classic_dropout's rate")
     checks.floating(x, "classic_dropout's x")
-    return jnp.where(kept(key, jnp.shape(x), rate)[0], x, 0)
+    return jnp.where(kept(key, x, rate)[0], x, 0)
 
 
 def weight_scaled(x: Array, rate: Scalar) -> Array:

@@ -150,6 +150,6 @@ def salt_and_pepper(key: Key, x: Array, rate: Scalar, low: Scalar = 0.0, high: S
     checks.rate(rate, "salt_and_pepper's rate")
     checks.floating(x, "salt_and_pepper's x")
     half = jnp.round(jnp.asarray(rate, jnp.float32) * (LEVELS // 2)).astype(jnp.uint32)
-    drawn = uniform16(key, jnp.shape(x))
+    drawn = uniform16(key, jnp.shape(x), x)
     replaced = jnp.where(drawn < half, jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype))
     return jnp.where(drawn < 2 * half, replaced, x)

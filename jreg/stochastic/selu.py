@@ -83,7 +83,7 @@ def feature_alpha_dropout(key: Key, x: Array, rate: Scalar, axis: int = -1) -> A
 
 
 def _saturated(key: Key, x: Array, rate: Scalar, shape: tuple[int, ...]) -> Array:
-    mask, probability = kept(key, shape, rate)
+    mask, probability = kept(key, x, rate, shape)
     q = probability.astype(wide_dtype(x))
     a = 1 / jnp.sqrt(q + _SATURATED**2 * q * (1 - q))
     b = -a * (1 - q) * _SATURATED

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
-from jreg._base.arrays import product, wide_dtype
+from jreg._base.arrays import product, safe_norm, wide_dtype
 from jreg._base.reading import assumed, within
-from jreg._base.tree import kernels, map_weights, readings, safe_norm, selected
+from jreg._base.sharding import whole
+from jreg._base.tree import kernels, map_weights, readings, selected
 from jreg._base.types import Array, PyTree, Scalar, Where
 from jreg.transforms._params import given
 
@@ -102,7 +103,7 @@ def _start(key: Array, w: Array) -> Array:
 
 def _matrix(w: Array) -> Array:
     """A kernel as a matrix ``(in, out)``; in another order of axes or a stack as matrices ``(layers, in, out)``."""
-    reading = assumed(w)
+    reading, w = assumed(w), whole(w)
     if reading is None or reading.plain:
         return w.reshape(-1, w.shape[-1])
     layers = reading.layers(w)

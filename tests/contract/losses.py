@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from contract import LABELS, TARGETS, Case
+from contract import F32, LABELS, TARGETS, Case
 from jreg import losses
 
 SHARES = jnp.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.1, 0.1, 0.8], [1 / 3, 1 / 3, 1 / 3]])
@@ -71,3 +71,4 @@ CASES = [
     Case(losses.kl_divergence, lambda x, s: losses.kl_divergence(x, SHARES), (5, 3), (5,)),
     Case(losses.for_task, lambda x, s: losses.for_task("multilabel").loss(x, SEVERAL), (5, 3), (5, 3)),
 ]
+CASES = [case._replace(out_dtype=F32) for case in CASES]
