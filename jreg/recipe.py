@@ -247,6 +247,8 @@ def naming(setting: Mapping[str, Any]) -> Generator[None]:
     try:
         yield
     except ValueError as error:
+        if not setting:
+            raise
         raise ValueError(f"{error} (in the setting {describe(setting)})") from error
 
 
