@@ -10,7 +10,6 @@ import pytest
 
 from jreg import models, stochastic
 
-
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)
 

@@ -1,8 +1,14 @@
-"""What functions and classes are called outside of this process."""
+"""What functions and classes are called outside of this process, and values and lists in sentences."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from typing import Any
+
+
+# All but line feeds and tabs; also what turns the direction of writing, and halves of pairs that no encoding has.
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def qualified_name(value: Any) -> str | None:
@@ -14,3 +20,35 @@ def qualified_name(value: Any) -> str | None:
     """
     name, module = getattr(value, "__qualname__", None), getattr(value, "__module__", None)
     return f"{module}.{name}" if callable(value) and name and module else None
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """A value in a sentence: its repr where that is short, a function or class by its name, others by their type.
+
+    >>> shown("mse"), shown(sum), shown(int), shown(list(range(99)))
+    ("'mse'", 'the function sum', 'the class int', 'a list')
+    """
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the {'class' if isinstance(value, type) else 'function'} {value.__name__}"
+    text = repr(value)
+    return text if len(text) <= most and text.isprintable() and " at 0x" not in text else f"a {type(value).__name__}"
+
+
+def listed(items: Collection[Any], most: int = 12) -> str:
+    """Items in a sentence, cut where there are more than a person reads.
+
+    >>> listed(["l2", "dropout"]), listed(range(300_000), 3), listed([])
+    ('l2, dropout', '0, 1, 2 and 299,997 more', 'none')
+    """
+    first = ", ".join(str(item) for item, _ in zip(items, range(most), strict=False))
+    more = len(items) - most
+    return f"{first} and {more:,} more" if more > 0 else first or "none"
+
+
+def printable(text: str) -> str:
+    r"""Text as a terminal may have it: control characters as the escapes that Python writes, lines and tabs kept.
+
+    >>> printable("a\x1b[31mred")
+    'a\\x1b[31mred'
+    """
+    return re.sub(_CONTROLS, lambda found: repr(found[0])[1:-1], text)

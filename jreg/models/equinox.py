@@ -45,8 +45,8 @@ def from_equinox(make: Callable[[Key], Any], where: Callable[[Path, Any], bool] 
       A `Model`.
 
     Raises:
-      TypeError: `make` is a module itself, or its module is not callable, or is one that keeps `equinox.nn.State`, such as its `BatchNorm`: it
-        needs the whole batch.
+      TypeError: `make` is a module itself, or makes one that is not callable or keeps `equinox.nn.State`, such as
+        Equinox's `BatchNorm`: it needs the whole batch.
 
     >>> import dataclasses, jax, jax.numpy as jnp
     >>> @jax.tree_util.register_dataclass
@@ -63,7 +63,6 @@ def from_equinox(make: Callable[[Key], Any], where: Callable[[Path, Any], bool] 
     Source: Kidger and Garcia, Equinox: neural networks in JAX via callable PyTrees and filtered transformations
     (2021).
     """
-
     check_makes(make, "equinox")
 
     def built(key: Key) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 
 # Said of a network by the library of its class, or of one that the class inherits from.
 _REMEDIES = {
-    "flax.nnx": "models.from_nnx takes a function that builds one, models.from_nnx(lambda rngs: {name}(..., rngs=rngs))",
+    "flax.nnx": "models.from_nnx takes a function that builds one, "
+    "models.from_nnx(lambda rngs: {name}(..., rngs=rngs))",
     "flax.linen": "give one that is made of the class, {name}(...)",
     "equinox": "models.from_equinox takes a function that builds one, "
     "models.from_equinox(lambda key: {name}(..., key=key))",
@@ -54,6 +55,8 @@ def check_makes(make: Any, library: str) -> None:
     name = library.split(".")[-1]
     if library_of(make) == library and not isinstance(getattr(make, "func", make), type):
         kind = _class_of(make).__name__
-        raise TypeError(f"from_{name} got a {kind} itself, but needs a function: {_REMEDIES[library].format(name=kind)}")
+        raise TypeError(
+            f"from_{name} got a {kind} itself, but needs a function: {_REMEDIES[library].format(name=kind)}"
+        )
     if not callable(make):
         raise TypeError(f"from_{name} got a {type(make).__name__}, but needs a function that builds the module")

@@ -13,7 +13,7 @@ from jreg._base.types import Array, Key, Model, PyTree
 from jreg.models.foreign import check_makes
 
 
-def from_nnx(make: Callable[[Any], Any]) -> Model:
+def from_nnx(make: Callable[..., Any]) -> Model:
     r"""Makes a model of a function that builds a Flax NNX module.
 
     The parameters are a nested dict by the module's attributes (``"layers/0/kernel"``), so that `where` and all lifts
@@ -22,10 +22,11 @@ def from_nnx(make: Callable[[Any], Any]) -> Model:
     `nnx.Dropout` has a mask of its own; what building would draw is never computed.
 
     Args:
-      make: ``rngs -> module``, or the module's class where it needs `rngs` alone. The module's ``__call__`` takes `x` and, if it has them, one of `train`, `training`
-        and `deterministic`, `mask` and `rngs`. Its parts are switched by `nnx.Module.train` and `eval`. Numbers that
-        `make` reads from the hyperparameters may be traced; `nnx.Dropout` refuses a traced rate, for which a module
-        calls ``jreg.stochastic.dropout(self.rngs.dropout(), x, rate)`` in training.
+      make: ``rngs -> module``, or a module's class that needs `rngs` alone. The module's ``__call__`` takes `x` and,
+        if it has them, one of `train`, `training` and `deterministic`, `mask` and `rngs`. Its parts are switched by
+        `nnx.Module.train` and `eval`. Numbers that `make` reads from the hyperparameters may be traced; `nnx.Dropout`
+        refuses a traced rate, for which a module calls ``jreg.stochastic.dropout(self.rngs.dropout(), x, rate)`` in
+        training.
 
     Returns:
       A `Model`.

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jreg._base.names import shown
+
 Setting = dict[str, Any]
 
 
@@ -125,11 +127,15 @@ def as_space(space: Space | Iterable[Mapping[str, Any]]) -> Space:
     """
     if isinstance(space, Space):
         return space
-    if isinstance(space, Mapping) or not isinstance(space, Iterable):
+    if isinstance(space, Mapping | str) or not isinstance(space, Iterable):
         raise TypeError(
             f"the space is a {type(space).__name__}, but must come from jreg.grid or jreg.random_space, or be a list "
             "of settings"
         )
+    space = list(space)
+    wrong = next((setting for setting in space if not isinstance(setting, Mapping)), None)
+    if wrong is not None:
+        raise TypeError(f"a setting is {shown(wrong)}, but must be a mapping of names to values, such as {{'l2': 0.1}}")
     settings = [dict(setting) for setting in space]
     if not settings or not settings[0]:
         raise ValueError("the space is empty: give at least one setting with one hyperparameter")

@@ -15,12 +15,12 @@ from jreg import training
 from jreg._base import checks
 from jreg.data import Dataset
 from jreg.engine import Job
-from jreg.recipe import Hyperparameters, Recipe, build, check_read, extremes, naming
+from jreg.recipe import Hyperparameters, Recipe, check_read, extremes
 from jreg.results import Spec
 from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
-from jreg.training import Column, EarlyStopping, Keep, Plan, keep
+from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
 
 Static = tuple[tuple[str, Any], ...]
 # Out-of-fold outputs are kept without being asked for up to this number of bytes in all.
@@ -85,6 +85,8 @@ class Design:
 
         `trainings` is how many there will be, where the space doesn't say.
         """
+        doors.check_data(data)
+        doors.check_keep(keep)
         space, numbers, pairs = as_space(space), seeds_of(seeds), as_pairs(cv, data)
         rows = tuple(FoldRows(number, "validation", *pair) for number, pair in enumerate(pairs))
         count = trainings or len(space.settings) * len(rows) * len(numbers)
@@ -133,11 +135,9 @@ class Design:
         Raises:
           ValueError: these settings measure other metrics than those before them.
         """
-        spec, tried = self.spec, []
+        spec = self.spec
         steps = training.sample_steps(self.data, self.folds, spec.epochs, spec.batch_size)
-        for hp in samples:
-            with naming(hp):
-                tried.append((hp, build(self.recipe, hp, steps)))
+        tried = training.sampled(self.recipe, samples, steps)
         plan = training.make_plan(
             self.recipe,
             tried,
@@ -256,6 +256,8 @@ def ranked_by(score: str | None, columns: Sequence[Column]) -> Column:
     Raises:
       ValueError: `score` is no column of the validation.
     """
+    if not isinstance(score, str | None):
+        raise TypeError(f"score is a {type(score).__name__}, but must be the label of a column, such as 'val_accuracy'")
     validation = [column for column in columns if column.split == "validation"]
     if score is not None:
         return training.find(validation, score, "score is")

@@ -34,11 +34,14 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
       A `jreg.Network` with its history and test scores.
 
     Raises:
+      TypeError: `study` is no study, such as results that were loaded.
       ValueError: the study has no such setting, some training of the setting was not trained to its end, or the final
         training diverges.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.8 and algorithm 7.2.
     """
+    if not isinstance(study, Study):
+        raise TypeError(f"refit got a {type(study).__name__}, but needs the study that jreg.cross_validate returns")
     result = study.setting(setting)
     unfinished = (Status.WAITING, Status.RUNNING, Status.PRUNED, Status.FAILED)
     if np.isin(study.status[result.number], unfinished).any():
