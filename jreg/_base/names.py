@@ -6,9 +6,8 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-
-# All but line feeds and tabs; also what turns the direction of writing, and halves of pairs that no encoding has.
-_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+# Also what turns the direction of writing, and halves of pairs that no encoding has.
+_CONTROLS = r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def qualified_name(value: Any) -> str | None:
@@ -45,10 +44,16 @@ def listed(items: Collection[Any], most: int = 12) -> str:
     return f"{first} and {more:,} more" if more > 0 else first or "none"
 
 
-def printable(text: str) -> str:
-    r"""Text as a terminal may have it: control characters as the escapes that Python writes, lines and tabs kept.
+def printable(text: str, lines: bool = False) -> str:
+    r"""Text as a terminal may have it: control characters as the escapes that Python writes.
 
-    >>> printable("a\x1b[31mred")
-    'a\\x1b[31mred'
+    `lines` keeps line feeds and tabs.
+
+    >>> printable("a\x1b[31mred\n"), printable("one\ntwo", lines=True)
+    ('a\\x1b[31mred\\n', 'one\ntwo')
     """
-    return re.sub(_CONTROLS, lambda found: repr(found[0])[1:-1], text)
+
+    def escaped(found: re.Match[str]) -> str:
+        return found[0] if lines and found[0] in "\n\t" else repr(found[0])[1:-1]
+
+    return re.sub(_CONTROLS, escaped, text)

@@ -17,6 +17,8 @@ from jreg.data.mnist1d import mnist1d
 from jreg.data.tables import from_csv, from_openml
 
 _SCIKIT_LEARN = ("digits", "breast_cancer", "diabetes", "wine")
+# What `load_dataset` knows by name.
+BUILT_IN = (*_SCIKIT_LEARN, "mnist", "mnist1d")
 # name of the file, SHA-256 of its content, SHA-256 of the gzip file on the server, shape
 _MNIST = {
     "x": (
@@ -121,7 +123,7 @@ def _read(name: str, target: str | None, missing: str, task: str | None) -> Data
         return read_npz(path, missing, task)
     if name and path.is_dir():
         return read_npy(path, missing, task)
-    known = ", ".join((*_SCIKIT_LEARN, "mnist", "mnist1d"))
+    known = ", ".join(BUILT_IN)
     raise ValueError(
         f"there is no data set {name!r}: choose one of {known}, openml:NAME, or the path of an .npz file, a .csv file "
         "or a folder with x.npy and y.npy"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jreg._base.names import qualified_name
+from jreg._base.names import printable, qualified_name
 
 
 def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
@@ -30,15 +30,16 @@ def settings_table(rows: Sequence[Mapping[str, Any]], score: str) -> str:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     names = list(rows[0]["hyperparameters"]) if rows else []
     for name in names:
-        table.add_column(name)
-    for name in (f"mean {score}", "standard error", "epochs"):
+        table.add_column(printable(name))
+    for name in (printable(f"mean {score}"), "standard error", "epochs"):
         table.add_column(name, justify="right")
     table.add_column("")
     for row in rows:
         numbers = (f"{row['mean']:.4f}", f"{row['standard_error']:.4f}", f"{row['epochs']:.1f}")
         table.add_row(*(text(row["hyperparameters"][name]) for name in names), *numbers, row["note"])
     page = io.StringIO()
-    console = Console(file=page, width=200, color_system=None)
+    # Brackets and colons in names and values are text.
+    console = Console(file=page, width=200, color_system=None, markup=False, emoji=False, highlight=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
@@ -51,4 +52,4 @@ def text(value: Any) -> str:
     """
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else str(value)
-    return qualified_name(value) or str(value)
+    return printable(qualified_name(value) or str(value))
