@@ -13,6 +13,7 @@ import optax
 
 from jreg import metrics
 from jreg._base import checks
+from jreg._base.brief import brief
 from jreg._base.names import qualified_name, shown
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Preprocessor
@@ -36,7 +37,7 @@ class Steps(NamedTuple):
     total_steps: Any
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Recipe:
     r"""What one training is made of; a function ``recipe(hp)`` returns it inside the compiled program.
 
@@ -97,6 +98,7 @@ class Recipe:
     mixing: Callable[[Key, Array, Array, Array], tuple[Array, Array]] | None = None
     reconstruct: bool = False
     batch_size: int | None = None
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         loss, order = self.loss, "as in Recipe(model, loss, optimizer)"
@@ -249,15 +251,13 @@ def build(recipe: Callable[..., Recipe], values: Mapping[str, Any], steps: Steps
 
 def _check_takes(recipe: Callable[..., Recipe], given: tuple[Any, ...]) -> None:
     try:
-        signature = inspect.signature(recipe)
-    except (TypeError, ValueError):  # some callables don't tell
+        inspect.signature(recipe).bind(*given)
+    except ValueError:  # some callables don't tell
         return
-    try:
-        signature.bind(*given)
     except TypeError:
         raise TypeError(
-            f"the recipe takes {signature}, but is called with the hyperparameters alone: def recipe(hp), or "
-            "def recipe(hp, steps) where it needs the number of steps"
+            f"the recipe takes {inspect.signature(recipe)}, but is called with the hyperparameters alone: write "
+            "def recipe(hp), or def recipe(hp, steps) where it needs the number of steps"
         ) from None
 
 

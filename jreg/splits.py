@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jreg._base import checks
+from jreg._base.brief import brief
 from jreg.data import Dataset
 from jreg.data.load import split
 
@@ -28,6 +29,8 @@ class Folds(NamedTuple):
     validation: Any
     validation_count: Any
     number: Any
+
+    __repr__ = brief
 
 
 def pack(pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None) -> Folds:

@@ -5,6 +5,7 @@ Importing this module does it, since `jreg` is imported before its command line 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,12 +14,13 @@ from pathlib import Path
 from types import FrameType
 
 # What Python was started with: the installed command, or ``python -m jreg``.
-_IS_COMMAND = Path(sys.argv[0] if sys.argv else "").stem == "jreg" or sys.orig_argv[1:3] == ["-m", "jreg"]
+_IS_COMMAND = Path(sys.argv[0] if sys.argv else "").stem == "jreg" or " -m jreg " in f"{' '.join(sys.orig_argv)} "
 
 
 def _quit(number: int, frame: FrameType | None) -> None:
     del number, frame
-    os.write(2, b"jreg: interrupted; nothing had been begun\n")
+    with contextlib.suppress(OSError):  # standard error may be closed
+        os.write(2, b"jreg: interrupted; nothing had been begun\n")
     os._exit(130)
 
 

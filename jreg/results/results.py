@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jreg._base.brief import brief
 from jreg._base.types import PyTree
 from jreg.results import selection, table
 from jreg.results.selection import SettingResult
@@ -67,6 +68,8 @@ class Found(NamedTuple):
     best_epoch: int
     history: np.ndarray
     kept: dict[str, PyTree]
+
+    __repr__ = brief
 
 
 class Results:

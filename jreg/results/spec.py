@@ -29,8 +29,12 @@ class FoldRows(NamedTuple):
     train: np.ndarray
     validation: np.ndarray
 
+    def __repr__(self) -> str:
+        rows = f"{len(self.train)} rows to train on, {len(self.validation)} to score on"
+        return f"FoldRows({self.number}, {self.role}: {rows})"
 
-@dataclasses.dataclass(frozen=True, eq=False)
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Spec:
     """What a study asks; it knows no code and no data, and grows without renumbering what is there.
 
@@ -67,6 +71,10 @@ class Spec:
     columns: tuple[Column, ...]
     keep: tuple[str, ...]
     versions: dict[str, str]
+
+    def __repr__(self) -> str:
+        asked = f"{len(self.settings)} settings x {len(self.folds)} folds x {len(self.seeds)} seeds"
+        return f"Spec({self.data}: {asked}, {self.epochs} epochs, ranked by {self.score.label})"
 
     @property
     def final(self) -> FoldRows:

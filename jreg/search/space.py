@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jreg._base.names import shown
+from jreg._base.names import listed, shown
 
 Setting = dict[str, Any]
 
@@ -30,6 +30,13 @@ class Space(NamedTuple):
     settings: tuple[Setting, ...]
     traced: tuple[str, ...]
     logarithmic: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        axes = [
+            f"{name} in {listed([f'{v:.4g}' if isinstance(v, float) else v for v in values], 4)}"
+            for name, values in self.axes.items()
+        ]
+        return f"Space({len(self.settings)} settings: {'; '.join(axes)})"
 
     def as_static(self, *names: str) -> Space:
         """The same settings with these hyperparameters static: one program for each of their values.

@@ -13,6 +13,7 @@ import numpy as np
 
 from jreg import training
 from jreg._base import checks
+from jreg._base.brief import brief
 from jreg.data import Dataset
 from jreg.engine import Job
 from jreg.recipe import Hyperparameters, Recipe, check_read, extremes
@@ -45,8 +46,10 @@ class Trainings(NamedTuple):
     limit: int
     epochs: int
 
+    __repr__ = brief
 
-@dataclasses.dataclass(frozen=True, eq=False)
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Design:
     """A specification with the recipe and the data that it is about; every way to run a study begins with one.
 
@@ -63,6 +66,9 @@ class Design:
     data: Dataset
     plans: dict[Static, Plan]
     keep: tuple[Keep, ...]
+
+    def __repr__(self) -> str:
+        return f"Design({self.spec!r}, {self.data!r})"
 
     @classmethod
     def of(

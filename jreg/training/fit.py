@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jreg._base import checks
+from jreg._base.names import listed
 from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
@@ -48,6 +50,15 @@ class Fit(NamedTuple):
     epochs: Array
     best_epoch: Array
     status: Array
+
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        what = f"{count} parameters, columns {listed(list(self.history))}"
+        shape = np.shape(self.status)
+        if isinstance(self.status, Tracer) or shape:
+            return f"Fit({f'{shape} trainings' if shape else 'traced'}: {what})"
+        ended = f"{Status(int(self.status)).word}, {int(self.epochs)} epochs, best epoch {int(self.best_epoch)}"
+        return f"Fit({ended}, {what})"
 
 
 @functools.partial(jax.jit, static_argnames="plan")
