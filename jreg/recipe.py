@@ -14,7 +14,7 @@ import optax
 from jreg import metrics
 from jreg._base import checks
 from jreg._base.brief import brief
-from jreg._base.names import qualified_name, shown
+from jreg._base.names import listed, qualified_name, shown
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Preprocessor
 from jreg.losses import link_of
@@ -184,13 +184,13 @@ class Hyperparameters(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
             self.missing = True
-            names = ", ".join(self._values) or "nothing"
-            raise KeyError(f"the recipe reads hyperparameter {name!r}, which is not in the space: it has {names}")
+            known = listed(self._values)
+            raise KeyError(f"the recipe reads hyperparameter {name!r}, which is not in the space: it has {known}")
         self.read.add(name)
         return self._values[name]
 
     def peek(self) -> dict[str, Any]:
-        """The same values for who only compares them, which doesn't count as reading."""
+        """The same values, whose comparison doesn't count as reading."""
         return dict(self._values)
 
     def __contains__(self, name: object) -> bool:

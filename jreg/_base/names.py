@@ -44,6 +44,15 @@ def listed(items: Collection[Any], most: int = 12) -> str:
     return f"{first} and {more:,} more" if more > 0 else first or "none"
 
 
+def cut(text: str, most: int = 300) -> str:
+    """A text in a sentence, with an ellipsis in place of its middle where it is longer than a person reads.
+
+    >>> cut("abcdefghij", 7), cut("abc", 7)
+    ('abcd...hij', 'abc')
+    """
+    return text if len(text) <= most else f"{text[: most - most // 2]}...{text[len(text) - most // 2 :]}"
+
+
 def printable(text: str, lines: bool = False) -> str:
     r"""Text as a terminal may have it: control characters as the escapes that Python writes.
 

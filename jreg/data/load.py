@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base import checks
+from jreg._base.names import cut
 from jreg.data.arrays import is_tree
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
@@ -163,7 +164,7 @@ def split(data: Dataset, size: float, seed: int) -> tuple[np.ndarray, np.ndarray
     try:
         first, second = train_test_split(np.arange(len(data)), test_size=size, random_state=seed, stratify=strata)
     except ValueError as error:
-        raise ValueError(f"{data.name} can't be split with test_size={size}: {error}") from None
+        raise ValueError(f"{data.name} can't be split with test_size={size}: {cut(str(error))}") from None
     return np.sort(first), np.sort(second)
 
 

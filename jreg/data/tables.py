@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jreg._base.names import listed
 from jreg.data._columns import numbers, one_hot, target_of
 from jreg.data.dataset import Dataset
 
@@ -59,7 +60,7 @@ def from_csv(
     target = names[-1] if target is None else target
     for name in (target, *leave_out):
         if name not in names:
-            raise ValueError(f"{path} has no column {name!r}: it has {', '.join(map(repr, names))}")
+            raise ValueError(f"{path} has no column {name!r}: it has {listed(list(map(repr, names)))}")
     table = dict(zip(names, zip(*rows, strict=True), strict=True))
     y, labels = target_of(table[target], task, target, str(path))
     features: list[str] = []

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jreg._base.names import cut
 from jreg.results.values import canonical, plain, restored
 from jreg.search.space import Setting, Space
 from jreg.training import FINAL, Column, EarlyStopping
@@ -108,7 +109,10 @@ class Spec:
         new = [setting for name, setting in named.items() if name not in known]
         for setting in new:
             if set(setting) != set(self.space.axes):
-                raise ValueError(f"the setting {setting} has other hyperparameters than the study: {self.settings[0]}")
+                raise ValueError(
+                    f"the setting {cut(str(setting))} has other hyperparameters than the study: "
+                    f"{cut(str(self.settings[0]))}"
+                )
         pairs = {rows_key(fold.train, fold.validation) for fold in self.folds}
         first = 1 + max((fold.number for fold in self.folds), default=-1)
         keyed = {rows_key(*pair): pair for pair in folds}

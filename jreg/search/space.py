@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jreg._base.names import listed, shown
+from jreg._base.names import cut, listed, shown
 
 Setting = dict[str, Any]
 
@@ -62,7 +62,7 @@ class Space(NamedTuple):
     def _check_names(self, names: Iterable[str]) -> None:
         unknown = [name for name in names if name not in self.axes]
         if unknown:
-            raise KeyError(f"the space has no hyperparameter {unknown[0]!r}: it has {', '.join(self.axes)}")
+            raise KeyError(f"the space has no hyperparameter {unknown[0]!r}: it has {listed(self.axes)}")
 
     def groups(self) -> dict[tuple[tuple[str, Any], ...], list[int]]:
         """The settings' numbers by their static part: one compiled program for each."""
@@ -148,7 +148,9 @@ def as_space(space: Space | Iterable[Mapping[str, Any]]) -> Space:
         raise ValueError("the space is empty: give at least one setting with one hyperparameter")
     for setting in settings:
         if set(setting) != set(settings[0]):
-            raise ValueError(f"the setting {setting} has other hyperparameters than the first, {settings[0]}")
+            raise ValueError(
+                f"the setting {cut(str(setting))} has other hyperparameters than the first, {cut(str(settings[0]))}"
+            )
     columns = {
         name: values_of(f"hyperparameter {name!r}", [setting[name] for setting in settings]) for name in settings[0]
     }
@@ -194,7 +196,7 @@ def values_of(label: str, axis: Any) -> tuple[Any, ...]:
         return values
     for value in values:
         if isinstance(value, float):
-            raise TypeError(f"{label} mixes numbers with other values: {values}")
+            raise TypeError(f"{label} mixes numbers with other values: {listed(values)}")
         try:
             hash(value)
         except TypeError:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base import checks
+from jreg._base.names import listed
 
 
 def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,11 +61,11 @@ def regularization(axes: Mapping[str, Sequence[Any]], setting: Mapping[str, Any]
     total = 0.0
     for name, values in axes.items():
         if name not in setting:
-            raise KeyError(f"the setting has no hyperparameter {name!r}: it has {', '.join(setting) or 'none'}")
+            raise KeyError(f"the setting has no hyperparameter {name!r}: it has {listed(setting)}")
         if setting[name] not in values:
             raise ValueError(
                 f"the setting has {setting[name]!r} for hyperparameter {name!r}, but must have one of its values, "
-                f"{', '.join(map(repr, values))}: list it on the axis"
+                f"{listed(list(map(repr, values)))}: list it on the axis"
             )
         if len(values) > 1:
             total += values.index(setting[name]) / (len(values) - 1)

@@ -14,6 +14,7 @@ import numpy as np
 from jreg import training
 from jreg._base import checks
 from jreg._base.brief import brief
+from jreg._base.names import cut
 from jreg.data import Dataset
 from jreg.engine import Job
 from jreg.recipe import Hyperparameters, Recipe, check_read, extremes
@@ -203,8 +204,8 @@ class Design:
         first = self.spec.settings[0]
         if set(setting) != set(first):
             raise ValueError(
-                f"the setting {dict(setting)} has other hyperparameters than the first one, {first}: give those that "
-                "don't apply a fixed value"
+                f"the setting {cut(str(dict(setting)))} has other hyperparameters than the first one, "
+                f"{cut(str(first))}: give those that don't apply a fixed value"
             )
         found = {name: values_of(f"hyperparameter {name!r}", (setting[name],))[0] for name in first}
         for name in found:
@@ -280,7 +281,7 @@ def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
     if isinstance(seeds, Iterable):
         numbers = tuple(checks.count(seed, "a seed", least=0) for seed in seeds)
         if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= 2**32:
-            raise ValueError(f"seeds are {numbers}, but must be one or more different numbers below 2**32")
+            raise ValueError(f"seeds are {cut(str(numbers))}, but must be one or more different numbers below 2**32")
         return numbers
     return tuple(range(checks.count(seeds, "seeds")))
 
