@@ -196,7 +196,7 @@ def values_of(label: str, axis: Any) -> tuple[Any, ...]:
         return values
     for value in values:
         if isinstance(value, float):
-            raise TypeError(f"{label} mixes numbers with other values: {listed(values)}")
+            raise TypeError(f"{label} mixes numbers with other values: {listed(list(map(repr, values)))}")
         try:
             hash(value)
         except TypeError:
