@@ -20,9 +20,9 @@ _TOLD = (ValueError, TypeError, KeyError, OSError, MemoryError)
 
 def is_of_tracer(error: BaseException) -> bool:
     """Whether an error says that a traced value stands where it can't."""
-    return isinstance(error, TRACER_ERRORS) or (
-        isinstance(error, TypeError | AttributeError) and "Tracer" in str(error)
-    )
+    words = str(error)
+    formed = isinstance(error, TypeError) and "Tracer" in words and ("__format__" in words or "unhashable" in words)
+    return formed or isinstance(error, TRACER_ERRORS)
 
 
 _JAX = "write jax.numpy for NumPy (jnp.log for np.log) and jnp.where for an if on values, without float() or .item()"

@@ -172,7 +172,7 @@ def named_tracers(plan: Plan, hp: Mapping[str, Any], data: Dataset, folds: Folds
     """Turns JAX's error about a traced value in Python control flow into one that names the hyperparameter."""
     try:
         yield
-    except (TypeError, AttributeError, *blame.TRACER_ERRORS) as error:
+    except (TypeError, *blame.TRACER_ERRORS) as error:
         if not blame.is_of_tracer(error):
             raise
         names = [name for name in hp if _refuses_tracer(plan, hp, data, first_fold(folds), name)]
@@ -199,7 +199,7 @@ def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], data: Dataset, fold: Fold
 
     try:
         jax.eval_shape(once, jax.ShapeDtypeStruct((), np.float32), rows_of(data), fold)
-    except (TypeError, AttributeError, *blame.TRACER_ERRORS) as error:
+    except (TypeError, *blame.TRACER_ERRORS) as error:
         return blame.is_of_tracer(error)
     return False
 
