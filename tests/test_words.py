@@ -361,6 +361,13 @@ def test_markup_and_control_characters_in_tables_are_text():
     assert printable("ü €  日本") == "ü €  日本"
 
 
+def test_complex_weights_are_not_told_to_lose_their_imaginary_part():
+    with pytest.raises(TypeError, match=r"complex64, .*: give its real and imaginary parts as two arrays"):
+        penalties.l2(jnp.ones((2, 2), jnp.complex64))
+    with pytest.raises(TypeError, match=r"int32, .* convert it with .astype\(jnp.float32\)"):
+        penalties.l2(jnp.ones((2, 2), jnp.int32))
+
+
 class Theirs(linen.Module):
     @linen.compact
     def __call__(self, x):

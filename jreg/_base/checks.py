@@ -71,6 +71,8 @@ def floating(array: Any, name: str, remedy: str = "convert it with .astype(jnp.f
     dtype = getattr(array, "dtype", None)
     if dtype is None:
         raise TypeError(f"{name} is a {type(array).__name__}, but must be an array: jnp.asarray makes one")
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        remedy = "give its real and imaginary parts as two arrays, or jnp.abs of it"
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name} has dtype {dtype}, but must have a floating one: {remedy}")
 
