@@ -99,8 +99,22 @@ def _bound(command: str, function: Callable[..., None], rest: Sequence[str]) -> 
 
 
 def _sentence(box: str) -> str:
-    """What tyro says in its box up to the first rule, in one line."""
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │|") for line in box.splitlines()]
-    first = [line for line in lines if line and not line.startswith(("╭", "╰", "+"))]
-    upto = next((number for number, line in enumerate(first) if set(line) <= set("─-")), len(first))
-    return " ".join(first[:upto]).rstrip(".")
+    r"""What tyro says in its box below the title, up to the next rule, in one line.
+
+    A terminal's box has its title in the frame; elsewhere it is the first paragraph.
+
+    >>> _sentence("╭─ Value error ─╮\n│ no int: 'x' │\n│ ─── │\n│ see help │\n╰─╯")
+    "no int: 'x'"
+    >>> _sentence(" Value error \n ----- \n no int: 'x' \n ----- \n see help ")
+    "no int: 'x'"
+    """
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │") for line in box.splitlines()]
+    paragraphs: list[list[str]] = [[]]
+    for line in lines:
+        if line and set(line) <= set("─-"):
+            paragraphs.append([])
+        elif line and line[0] not in "╭╰":
+            paragraphs[-1].append(line)
+    framed = any(line.startswith("╭") for line in lines)
+    found = [paragraph for paragraph in paragraphs if paragraph]
+    return " ".join(found[0 if framed or len(found) == 1 else 1]).rstrip(".")
