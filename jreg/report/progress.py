@@ -268,7 +268,7 @@ def _bar(stream: TextIO | None, transient: bool) -> Any:
             began = task.fields["began"]
             return Text("" if began is None else _duration(time.monotonic() - began))
 
-    columns = SpinnerColumn(), BarColumn(), TextColumn("{task.description}", markup=False), Seconds()
+    columns = SpinnerColumn(), BarColumn(20), TextColumn("{task.description}", markup=False), Seconds()
     return Bar(*columns, console=Console(file=stream), transient=transient)
 
 
