@@ -6,6 +6,10 @@ function that works alone in other JAX code. See README.md.
 
 from typing import TYPE_CHECKING, Any
 
+# First, since importing the others takes seconds in which Ctrl-C may come.
+from jreg._base import interrupt as _interrupt  # noqa: F401
+
+# isort: split
 from jreg import (
     activations,
     augment,

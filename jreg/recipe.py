@@ -13,7 +13,8 @@ import optax
 
 from jreg import metrics
 from jreg._base import checks
-from jreg._base.names import qualified_name
+from jreg._base.brief import brief
+from jreg._base.names import listed, qualified_name, shown
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Preprocessor
 from jreg.losses import link_of
@@ -36,7 +37,7 @@ class Steps(NamedTuple):
     total_steps: Any
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Recipe:
     r"""What one training is made of; a function ``recipe(hp)`` returns it inside the compiled program.
 
@@ -97,26 +98,34 @@ class Recipe:
     mixing: Callable[[Key, Array, Array, Array], tuple[Array, Array]] | None = None
     reconstruct: bool = False
     batch_size: int | None = None
+    __repr__ = brief
 
     def __post_init__(self) -> None:
-        if not callable(self.loss):
-            raise TypeError(f"the recipe's loss is {self.loss!r}, but must be a function of (outputs, targets)")
-        if not hasattr(self.optimizer, "update"):
-            raise TypeError(f"the recipe's optimizer is {self.optimizer!r}, but must be an optax transform")
+        loss, order = self.loss, "as in Recipe(model, loss, optimizer)"
+        self._must("loss", callable(loss) and not hasattr(loss, "apply"), f"a function of (outputs, targets), {order}")
+        moves = hasattr(self.optimizer, "update") and not isinstance(self.optimizer, Mapping)
+        self._must("optimizer", moves, f"an optax transform, such as optax.adam(1e-3), {order}")
         if not isinstance(self.penalty, Penalty | None):
             raise TypeError(
-                f"the recipe's penalty is {self.penalty!r}, but must come from jreg.on_params: "
+                f"the recipe's penalty is {shown(self.penalty)}, but must come from jreg.on_params: "
                 'hp["l2"] * on_params(penalties.l2)'
             )
         for name in ("augment", "mixing"):
-            if not (getattr(self, name) is None or callable(getattr(self, name))):
-                raise TypeError(f"the recipe's {name} is {getattr(self, name)!r}, but must be a function")
+            self._must(name, getattr(self, name) is None or callable(getattr(self, name)), "a function")
+        for name in ("preprocess", "targets"):
+            fits = isinstance(getattr(self, name), Preprocessor | None)
+            self._must(name, fits, "a preprocessor, such as jreg.data.standardize()")
+        self._must("metrics", isinstance(self.metrics, Mapping | None), "a dict of names to jreg.metrics")
         for name, metric in (self.metrics or {}).items():
             metrics.as_metric(name, metric)
         if self.reconstruct and (self.mixing or self.targets):
             raise ValueError("the recipe reconstructs the examples, so it can have neither mixing nor targets")
         if self.batch_size is not None:
             checks.count(self.batch_size, "the recipe's batch_size")
+
+    def _must(self, name: str, fits: bool, what: str) -> None:
+        if not fits:
+            raise TypeError(f"the recipe's {name} is {shown(getattr(self, name))}, but must be {what}")
 
     def update(
         self,
@@ -175,8 +184,8 @@ class Hyperparameters(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._values:
             self.missing = True
-            names = ", ".join(self._values) or "nothing"
-            raise KeyError(f"the recipe reads hyperparameter {name!r}, which is not in the space: it has {names}")
+            known = listed(self._values)
+            raise KeyError(f"the recipe reads hyperparameter {name!r}, which is not in the space: it has {known}")
         self.read.add(name)
         return self._values[name]
 
@@ -186,7 +195,7 @@ class Hyperparameters(Mapping[str, Any]):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def peek(self) -> dict[str, Any]:
-        """The same values for who only compares them, which doesn't count as reading."""
+        """The same values, whose comparison doesn't count as reading."""
         return dict(self._values)
 
     def __contains__(self, name: object) -> bool:
@@ -222,10 +231,16 @@ def build(recipe: Callable[..., Recipe], values: Mapping[str, Any], steps: Steps
       TypeError: `recipe` is no function, or doesn't return a `Recipe`.
     """
     hp = values if isinstance(values, Hyperparameters) else Hyperparameters(values)
-    if not callable(recipe):
-        raise TypeError(f"the recipe is a {type(recipe).__name__}, but must be a function of the hyperparameters")
+    if not callable(recipe) or isinstance(recipe, type) or hasattr(recipe, "apply"):
+        found = shown(recipe) if isinstance(recipe, type) else f"a {type(recipe).__name__}"
+        raise TypeError(
+            f"the recipe is {found}, but must be a function of the hyperparameters: def recipe(hp): return "
+            "jreg.Recipe(model, loss, optimizer)"
+        )
+    given = (hp, steps or Steps(1, 1)) if takes_steps(recipe) else (hp,)
+    _check_takes(recipe, given)
     try:
-        made = recipe(hp, steps or Steps(1, 1)) if takes_steps(recipe) else recipe(hp)
+        made = recipe(*given)
     except (ValueError, TypeError):
         raise
     except Exception as error:
@@ -234,8 +249,21 @@ def build(recipe: Callable[..., Recipe], values: Mapping[str, Any], steps: Steps
             raise
         raise ValueError(f"the recipe raised {type(error).__name__}: {error}") from error
     if not isinstance(made, Recipe):
-        raise TypeError(f"the recipe returns a {type(made).__name__}, but must return a jreg.Recipe")
+        remedy = "does its last line say return?" if made is None else "jreg.Recipe(model, loss, optimizer) makes one"
+        raise TypeError(f"the recipe returns a {type(made).__name__}, but must return a jreg.Recipe: {remedy}")
     return made
+
+
+def _check_takes(recipe: Callable[..., Recipe], given: tuple[Any, ...]) -> None:
+    try:
+        inspect.signature(recipe).bind(*given)
+    except ValueError:  # some callables don't tell
+        return
+    except TypeError:
+        raise TypeError(
+            f"the recipe takes {inspect.signature(recipe)}, but is called with the hyperparameters alone: write "
+            "def recipe(hp), or def recipe(hp, steps) where it needs the number of steps"
+        ) from None
 
 
 def check_read(space: Space, samples: Iterable[Hyperparameters]) -> None:
@@ -252,6 +280,8 @@ def naming(setting: Mapping[str, Any]) -> Generator[None]:
     try:
         yield
     except ValueError as error:
+        if not setting:
+            raise
         raise ValueError(f"{error} (in the setting {describe(setting)})") from error
 
 

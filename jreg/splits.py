@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jreg._base import checks
+from jreg._base.brief import brief
+from jreg._base.names import shown
 from jreg.data import Dataset
 from jreg.data.load import split
 
@@ -28,6 +30,8 @@ class Folds(NamedTuple):
     validation: Any
     validation_count: Any
     number: Any
+
+    __repr__ = brief
 
 
 def pack(pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None) -> Folds:
@@ -156,7 +160,7 @@ def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _pairs(cv: Any, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
     wrong = TypeError(
-        f"cv is {cv!r}, but must be a number of folds, a scikit-learn splitter, or pairs of (training rows, "
+        f"cv is {shown(cv)}, but must be a number of folds, a scikit-learn splitter, or pairs of (training rows, "
         f"validation rows) as whole numbers or as masks of {length} flags"
     )
     if isinstance(cv, str) or not isinstance(cv, Iterable):

@@ -454,7 +454,7 @@ def test_early_stopping_checks_what_it_is_told(options, error, sentence):
         ({"epochs": 0}, ValueError, "epochs is 0, but must be at least 1"),
         ({"epochs": 1.0}, TypeError, "epochs is 1.0, but must be a whole number"),
         ({"batch_size": -8}, ValueError, "batch_size is -8, but must be at least 1"),
-        ({"hp": {}}, KeyError, "reads hyperparameter 'learning_rate', which is not in the space: it has nothing"),
+        ({"hp": {}}, KeyError, "reads hyperparameter 'learning_rate', which is not in the space: it has none"),
         ({"stopping": jreg.EarlyStopping(1)}, ValueError, "EarlyStopping monitors 'val_loss', but measured are only"),
     ],
 )

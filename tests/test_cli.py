@@ -1,6 +1,8 @@
 """The command line: small but whole runs."""
 
 import csv
+import inspect
+import io
 import json
 import os
 import re
@@ -10,11 +12,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import jreg
+from jreg.cli import output
+from jreg.cli.arguments import options_of
 from jreg.cli.commands import load_recipe, main
+from jreg.cli.commands import sweep as sweep_command
 
 FILES = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "differences.png", "curves.png"}
 COMMAND = [sys.executable, "-m", "jreg", "sweep"]
@@ -104,7 +110,9 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
 def test_a_sweep_shows_progress_on_standard_error(swept):
     lines = swept[0].stderr.splitlines()
     assert lines[0] == "compiling one program for 36 trainings"
-    assert re.fullmatch(r"36/36 trainings, best val_accuracy [01]\.\d{4}, \S+ a second, took .*", lines[-1])
+    assert re.fullmatch(r"36/36 trainings, best val_accuracy [01]\.\d{4}, \S+ a second, took .*", lines[-3])
+    assert lines[-2] == "drawing scores.png and curves.png"
+    assert re.fullmatch(r"refitting on all 142 rows for \d epochs?", lines[-1])
 
 
 def test_a_sweep_writes_results_and_pictures(swept):
@@ -302,6 +310,7 @@ def test_help_names_every_option(capsys):
     out = capsys.readouterr().out
     options = [
         "data",
+        "cv",
         "folds",
         "seeds",
         "epochs",
@@ -309,11 +318,164 @@ def test_help_names_every_option(capsys):
         "batch-size",
         "seed",
         "test-size",
+        "store",
         "out",
         "json",
         "traceback",
     ]
     assert [option for option in options if f"--{option}" not in out] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "a command is missing: jreg sweep or data"),
+        (["swep"], "jreg has no command 'swep': did you mean jreg sweep (see jreg --help)?"),
+        (["mine.csv"], "did you mean jreg sweep --data mine.csv"),
+        (["mine.py"], "did you mean jreg sweep mine.py"),
+        (["--data", "wine"], "a command comes before --data"),
+        (["sweep", "digits"], "digits is data, and a recipe file stands there: jreg sweep --data digits"),
+        (["sweep", "mine.csv"], "jreg sweep --data mine.csv"),
+        (["sweep", "openml:iris"], "jreg sweep --data openml:iris"),
+        (["sweep", "--data", "mine.py"], "jreg sweep mine.py"),
+        (["sweep", "--fold", "3"], "jreg sweep has no option --fold: did you mean --folds (see jreg sweep --help)?"),
+        (["sweep", "--batchsize", "3"], "did you mean --batch-size"),
+        (["sweep", "--epoch=3"], "did you mean --epochs"),
+        (["sweep", "--recipe", "mine.py"], "jreg sweep RECIPE.py"),
+        (["sweep", "--stopping", "3"], "early stopping is --patience"),
+        (["sweep", "--zzz"], "it has --help, --data, --target,"),
+        (["sweep", "--cv", "x"], "invalid literal for int() with base 10: 'x' (see jreg sweep --help)"),
+        (["sweep", "one.py", "two.py"], "two.py (see jreg sweep --help)"),
+        (["sweep", "--store", ""], "--store is empty, but must be the path of a folder"),
+        (["data", "wine", "--out", ""], "--out is empty, but must be the path of a picture"),
+        (["data", "wine", "--tset-size", "0"], "did you mean --test-size (see jreg data --help)?"),
+    ],
+)
+def test_an_argument_that_means_another_names_it(arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as found:
+        main(arguments)
+    assert found.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert sentence in err
+
+
+def test_the_options_have_the_names_of_the_python_arguments():
+    own = options_of(sweep_command)
+    python = set(inspect.signature(jreg.cross_validate).parameters) | set(
+        inspect.signature(jreg.load_dataset).parameters
+    )
+    others = {"help", "json", "traceback", "patience"}  # of the command line, and EarlyStopping's
+    assert {option.replace("-", "_") for option in own.values()} - others <= python
+    assert {name: own[name] for name in ("folds", "out")} == {"folds": "cv", "out": "store"}
+
+
+def test_old_and_new_names_of_options_mean_the_same(monkeypatch):
+    told = []
+    monkeypatch.setattr(jreg, "cross_validate", lambda *given, **options: told.append(options) or 1 / 0)
+    for names in (["--cv", "4", "--store", "a"], ["--folds", "4", "--out", "a"], ["--folds=4", "--out=a"]):
+        with pytest.raises(ZeroDivisionError):
+            main(["sweep", "--data", "wine", "--batch_size", "7", *names])
+    assert [(o["cv"], str(o["store"]), o["batch_size"]) for o in told] == [(4, "a", 7)] * 3
+
+
+class Narrow(io.TextIOWrapper):
+    """A stream of an encoding that lacks most characters."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), encoding="ascii", errors="strict")
+
+    def written(self) -> str:
+        self.flush()
+        return self.buffer.getvalue().decode("ascii")
+
+
+def test_a_terminal_of_another_encoding_gets_ascii(monkeypatch):
+    stream = Narrow()
+    monkeypatch.setattr(sys, "stdout", stream)
+    output.prepare()
+    output.say("│ ── ± …\nü \x1b[31m")
+    assert stream.written() == "| -- +- ...\n\\xfc \\x1b[31m\n"
+
+
+def test_closed_streams_are_no_error(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "stderr", stream)
+        output.prepare()
+        output.say("one")
+        output.say("two", aside=True)
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader has ended."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", Gone())
+    main(["--version"])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (MemoryError(), 2, "there is not enough memory for this study"),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), 2, "there is not enough memory"),
+        (PermissionError(13, "Permission denied", "runs"), 2, "runs: Permission denied"),
+        (ValueError("one\n\x1b[31mtwo"), 2, "one \\x1b[31mtwo"),
+        (OSError(), 2, "OSError"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_every_error_of_a_users_is_a_sentence(error, code, sentence, monkeypatch, capsys):
+    def fails(*given, **options):
+        raise error
+
+    monkeypatch.setattr(jreg, "load_dataset", fails)
+    with pytest.raises(SystemExit) as found:
+        main(["data", "wine"])
+    assert found.value.code == code
+    assert capsys.readouterr().err.startswith(f"jreg: {sentence}")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no folder that is in use")
+def test_a_deleted_working_folder_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(SystemExit):
+        main(["sweep"])
+    monkeypatch.chdir(tmp_path)
+    assert capsys.readouterr().err == "jreg: the working directory has been deleted: change to one that exists\n"
+
+
+def test_ctrl_c_during_the_import_is_one_line(tmp_path):
+    # Python has just begun to read JAX, which takes seconds.
+    (tmp_path / "jax.py").write_text("import time; print('reading', flush=True); time.sleep(60)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jreg", "sweep"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "jreg: interrupted; nothing had been begun\n")
+
+
+def test_a_recipe_file_that_ends_the_program_is_named():
+    Path("mine.py").write_text("import sys; sys.exit(0)")
+    with pytest.raises(ValueError, match=r"mine.py ends the program by sys.exit"):
+        load_recipe(Path("mine.py"))
 
 
 def test_a_recipe_may_list_its_settings():
@@ -393,7 +555,7 @@ def interrupt(folder: Path, wanted: str, arguments: list[str]) -> tuple[int, str
 
 def said(lines: list[str]) -> list[str]:
     """What is left of standard error without progress."""
-    return [line for line in lines if not re.match(r"\d+/\d+ trainings|compiling one program", line)]
+    return [line for line in lines if not re.match(r"\d+/\d+ trainings|compiling one program|drawing|refitting", line)]
 
 
 def test_ctrl_c_keeps_what_had_been_finished(tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -313,13 +314,13 @@ def test_arrays_in_place_of_a_data_set_are_named():
 
     x, y = np.zeros((6, 2)), np.arange(6) % 3
     for data, found in (
-        ((x, y), r"a tuple as data, but takes a jreg.Dataset: jreg.Dataset\(x, y\)"),
-        ("wine", "a str"),
+        ((x, y), r"the data is a tuple, but must be a jreg.Dataset: jreg.Dataset\(x, y\)"),
+        ("wine", r"the data is a str, but must be a jreg.Dataset: jreg.load_dataset\('wine'\)"),
     ):
-        with pytest.raises(TypeError, match=f"a study got {found}"):
+        with pytest.raises(TypeError, match=found):
             jreg.cross_validate(recipe, data, jreg.grid(rate=[0.1]), epochs=1)
-    with pytest.raises(TypeError, match=r"fit got a ndarray as data"):
-        jreg.fit(None, recipe, x, {"rate": 0.1}, epochs=1)
+    with pytest.raises(TypeError, match=r"the data is a ndarray, but must be a jreg.Dataset"):
+        jreg.fit(jax.random.key(0), recipe, x, {"rate": 0.1}, epochs=1)
 
 
 @pytest.mark.adam

@@ -104,7 +104,7 @@ def refused(path: Path, sentence: str) -> None:
 
 def test_a_missing_array_is_named(tmp_path):
     refused(archive(tmp_path / "a.npz", x=npy(X), labels=npy(Y)), r"has no array y: it holds x, labels")
-    refused(archive(tmp_path / "b.npz"), "has no array x and y: it holds nothing")
+    refused(archive(tmp_path / "b.npz"), "has no array x and y: it holds none")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jreg import stochastic
-from jreg.models import adapters
+from jreg import models, stochastic
 
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)
@@ -57,13 +56,13 @@ def made(rate=0.5):
 
 def test_equinox_parameters_are_its_floating_arrays_by_path():
     for rate in (0.5, jnp.float32(0.5)):
-        params, state = adapters.from_equinox(made(rate)).init(KEY, X)
+        params, state = models.from_equinox(made(rate)).init(KEY, X)
         assert jax.tree.map(jnp.shape, params) == {"layers": {"0": {"weight": (200, 4)}, "1": {"weight": (3, 200)}}}
         assert state == {}
 
 
 def test_equinox_evaluation_is_the_modules_own_for_each_example():
-    model = adapters.from_equinox(made())
+    model = models.from_equinox(made())
     params, state = model.init(KEY, X)
     outputs, same = jax.jit(lambda p: model.apply(p, state, X, train=False, key=None, mask=None))(params)
     expected = X @ params["layers"]["0"]["weight"].T @ params["layers"]["1"]["weight"].T + jnp.arange(3.0)[None, :]
@@ -73,7 +72,7 @@ def test_equinox_evaluation_is_the_modules_own_for_each_example():
 
 def test_equinox_rates_may_be_traced_and_each_example_has_its_mask():
     def run(rate, x):
-        model = adapters.from_equinox(made(rate))
+        model = models.from_equinox(made(rate))
         params, state = model.init(KEY, x)
         return model.apply(params, state, x, train=True, key=KEY, mask=None)[0]
 
@@ -84,7 +83,7 @@ def test_equinox_rates_may_be_traced_and_each_example_has_its_mask():
 
 
 def test_equinox_where_chooses_parameters():
-    model = adapters.from_equinox(made(), lambda path, leaf: path == "layers/1/weight")
+    model = models.from_equinox(made(), lambda path, leaf: path == "layers/1/weight")
     assert list(model.init(KEY, X)[0]["layers"]) == ["1"]
 
 
@@ -118,7 +117,7 @@ jax.tree_util.register_dataclass(WithState, ["index"], [])
 )
 def test_other_modules_than_equinoxs_are_refused_in_a_sentence(make, sentence):
     with pytest.raises(TypeError, match=sentence):
-        adapters.from_equinox(make).init(KEY, X)
+        models.from_equinox(make).init(KEY, X)
 
 
 class Transformed(NamedTuple):
@@ -136,7 +135,7 @@ def test_haiku_pairs_get_key_and_flag():
         return x @ params["linear"]["w"] * (2 if is_training else 1) + (0 if rng is None else 1)
 
     pair = Transformed(lambda rng, x, is_training: {"linear": {"w": jnp.ones((4, 2))}}, apply)
-    model = adapters.from_haiku(pair, flag="is_training")
+    model = models.from_haiku(pair, flag="is_training")
     params, state = model.init(KEY, X)
     total = np.asarray(X).sum(axis=1, keepdims=True) * np.ones(2)
     evaluated = model.apply(params, state, X, train=False, key=None, mask=None)
@@ -151,7 +150,7 @@ def test_haiku_state_moves_in_training_alone():
         lambda rng, x: ({"w": jnp.ones(4)}, {"count": jnp.int32(0)}),
         lambda params, state, rng, x: (x @ params["w"], {"count": state["count"] + 1}),
     )
-    model = adapters.from_haiku(pair)
+    model = models.from_haiku(pair)
     params, state = model.init(KEY, X)
     for train, count in ((False, 0), (True, 1)):
         _, updated = model.apply(params, state, X, train=train, key=KEY, mask=None)
@@ -160,4 +159,4 @@ def test_haiku_state_moves_in_training_alone():
 
 def test_other_pairs_than_haikus_are_refused_in_a_sentence():
     with pytest.raises(TypeError, match=r"from_haiku got a tuple, but needs what haiku.transform"):
-        adapters.from_haiku((None, None))
+        models.from_haiku((None, None))

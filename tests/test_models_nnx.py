@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 import jreg
-from jreg import nn, stochastic
+from jreg import models, stochastic
 
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 4)), jnp.float32)
@@ -37,7 +37,7 @@ class Masks(nnx.Module):
 
 
 def test_parameters_are_a_dict_by_path_and_averages_the_state():
-    params, state = jax.jit(nn.from_nnx(Network).init)(KEY, X)
+    params, state = jax.jit(models.from_nnx(Network).init)(KEY, X)
     shapes = {"layers": {"0": {"kernel": (4, 8), "bias": (8,)}, "1": {"kernel": (8, 3), "bias": (3,)}}}
     assert jax.tree.map(jnp.shape, params) == {**shapes, "norm": {"scale": (8,), "bias": (8,)}}
     assert jax.tree.map(jnp.shape, state) == {"nnx": {"norm": {"mean": (8,), "var": (8,)}}}
@@ -46,7 +46,7 @@ def test_parameters_are_a_dict_by_path_and_averages_the_state():
 
 def test_outputs_are_the_modules_own():
     module = Network(nnx.Rngs(3))
-    model = nn.from_nnx(Network)
+    model = models.from_nnx(Network)
     params, state = model.init(jax.random.key(3), X)
     # Other values than the start's, so that it shows whose are used.
     params = jax.tree.map(lambda p: p + 0.1, params)
@@ -60,7 +60,7 @@ def test_outputs_are_the_modules_own():
 
 
 def test_training_moves_averages_by_rows_of_data_alone():
-    model = nn.from_nnx(Network)
+    model = models.from_nnx(Network)
     params, state = model.init(KEY, X)
     run = jax.jit(lambda x, mask: model.apply(params, state, x, train=True, key=KEY, mask=mask)[1])
     moved = run(jnp.concatenate([X, 100 * jnp.ones((2, 4))]), jnp.arange(8) < 6)
@@ -71,7 +71,7 @@ def test_training_moves_averages_by_rows_of_data_alone():
 
 
 def test_every_dropout_and_every_member_and_step_has_masks_of_its_own():
-    model = nn.from_nnx(Masks)
+    model = models.from_nnx(Masks)
     params, state = model.init(KEY, X)
     run = jax.jit(jax.vmap(lambda key: model.apply(params, state, X, train=True, key=key, mask=None)[0]))
     masks = np.asarray(run(jax.random.split(KEY, 2)) == 0).reshape(6, -1)
@@ -97,7 +97,7 @@ def test_a_study_of_nnx_modules_with_a_traced_rate_and_a_penalty():
 
     def recipe(hp):
         return jreg.Recipe(
-            nn.from_nnx(lambda rngs: Swept(rngs, hp["rate"])),
+            models.from_nnx(lambda rngs: Swept(rngs, hp["rate"])),
             jreg.losses.softmax_cross_entropy,
             optax.sgd(0.1),
             penalty=hp["l2"] * jreg.on_params(jreg.penalties.l2, "*/kernel"),
@@ -114,4 +114,4 @@ def test_a_study_of_nnx_modules_with_a_traced_rate_and_a_penalty():
 @pytest.mark.parametrize("make", [lambda rngs: 3, lambda rngs: nnx.Dict(a=nnx.Param(jnp.ones(2)))], ids=["3", "dict"])
 def test_what_is_no_module_is_refused_in_a_sentence(make):
     with pytest.raises(TypeError, match=r"from_nnx's make returns a \w+, but must return a callable nnx.Module"):
-        nn.from_nnx(make).init(KEY, X)
+        models.from_nnx(make).init(KEY, X)

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 import sys
 import types
 
@@ -77,6 +78,54 @@ def test_a_terminal_gets_a_bar():
         show(Progress(0, 2, None, "r2", 0.0, None, compiling=2))
         show(Progress(2, 2, 0.5, "r2", 2.0, 0.0))
     assert "2/2 trainings, best r2 0.5000, took 2 s" in terminal.getvalue()
+
+
+def test_what_is_done_beside_the_trainings_is_shown():
+    log = io.StringIO()
+    with Display(log) as show:
+        show(Progress.of_stage("drawing"))
+        show(Progress.of_stage("refitting"))
+    assert log.getvalue() == "drawing\nrefitting\n"
+
+
+def test_a_terminal_counts_the_seconds_of_what_lasts(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    clock = iter([100.0, *[107.0] * 1000])
+    monkeypatch.setattr("jreg.report.progress.time.monotonic", lambda: next(clock))
+    with Display(terminal) as show:
+        show(Progress(0, 2, None, "r2", 0.0, None, compiling=2))
+    assert re.search(r"compiling one program for 2 trainings.* 7 s", terminal.getvalue())
+
+
+class Broken(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("kind", ["none", "closed", "broken"])
+def test_a_display_that_nobody_reads_ends_nothing(monkeypatch, kind):
+    stream = Broken() if kind == "broken" else io.StringIO()
+    if kind == "closed":
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", None if kind == "none" else stream)
+    with Display() as show:
+        show(Progress(1, 2, None, "r2", 0.0, None))
+        show(Progress(2, 2, None, "r2", 0.0, None))
+
+
+def test_names_are_text_and_no_commands_to_the_terminal():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    with Display(terminal) as show:
+        show(Progress(2, 2, 0.5, "[/a]\x1b]0;title\x07", 2.0, 0.0))
+    assert "[/a]\\x1b]0;title\\x07" in terminal.getvalue()
 
 
 def recipe(hp):

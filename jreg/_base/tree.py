@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jreg._base.leaves import weights
-from jreg._base.names import path_of
+from jreg._base.names import listed, path_of
 from jreg._base.reading import Doubt, Reading, assumed, said, within
 from jreg._base.types import Array, Path, PyTree, Where
 from jreg._base.weights import Leaf, read
@@ -45,11 +45,10 @@ def matching(tree: PyTree, like: PyTree, name: str) -> PyTree:
     """`tree`, or one sentence when its structure is not that of `like`."""
     if jax.tree.structure(tree) != jax.tree.structure(like):
         found, wanted = (
-            ", ".join(path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(t)) for t in (tree, like)
+            listed([path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(t)], 24) for t in (tree, like)
         )
         raise ValueError(
-            f"{name} is a tree with the paths {found or 'none'}, but must have those of the parameters: "
-            f"{wanted or 'none'}"
+            f"{name} is a tree with the paths {found}, but must have those of the parameters: {wanted or 'none'}"
         )
     return tree
 
@@ -81,7 +80,7 @@ def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
             "function of (path, leaf), a tree of flags or a function that makes one of the parameters"
         )
     if not any(flags):
-        paths = ", ".join(path for path, _ in leaves) or "none"
+        paths = listed([path for path, _ in leaves], 24)
         chosen = where if isinstance(where, str) else getattr(where, "pattern", getattr(where, "__name__", where))
         raise ValueError(f"where={chosen!r} matches no {what}; the paths are: {paths}")
     return flags

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -14,14 +15,18 @@ import jax
 import tyro
 
 import jreg
-from jreg import report, store
-from jreg._base import checks
+from jreg import report
+from jreg._base import checks, interrupt
 from jreg._base.files import check_folder, free_folder
+from jreg.cli.arguments import parse
+from jreg.cli.output import abandon, prepare, say
+from jreg.data.load import BUILT_IN
 from jreg.data.summary import in_short, notes_on, summarize, to_text
 from jreg.recipe import Recipe
 from jreg.results.files import summary as summary_of
 from jreg.results.values import plain
 from jreg.search.space import Space, as_space
+from jreg.store import write_results
 from jreg.study import default
 
 # What a wrong argument, file or value raises; anything else is a fault of jreg's own and keeps its traceback.
@@ -40,14 +45,14 @@ def sweep(
     categories: Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN ...")] = (),
     unseen: Literal["error", "zeros"] = "error",
     missing: Literal["reject", "keep"] = "reject",
-    folds: int = 5,
+    cv: Annotated[int, tyro.conf.arg(aliases=("--folds",))] = 5,
     seeds: int = 1,
     epochs: int = 100,
     patience: int = 10,
     batch_size: int = 64,
     seed: int = 0,
     test_size: float = 0.2,
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    store: Annotated[str | None, tyro.conf.arg(metavar="FOLDER", aliases=("--out",))] = None,
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     traceback: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
@@ -64,14 +69,14 @@ def sweep(
       categories: columns of a .csv whose values are categories though they look like numbers.
       unseen: what a category becomes that only the test set has, an error or zeros.
       missing: keep missing values for the recipe to impute, or reject them.
-      folds: how many parts the non-test rows are split into.
+      cv: how many folds, parts that the non-test rows are split into.
       seeds: trainings of each setting on each fold.
       epochs: the most passes over the training rows.
       patience: stop a training after this number of epochs without a better validation loss.
       batch_size: examples per step.
       seed: of the first training, and of the choice of the test rows.
       test_size: share of rows held out for the test, where the data brings no test set.
-      out: folder for results and pictures; by default runs/ and the data's name.
+      store: folder for results and pictures; by default runs/ and the data's name.
       json: print one JSON object on standard output and nothing else there.
       traceback: show where in the code a mistake was noticed.
     """
@@ -79,20 +84,23 @@ def sweep(
     # Checked before the data is read, which takes longer.
     stopping = jreg.EarlyStopping(patience=patience)
     numbers = range(seed, seed + checks.count(seeds, "seeds"))
+    _check_places(recipe, data)
     made = None if recipe is None else load_recipe(recipe)
     how: dict[str, Any] = {"target": target, "test": test, "drop": drop, "categories": categories, "unseen": unseen}
     dataset = jreg.load_dataset(data, **how, task=task, missing=missing, test_size=test_size, seed=seed)
     # What a data set that comes with a name is for is no guess.
     for line in notes_on(dataset) if dataset.encoder is None else in_short(dataset):
-        print(line, file=sys.stderr)
+        say(line, aside=True)
     function, space = made or default.study_for(dataset)
-    folder = out or free_folder(Path("runs") / dataset.name)
+    if store == "":
+        raise ValueError("--store is empty, but must be the path of a folder, such as runs/digits")
+    folder = free_folder(Path("runs") / dataset.name) if store is None else Path(store)
     try:
         study = jreg.cross_validate(
             function,
             dataset,
             space,
-            cv=folds,
+            cv=cv,
             seeds=numbers,
             epochs=epochs,
             batch_size=batch_size,
@@ -100,20 +108,22 @@ def sweep(
             store=folder,
         )
         # Before the final training, which may fail.
-        report.save_pictures(study.results, folder)
+        with report.Display(transient=True) as show:
+            show(report.Progress.of_stage("drawing scores.png and curves.png"))
+            report.save_pictures(study.results, folder)
         final = jreg.refit(study) if study.finished else None
-        store.write_results(folder, study.results, report.test_result(final))
+        write_results(folder, study.results, report.test_result(final))
     except KeyboardInterrupt:
         written = (folder / "results.json").exists()
-        kept = f"what had been finished is in {folder}" if written else "nothing had been finished"
-        print(f"jreg: interrupted; {kept}", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise KeyboardInterrupt(
+            f"what had been finished is in {folder}" if written else "nothing had been finished"
+        ) from None
     if json:
         _print_json(plain({**summary_of(study.results), **report.test_result(final)}))
     else:
         width = max(60, shutil.get_terminal_size((60, 24)).columns)
-        print(report.summary(study.results, final, width=width))
-    print(f"results and pictures are in {folder}", file=sys.stderr if json else sys.stdout)
+        say(report.summary(study.results, final, width=width))
+    say(f"results and pictures are in {folder}", aside=json)
 
 
 def show_data(
@@ -158,6 +168,8 @@ def show_data(
     dataset = jreg.load_dataset(name, **how, task=task, missing=missing, test_size=test_size, seed=seed)
     found = summarize(dataset)
     path = None
+    if out == Path():
+        raise ValueError("--out is empty, but must be the path of a picture, such as runs/digits.png")
     if shape or out or dataset.x.ndim > 2:
         figure = report.samples(dataset, shape or None)
         path = out or Path("runs") / f"{dataset.name}.png"
@@ -166,13 +178,23 @@ def show_data(
     if json:
         _print_json(plain(found | {"picture": None if path is None else str(path)}))
         return
-    print(to_text(found))
+    say(to_text(found))
     if path is not None:
-        print(f"\nsamples are in {path}")
+        say(f"\nsamples are in {path}")
 
 
 def _print_json(found: dict[str, Any]) -> None:
-    print(json.dumps(found, allow_nan=False))
+    say(json.dumps(found, allow_nan=False))
+
+
+def _check_places(recipe: Path | None, data: str) -> None:
+    """Raises ValueError where data stands in the recipe's place, or a recipe in that of the data."""
+    named = str(recipe)
+    known = named.startswith("openml:") or named in BUILT_IN or Path(named).suffix in (".csv", ".npz", ".npy")
+    if recipe is not None and (known or (recipe / "x.npy").exists()):
+        raise ValueError(f"{recipe} is data, and a recipe file stands there: jreg sweep --data {recipe}")
+    if Path(data).suffix == ".py":
+        raise ValueError(f"--data {data} is a recipe file, which stands without an option: jreg sweep {data}")
 
 
 def load_recipe(path: Path) -> tuple[Callable[[Any], Recipe], Space]:
@@ -190,6 +212,8 @@ def load_recipe(path: Path) -> tuple[Callable[[Any], Recipe], Space]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+    except SystemExit as error:
+        raise ValueError(f"{path} ends the program by sys.exit: a recipe file only defines recipe and space") from error
     except Exception as error:
         raise ValueError(f"{path} can't be run: {type(error).__name__}: {error}") from error
     if not callable(getattr(module, "recipe", None)):
@@ -202,25 +226,50 @@ def load_recipe(path: Path) -> tuple[Callable[[Any], Recipe], Space]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; a mistake of the user's ends it with one sentence and exit code 2."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments == ["--version"]:
-        print(f"jreg {jreg.__version__}")
-        return
-    jreg.use_cpu_devices()
-    _keep_programs()
+    prepare()
+    interrupt.imported()
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            {"sweep": sweep, "data": show_data},
-            prog="jreg",
-            description="Which regularization, how strong, and how sure?",
-            args=arguments,
-        )
-    except _USER_ERRORS as error:
-        if "--traceback" in arguments:
+        if arguments == ["--version"]:
+            say(f"jreg {jreg.__version__}")
+            return
+        _check_here()
+        command = parse({"sweep": sweep, "data": show_data}, arguments)
+        jreg.use_cpu_devices()
+        _keep_programs()
+        command()
+    except BrokenPipeError:
+        # Who read the output has seen enough; what is written into files has been written.
+        abandon()
+    except KeyboardInterrupt as error:
+        say(f"jreg: interrupted{f'; {error}' if error.args else ''}", aside=True)
+        raise SystemExit(130) from None
+    except (*_USER_ERRORS, jax.errors.JaxRuntimeError) as error:
+        if "--traceback" in arguments or (isinstance(error, jax.errors.JaxRuntimeError) and not _lacks_memory(error)):
             raise
-        # str() of a KeyError is the repr of its sentence.
-        sentence = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"jreg: {sentence}", file=sys.stderr)
+        say(f"jreg: {_sentence(error)}", aside=True)
         raise SystemExit(2) from None
+
+
+def _check_here() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ValueError("the working directory has been deleted: change to one that exists") from None
+
+
+def _lacks_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _sentence(error: Exception) -> str:
+    """What a person reads of an error, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    # str() of a KeyError is the repr of its sentence.
+    text = " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
+    if _lacks_memory(error) and (not text or "RESOURCE_EXHAUSTED" in text):
+        return "there is not enough memory for this study: take fewer rows, settings or seeds, or a smaller network"
+    return text or type(error).__name__
 
 
 def _keep_programs() -> None:

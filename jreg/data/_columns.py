@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jreg._base.names import listed
 from jreg.data.arrays import is_missing
 
 # What stands for a missing value in CSV files of all kinds.
@@ -133,5 +134,4 @@ def are_classes(column: Values, values: np.ndarray) -> bool:
 
 def some(names: Iterable[Any], most: int = 8) -> str:
     """Names for a sentence, the first ones where they are many."""
-    shown = [repr(name) for name in names]
-    return f"{', '.join(shown[:most])} and {len(shown) - most} more" if len(shown) > most else ", ".join(shown)
+    return listed([repr(name) for name in names], most)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jreg._base.names import listed
 from jreg._base.tree import path_of
 from jreg._base.types import PyTree
 
@@ -76,7 +77,7 @@ def structure(tree: PyTree) -> str:
     ('one array', 'the parts mask, tokens')
     """
     names = [name[1:] for name, _ in parts(tree, "")]
-    return "one array" if names == [""] else f"the parts {', '.join(names)}"
+    return "one array" if names == [""] else f"the parts {listed(names)}"
 
 
 def take(tree: PyTree, rows: Any) -> PyTree:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from jreg._base.names import listed
 from jreg._base.types import Array, PyTree
 from jreg.data.blocks import mapped
 from jreg.data.preprocess import Preprocessor
@@ -102,14 +103,10 @@ def by_part(parts: Mapping[str, Preprocessor] | None = None, /, **named: Preproc
 
     def checked(x: Any) -> dict[str, Any]:
         if not isinstance(x, dict):
-            raise TypeError(
-                f"by_part got x as {_form(x)}, but takes a dict with the parts {', '.join(map(str, chosen))}"
-            )
+            raise TypeError(f"by_part got x as {_form(x)}, but takes a dict with the parts {listed(chosen)}")
         lacking = [name for name in chosen if name not in x]
         if lacking:
-            raise ValueError(
-                f"by_part has a preprocessor for {lacking[0]!r}, but x has the parts {', '.join(map(str, x))}"
-            )
+            raise ValueError(f"by_part has a preprocessor for {lacking[0]!r}, but x has the parts {listed(x)}")
         return x
 
     def fit(x: Any, weights: Array) -> dict[str, PyTree]:

@@ -15,7 +15,7 @@ from jreg._base.types import PyTree
 from jreg.data._columns import some
 from jreg.data.arrays import convert, example, is_tree, parts, row_groups, row_weights, shown, structure
 from jreg.data.encoding import Encoder
-from jreg.data.reading import is_frame, is_table
+from jreg.data.reading import is_frame
 from jreg.data.targets import as_task, check_task, check_word, coded, seen_task, target
 
 
@@ -219,15 +219,3 @@ class Dataset:
             texts.append(f"{len(np.unique(self.groups))} groups")
         texts.append("no test set" if self.y_test is None else f"{len(jax.tree.leaves(self.y_test)[0])} test rows")
         return f"Dataset({', '.join(texts)})"
-
-
-def checked_dataset(data: Any, owner: str) -> Dataset:
-    """`data`, if it is a `Dataset`.
-
-    Raises:
-      TypeError: it is anything else, such as a pair of arrays.
-    """
-    if isinstance(data, Dataset):
-        return data
-    made = "jreg.load_dataset(...) makes one of it" if is_table(data) else "jreg.Dataset(x, y) makes one of two arrays"
-    raise TypeError(f"{owner} got a {type(data).__name__} as data, but takes a jreg.Dataset: {made}")

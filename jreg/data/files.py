@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from jreg._base.names import listed
 from jreg.data.dataset import Dataset
 
 # Deflate can't expand more than this; a header that claims more is lying.
@@ -33,8 +34,7 @@ def read_npz(path: Path, missing: str, task: str | None = None) -> Dataset:
             members = {Path(info.filename).stem: info for info in archive.infolist()}
             lacking = [name for name in ("x", "y") if name not in members]
             if lacking:
-                found = ", ".join(members) or "nothing"
-                raise ValueError(f"{path} has no array {' and '.join(lacking)}: it holds {found}")
+                raise ValueError(f"{path} has no array {' and '.join(lacking)}: it holds {listed(members)}")
             wanted = [name for name in ("x", "y", "x_test", "y_test") if name in members]
             arrays: dict[str, Any] = {
                 name: _read_member(archive, members[name], f"{name} in {path}") for name in wanted

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base import checks
+from jreg._base.names import cut
 from jreg.data.arrays import is_tree
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
@@ -19,6 +20,8 @@ from jreg.data.reading import is_table
 from jreg.data.tables import from_csv, from_openml, from_table
 
 _SCIKIT_LEARN = ("digits", "breast_cancer", "diabetes", "wine")
+# What `load_dataset` knows by name.
+BUILT_IN = (*_SCIKIT_LEARN, "mnist", "mnist1d")
 # name of the file, SHA-256 of its content, SHA-256 of the gzip file on the server, shape
 _MNIST = {
     "x": (
@@ -148,7 +151,7 @@ def _read(name: str, missing: str, task: str | None) -> Dataset:
         return read_npz(path, missing, task)
     if name and path.is_dir():
         return read_npy(path, missing, task)
-    known = ", ".join((*_SCIKIT_LEARN, "mnist", "mnist1d"))
+    known = ", ".join(BUILT_IN)
     raise ValueError(
         f"there is no data set {name!r}: choose one of {known}, openml:NAME, or the path of an .npz file, a .csv file "
         "or a folder with x.npy and y.npy"
@@ -188,7 +191,7 @@ def split(data: Dataset, size: float, seed: int) -> tuple[np.ndarray, np.ndarray
     try:
         first, second = train_test_split(np.arange(len(data)), test_size=size, random_state=seed, stratify=strata)
     except ValueError as error:
-        raise ValueError(f"{data.name} can't be split with test_size={size}: {error}") from None
+        raise ValueError(f"{data.name} can't be split with test_size={size}: {cut(str(error))}") from None
     return np.sort(first), np.sort(second)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from jreg._base.brief import brief
 from jreg._base.types import PyTree
 from jreg.training import TrainState
 
@@ -66,6 +67,8 @@ class Outcome(NamedTuple):
     best_epoch: Any
     history: Any
     kept: dict[str, PyTree]
+
+    __repr__ = brief
 
 
 class Work(NamedTuple):

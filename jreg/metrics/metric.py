@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from jreg._base.names import shown
 from jreg._base.types import Array, PyTree
 
 
@@ -111,14 +112,19 @@ def as_metric(name: str, value: Any) -> Metric | ParamsMetric:
     """
     if isinstance(value, Metric | ParamsMetric):
         return value
+    if type(value).__module__.startswith("sklearn.") or f"{getattr(value, '__module__', '')}".startswith("sklearn."):
+        raise TypeError(
+            f"the metric {name!r} is {shown(value)}, which can't run inside the compiled program: take one of "
+            "jreg.metrics, or score the study when it is done, study.score(sklearn.metrics.f1_score)"
+        )
     if callable(value) and not isinstance(value, type):
         raise TypeError(
-            f"the metric {name!r} is {value!r}, a plain function, which does not say whether higher is better: give "
-            "jreg.metrics.average(f, maximize=...) for a value per example, "
+            f"the metric {name!r} is {shown(value)}, a plain function, which does not say whether higher is better: "
+            "give jreg.metrics.average(f, maximize=...) for a value per example, "
             "jreg.metrics.collecting(f, maximize=...) for a function of all outputs, or "
             "jreg.metrics.of_params(f, maximize=...) for a number of the parameters"
         )
-    raise TypeError(f"the metric {name!r} is {value!r}, but must be a metric such as jreg.metrics.accuracy")
+    raise TypeError(f"the metric {name!r} is {shown(value)}, but must be a metric such as jreg.metrics.accuracy")
 
 
 _Either = TypeVar("_Either", Metric, ParamsMetric)

@@ -12,6 +12,8 @@ import jax
 
 from jreg._base.tree import kernels, map_weights, path_of
 from jreg._base.types import Array, Key, Model, PyTree, Where
+from jreg.models.foreign import library_of, no_model
+from jreg.models.nnx import from_nnx, takes_rngs
 
 # Flax's name for what a module sows.
 _ACTIVATIONS = "intermediates"
@@ -28,13 +30,15 @@ def as_model(model: Any) -> Model:
         ``apply(variables, x, train, rngs)`` as attributes or as a pair. Variables in Flax's form, a dict with
         ``"params"`` and more beside it, mean that apply returns ``(outputs, updated)``; any other variables are
         all parameters, and apply returns the outputs, or ``(outputs, {"intermediates": activations})`` for
-        `jreg.on_activations`.
+        `jreg.on_activations`. Or a class of Flax NNX, or a partial call of one, that needs `rngs` alone, which goes
+        through `from_nnx`; other networks of NNX, Equinox and Haiku are given by `from_nnx`, `from_equinox` and
+        `from_haiku`.
 
     Returns:
       A `Model`.
 
     Raises:
-      TypeError: `model` is none of these.
+      TypeError: `model` is none of these; the sentence says what to write.
 
     >>> import jax.numpy as jnp
     >>> linear = as_model((lambda key, x: jnp.zeros(x.shape[-1]), lambda w, x, train, rngs: x @ w))
@@ -50,6 +54,12 @@ def as_model(model: Any) -> Model:
     linen = sys.modules.get("flax.linen")
     if linen is not None and isinstance(model, linen.Module):
         return _from_linen(model)
+    library = library_of(model)
+    if library == "flax.nnx" and takes_rngs(model):
+        return from_nnx(model)
+    # Haiku's and optax's pairs have the form of a pair, but their functions take other arguments.
+    if library in ("haiku", "optax"):
+        raise TypeError(no_model(model))
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
         return _from_pair(*model)
     if (
@@ -58,11 +68,7 @@ def as_model(model: Any) -> Model:
         and callable(getattr(model, "apply", None))
     ):
         return _from_pair(model.init, model.apply)
-    found = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
-    raise TypeError(
-        f"a recipe's model is {found}, but must be a Flax Linen module or have pure "
-        "init(key, x) and apply(variables, x, train, rngs)"
-    )
+    raise TypeError(no_model(model))
 
 
 def _split(variables: PyTree) -> tuple[PyTree, PyTree]:

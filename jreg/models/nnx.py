@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import jax
 
 from jreg._base.types import Array, Key, Model, PyTree
+from jreg.models.foreign import check_makes
 
 
-def from_nnx(make: Callable[[Any], Any]) -> Model:
+def from_nnx(make: Callable[..., Any]) -> Model:
     r"""Makes a model of a function that builds a Flax NNX module.
 
     The parameters are a nested dict by the module's attributes (``"layers/0/kernel"``), so that `where` and all lifts
@@ -20,16 +22,17 @@ def from_nnx(make: Callable[[Any], Any]) -> Model:
     `nnx.Dropout` has a mask of its own; what building would draw is never computed.
 
     Args:
-      make: ``rngs -> module``. The module's ``__call__`` takes `x` and, if it has them, one of `train`, `training`
-        and `deterministic`, `mask` and `rngs`. Its parts are switched by `nnx.Module.train` and `eval`. Numbers that
-        `make` reads from the hyperparameters may be traced; `nnx.Dropout` refuses a traced rate, for which a module
-        calls ``jreg.stochastic.dropout(self.rngs.dropout(), x, rate)`` in training.
+      make: ``rngs -> module``, or a module's class that needs `rngs` alone. The module's ``__call__`` takes `x` and,
+        if it has them, one of `train`, `training` and `deterministic`, `mask` and `rngs`. Its parts are switched by
+        `nnx.Module.train` and `eval`. Numbers that `make` reads from the hyperparameters may be traced; `nnx.Dropout`
+        refuses a traced rate, for which a module calls ``jreg.stochastic.dropout(self.rngs.dropout(), x, rate)`` in
+        training.
 
     Returns:
       A `Model`.
 
     Raises:
-      TypeError: `make` doesn't return an NNX module, or the module has no ``__call__``.
+      TypeError: `make` is a module itself or doesn't return an NNX module, or the module has no ``__call__``.
 
     >>> import jax, jax.numpy as jnp
     >>> from flax import nnx
@@ -43,10 +46,12 @@ def from_nnx(make: Callable[[Any], Any]) -> Model:
     # NNX takes as long to import as Linen, and most studies need one of them.
     from flax import nnx
 
+    check_makes(make, "flax.nnx")
+    by_name = takes_rngs(make)
     ours = nnx.Any(nnx.RngState, nnx.Intermediate)
 
     def built(rngs: Any) -> Any:
-        module = make(rngs)
+        module = make(rngs=rngs) if by_name else make(rngs)
         if not (isinstance(module, nnx.Module) and callable(module)):
             raise TypeError(f"from_nnx's make returns a {type(module).__name__}, but must return a callable nnx.Module")
         return module
@@ -76,6 +81,19 @@ def from_nnx(make: Callable[[Any], Any]) -> Model:
         return outputs, {"nnx": parts(module)[1]}
 
     return Model(start, run)
+
+
+def takes_rngs(make: Callable[..., Any]) -> bool:
+    """Whether a function, a class or a partial call of one can be called with ``rngs=`` and nothing else."""
+    inner = make.func if isinstance(make, functools.partial) else make
+    given = (make.args, make.keywords) if isinstance(make, functools.partial) else ((), {})
+    # The metaclass of NNX hides what a class takes.
+    first = (None,) if isinstance(inner, type) else ()
+    try:
+        inspect.signature(inner.__init__ if first else inner).bind(*first, *given[0], **given[1], rngs=None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _named(tree: Any) -> Any:

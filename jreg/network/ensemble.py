@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from jreg._base.names import listed
 from jreg._base.types import PyTree
 from jreg.network.network import Network
 from jreg.network.predictions import mean_probabilities, most_probable
@@ -27,7 +28,9 @@ class Ensemble(tuple[Network, ...]):
         """Checks the networks."""
         made = super().__new__(cls, networks)
         if not made or len({network.task for network in made}) > 1:
-            raise ValueError(f"an ensemble needs networks of one task, but got {[network.task for network in made]}")
+            raise ValueError(
+                f"an ensemble needs networks of one task, but got {listed([network.task for network in made])}"
+            )
         return made
 
     def __repr__(self) -> str:

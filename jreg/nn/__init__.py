@@ -4,7 +4,8 @@ Flax is imported here and nowhere else. `flax.linen.Dropout` compares its rate i
 swept one; `Dropout` doesn't.
 """
 
-from jreg.models import from_nnx
+from typing import Any
+
 from jreg.nn.autoencoders import Autoencoder, TiedAutoencoder
 from jreg.nn.branches import DropPath, ShakeShake, Zoneout
 from jreg.nn.cnn import CNN
@@ -60,5 +61,14 @@ __all__ = [
     "StochasticPool",
     "UniformNoise",
     "Zoneout",
-    "from_nnx",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "from_nnx":
+        from jreg._base.deprecation import deprecated
+        from jreg.models import from_nnx
+
+        deprecated("jreg.nn.from_nnx", "jreg.models.from_nnx", removed_in="0.3.0")
+        return from_nnx
+    raise AttributeError(f"module 'jreg.nn' has no attribute {name!r}")

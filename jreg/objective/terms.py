@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from jreg._base import checks
+from jreg._base.brief import brief
 from jreg._base.types import Array, Key, PyTree, Scalar
 
 Schedule = Callable[[Array], Scalar]
@@ -45,6 +46,8 @@ class Forward(NamedTuple):
     network: Callable[[PyTree, Array], Array] | None = None
     again: Callable[[Key], Array] | None = None
     losses: Callable[[Array, Array], Array] | None = None
+
+    __repr__ = brief
 
 
 class Term(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
+from jreg._base.names import printable
 from jreg.engine import Chunk, Layout
 from jreg.results import Found, Results
 from jreg.training import Status
@@ -34,6 +36,7 @@ class Progress(NamedTuple):
       round: of a race, zero-based.
       rounds: of a race; 1 without.
       layout: where the trainings run, or None while that is not known.
+      stage: what is done instead of the study's trainings, such as ``"refitting"`` or ``"drawing"``; "" while they run.
     """
 
     done: int
@@ -49,6 +52,12 @@ class Progress(NamedTuple):
     round: int = 0
     rounds: int = 1
     layout: Layout | None = None
+    stage: str = ""
+
+    @classmethod
+    def of_stage(cls, stage: str) -> Progress:
+        """What is done beside a study's trainings."""
+        return cls(0, 0, None, "", 0.0, None, stage=stage)
 
 
 def describe(progress: Progress) -> str:
@@ -57,6 +66,8 @@ def describe(progress: Progress) -> str:
     >>> describe(Progress(30, 60, 0.975, "val_accuracy", 3.0, 3.0, running=2, queued=28, per_second=10.0))
     '30/60 trainings (2 running, 28 queued), best val_accuracy 0.9750, 10 a second, 3 s left'
     """
+    if progress.stage:
+        return progress.stage
     of_race = f"round {progress.round + 1} of {progress.rounds}: " if progress.rounds > 1 else ""
     if progress.compiling:
         return f"{of_race}compiling one program for {progress.compiling} trainings"
@@ -174,9 +185,12 @@ class Meter:
 class Display:
     r"""Shows progress: one line that renews itself in a terminal or notebook, else a line every few seconds.
 
+    Where there is no stream, as when standard error is closed, or it takes no more text, nothing is shown.
+
     Args:
       stream: where to; default: standard error.
       every: seconds between two lines.
+      transient: whether the line goes from a terminal when it ends.
 
     >>> import io
     >>> log = io.StringIO()
@@ -186,24 +200,19 @@ class Display:
     '60/60 trainings, best val_accuracy 0.9750, took 3 s\n'
     """
 
-    def __init__(self, stream: TextIO | None = None, every: float = 5.0):
-        self._stream = stream or sys.stderr
-        self._every = every
+    def __init__(self, stream: TextIO | None = None, every: float = 5.0, transient: bool = False):
+        self._stream: TextIO | None = stream or sys.stderr
+        self._every, self._transient = every, transient
         self._last = -every
         self._bar: Any = None
         self._task: Any = None
         self._cell: Any = None
 
     def __enter__(self) -> Callable[[Progress], None]:
-        if self._stream.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, SpinnerColumn, TextColumn
-            from rich.progress import Progress as Bar
-
-            console = Console(file=self._stream)
-            self._bar = Bar(SpinnerColumn(), BarColumn(), TextColumn("{task.description}"), console=console)
+        if self._open():
+            self._bar = _bar(self._stream, self._transient)
             self._bar.start()
-            self._task = self._bar.add_task("starting", total=None)
+            self._task = self._bar.add_task("starting", total=None, began=None)
         elif _in_notebook():
             from IPython.display import display  # ty: ignore[import-not-found]  # a notebook has it
 
@@ -212,20 +221,55 @@ class Display:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         if self._bar is not None:
-            self._bar.stop()
+            with contextlib.suppress(OSError, ValueError):
+                self._bar.stop()
+
+    def _open(self) -> bool:
+        """Whether the stream is a terminal; none is left where it is closed."""
+        try:
+            return self._stream is not None and self._stream.isatty()
+        except ValueError:
+            self._stream = None
+            return False
 
     def _show(self, progress: Progress) -> None:
+        line = printable(describe(progress))
+        if self._cell is not None or self._stream is not None:
+            try:
+                self._write(progress, line)
+            except (OSError, ValueError):
+                # Nobody reads it any more, which must not end the trainings.
+                self._stream = self._bar = None
+
+    def _write(self, progress: Progress, line: str) -> None:
+        waits = bool(progress.compiling or progress.stage)
         if self._bar is not None:
-            total = None if progress.compiling else progress.total
-            self._bar.update(self._task, description=describe(progress), completed=progress.done, total=total)
+            total, began = (None, time.monotonic()) if waits else (progress.total, None)
+            self._bar.update(self._task, description=line, completed=progress.done, total=total, began=began)
             return
         pause = self._every if self._cell is None else min(self._every, _RENEW)
-        if progress.compiling or progress.done == progress.total or time.monotonic() >= self._last + pause:
+        if waits or progress.done == progress.total or time.monotonic() >= self._last + pause:
             self._last = time.monotonic()
             if self._cell is None:
-                print(describe(progress), file=self._stream, flush=True)
+                print(line, file=self._stream, flush=True)
             else:
-                self._cell.update({"text/plain": describe(progress)}, raw=True)
+                self._cell.update({"text/plain": line}, raw=True)
+
+
+def _bar(stream: TextIO | None, transient: bool) -> Any:
+    """A terminal's line, which also counts the seconds of what can't say how far it is, such as compiling."""
+    from rich.console import Console
+    from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Seconds(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            began = task.fields["began"]
+            return Text("" if began is None else _duration(time.monotonic() - began))
+
+    columns = SpinnerColumn(), BarColumn(20), TextColumn("{task.description}", markup=False), Seconds()
+    return Bar(*columns, console=Console(file=stream), transient=transient)
 
 
 def _in_notebook() -> bool:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jreg._base.names import qualified_name
+from jreg._base.names import printable, qualified_name
 from jreg.recipe import describe
 
 # A note is broken into lines of at least this width where it would make a table too wide.
@@ -55,7 +55,7 @@ def _printed(rows: Sequence[Mapping[str, Any]], names: Sequence[str], width: int
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     for name in names:
-        table.add_column(name, no_wrap=True)
+        table.add_column(printable(name), no_wrap=True)
     for name in ("mean", "SE", "epochs"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("")
@@ -65,6 +65,7 @@ def _printed(rows: Sequence[Mapping[str, Any]], names: Sequence[str], width: int
         numbers = (number(row["mean"], means), error(row["standard_error"]), "" if epochs is None else f"{epochs:.1f}")
         table.add_row(*(text(setting[name]) if name in setting else "" for name in names), *numbers, row["note"])
     page = io.StringIO()
+    # Brackets and colons in names and values are text.
     Console(file=page, width=width, color_system=None, markup=False, emoji=False, highlight=False).print(table)
     return [line.rstrip() for line in page.getvalue().splitlines()]
 
@@ -77,7 +78,7 @@ def text(value: Any) -> str:
     """
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else str(value)
-    return qualified_name(value) or str(value)
+    return printable(qualified_name(value) or str(value))
 
 
 def number(value: float, beside: Sequence[float] = ()) -> str:

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
+from jreg._base.brief import brief
 from jreg._base.types import PyTree
 from jreg.results import selection, table
 from jreg.results.selection import Baseline, SettingResult
@@ -67,6 +67,8 @@ class Found(NamedTuple):
     best_epoch: int
     history: np.ndarray
     kept: dict[str, PyTree]
+
+    __repr__ = brief
 
 
 class Results:
@@ -285,15 +287,3 @@ class Results:
         }
         folds = [fold.number for fold in self.spec.numbered()]
         return xarray.Dataset(named, {"fold": folds, "seed": list(self.spec.seeds), "column": list(self.labels)})
-
-
-def rows_of_outcome(outcome: Any, identities: Sequence[tuple[int, int, int, str]]) -> list[Found]:
-    """What the trainings of an engine's outcome left, given the (setting, fold, seed, role) of each."""
-    found = []
-    for number, (setting, fold, seed, role) in enumerate(identities):
-        epochs = int(outcome.epochs[number])
-        kept = jax.tree.map(lambda leaf, number=number: leaf[number], outcome.kept)
-        status, best = Status(int(outcome.status[number])), int(outcome.best_epoch[number])
-        history = outcome.history[number, :epochs]
-        found.append(Found(setting, fold, seed, role, status, epochs, best, history, kept))
-    return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jreg import statistics
+from jreg.recipe import describe
 from jreg.search.space import Setting
 from jreg.training import Status
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from jreg.results.results import Results
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class SettingResult:
     """What a study found out about one setting.
 
@@ -36,6 +37,11 @@ class SettingResult:
     scores: np.ndarray
     epochs: np.ndarray
     best_epochs: np.ndarray
+
+    def __repr__(self) -> str:
+        folds, seeds = self.scores.shape
+        mean = f"{self.mean:.4g} +- {self.standard_error:.2g} over {folds} folds x {seeds} seeds"
+        return f"SettingResult({self.number}: {describe(self.hyperparameters)}, mean {mean})"
 
 
 class Baseline(NamedTuple):

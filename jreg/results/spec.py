@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jreg._base.names import cut
 from jreg.results.values import canonical, plain, restored
 from jreg.search.space import Setting, Space
 from jreg.training import FINAL, Column, EarlyStopping
@@ -29,8 +30,12 @@ class FoldRows(NamedTuple):
     train: np.ndarray
     validation: np.ndarray
 
+    def __repr__(self) -> str:
+        rows = f"{len(self.train)} rows to train on, {len(self.validation)} to score on"
+        return f"FoldRows({self.number}, {self.role}: {rows})"
 
-@dataclasses.dataclass(frozen=True, eq=False)
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Spec:
     """What a study asks; it knows no code and no data, and grows without renumbering what is there.
 
@@ -68,6 +73,10 @@ class Spec:
     keep: tuple[str, ...]
     versions: dict[str, str]
 
+    def __repr__(self) -> str:
+        asked = f"{len(self.settings)} settings x {len(self.folds)} folds x {len(self.seeds)} seeds"
+        return f"Spec({self.data}: {asked}, {self.epochs} epochs, ranked by {self.score.label})"
+
     @property
     def final(self) -> FoldRows:
         """The fold of all rows, on which the final network trains."""
@@ -100,7 +109,10 @@ class Spec:
         new = [setting for name, setting in named.items() if name not in known]
         for setting in new:
             if set(setting) != set(self.space.axes):
-                raise ValueError(f"the setting {setting} has other hyperparameters than the study: {self.settings[0]}")
+                raise ValueError(
+                    f"the setting {cut(str(setting))} has other hyperparameters than the study: "
+                    f"{cut(str(self.settings[0]))}"
+                )
         pairs = {rows_key(fold.train, fold.validation) for fold in self.folds}
         first = 1 + max((fold.number for fold in self.folds), default=-1)
         keyed = {rows_key(*pair): pair for pair in folds}

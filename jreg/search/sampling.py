@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base import checks
+from jreg._base.names import listed
 from jreg.search.distributions import Choice, Distribution, LogUniform, When, as_distribution
 from jreg.search.space import Setting, Space, traced_of, values_of
 
@@ -152,8 +153,9 @@ def _order(given: Mapping[str, Distribution]) -> list[str]:
     wanted = [(name, condition.on, condition.values) for name, found in needs.items() for condition in found]
     for name, on, _ in wanted:
         if on not in given:
-            has = ", ".join(given)
-            raise ValueError(f"hyperparameter {name!r} depends on {on!r}, which is not in the space: it has {has}")
+            raise ValueError(
+                f"hyperparameter {name!r} depends on {on!r}, which is not in the space: it has {listed(given)}"
+            )
     try:
         order = graphlib.TopologicalSorter({name: [w.on for w in found] for name, found in needs.items()})
         names = list(order.static_order())

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jreg._base.names import cut, listed, shown
+
 Setting = dict[str, Any]
 
 
@@ -29,6 +31,13 @@ class Space(NamedTuple):
     traced: tuple[str, ...]
     logarithmic: tuple[str, ...] | None = None
     order: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        axes = [
+            f"{name} in {listed([f'{v:.4g}' if isinstance(v, float) else v for v in values], 4)}"
+            for name, values in self.axes.items()
+        ]
+        return f"Space({len(self.settings)} settings: {'; '.join(axes)})"
 
     def as_static(self, *names: str) -> Space:
         """The same settings with these hyperparameters static: one program for each of their values.
@@ -102,7 +111,7 @@ class Space(NamedTuple):
     def _check_names(self, names: Iterable[str]) -> None:
         unknown = [name for name in names if name not in self.axes]
         if unknown:
-            raise KeyError(f"the space has no hyperparameter {unknown[0]!r}: it has {', '.join(self.axes)}")
+            raise KeyError(f"the space has no hyperparameter {unknown[0]!r}: it has {listed(self.axes)}")
 
     def groups(self) -> dict[tuple[tuple[str, Any], ...], list[int]]:
         """The settings' numbers by their static part: one compiled program for each."""
@@ -177,17 +186,23 @@ def as_space(space: Space | Iterable[Mapping[str, Any]]) -> Space:
     """
     if isinstance(space, Space):
         return space
-    if isinstance(space, Mapping) or not isinstance(space, Iterable):
+    if isinstance(space, Mapping | str) or not isinstance(space, Iterable):
         raise TypeError(
             f"the space is a {type(space).__name__}, but must come from jreg.grid or jreg.random_space, or be a list "
             "of settings"
         )
+    space = list(space)
+    wrong = next((setting for setting in space if not isinstance(setting, Mapping)), None)
+    if wrong is not None:
+        raise TypeError(f"a setting is {shown(wrong)}, but must be a mapping of names to values, such as {{'l2': 0.1}}")
     settings = [dict(setting) for setting in space]
     if not settings or not settings[0]:
         raise ValueError("the space is empty: give at least one setting with one hyperparameter")
     for setting in settings:
         if set(setting) != set(settings[0]):
-            raise ValueError(f"the setting {setting} has other hyperparameters than the first, {settings[0]}")
+            raise ValueError(
+                f"the setting {cut(str(setting))} has other hyperparameters than the first, {cut(str(settings[0]))}"
+            )
     columns = {
         name: values_of(f"hyperparameter {name!r}", [setting[name] for setting in settings]) for name in settings[0]
     }
@@ -242,7 +257,7 @@ def values_of(label: str, axis: Any) -> tuple[Any, ...]:
         return values
     for value in values:
         if isinstance(value, float):
-            raise TypeError(f"{label} mixes numbers with other values: {values}")
+            raise TypeError(f"{label} mixes numbers with other values: {listed(list(map(repr, values)))}")
         try:
             hash(value)
         except TypeError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jreg._base.files import check_folder
+from jreg._base.names import shown
 from jreg.results import Found, Results, Spec
 from jreg.store.files import write
 
@@ -45,5 +46,14 @@ class Export(Nowhere):
 
 
 def folder_or_nowhere(folder: str | Path | None) -> Nowhere:
-    """The store for what a user gives as `store`."""
+    """The store for what a user gives as `store`.
+
+    Raises:
+      TypeError: it is no path.
+      ValueError: it is empty, or can't be written.
+    """
+    if not isinstance(folder, str | Path | None):
+        raise TypeError(f"store is {shown(folder)}, but must be the path of a folder, such as 'runs/digits'")
+    if folder == "":
+        raise ValueError("store is empty, but must be the path of a folder, such as 'runs/digits'")
     return Nowhere() if folder is None else Export(folder)

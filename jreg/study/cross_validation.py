@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jreg._base.names import shown
 from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.recipe import Recipe
@@ -101,6 +102,8 @@ def cross_validate(
         )
     if race is not None and warm is not None:
         raise ValueError("a warm path trains every setting to its end, so it can't race: give race or warm, not both")
+    if not isinstance(layout, Layout | None):
+        raise TypeError(f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.devices(), 4)")
     kept = folder_or_nowhere(store)
     asked: dict[str, Any] = {"cv": cv, "seeds": seeds, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
     design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, **asked)

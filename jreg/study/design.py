@@ -13,15 +13,16 @@ import numpy as np
 
 from jreg import training
 from jreg._base import checks
+from jreg._base.brief import brief
+from jreg._base.names import cut
 from jreg.data import Dataset
-from jreg.data.dataset import checked_dataset
 from jreg.engine import Job
-from jreg.recipe import Hyperparameters, Recipe, build, check_read, extremes, naming
+from jreg.recipe import Hyperparameters, Recipe, check_read, extremes
 from jreg.results import Spec
 from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
-from jreg.training import Column, EarlyStopping, Keep, Plan, keep
+from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
 
 Static = tuple[tuple[str, Any], ...]
 # Out-of-fold outputs are kept without being asked for up to this number of bytes in all.
@@ -46,8 +47,10 @@ class Trainings(NamedTuple):
     limit: int
     epochs: int
 
+    __repr__ = brief
 
-@dataclasses.dataclass(frozen=True, eq=False)
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Design:
     """A specification with the recipe and the data that it is about; every way to run a study begins with one.
 
@@ -64,6 +67,9 @@ class Design:
     data: Dataset
     plans: dict[Static, Plan]
     keep: tuple[Keep, ...]
+
+    def __repr__(self) -> str:
+        return f"Design({self.spec!r}, {self.data!r})"
 
     @classmethod
     def of(
@@ -86,7 +92,8 @@ class Design:
 
         `trainings` is how many there will be, where the space doesn't say.
         """
-        data = checked_dataset(data, "a study")
+        doors.check_data(data)
+        doors.check_keep(keep)
         space, numbers, pairs = as_space(space), seeds_of(seeds), as_pairs(cv, data)
         rows = tuple(FoldRows(number, "validation", *pair) for number, pair in enumerate(pairs))
         count = trainings or len(space.settings) * len(rows) * len(numbers)
@@ -135,11 +142,9 @@ class Design:
         Raises:
           ValueError: these settings measure other metrics than those before them.
         """
-        spec, tried = self.spec, []
+        spec = self.spec
         steps = training.sample_steps(self.data, self.folds, spec.epochs, spec.batch_size)
-        for hp in samples:
-            with naming(hp):
-                tried.append((hp, build(self.recipe, hp, steps)))
+        tried = training.sampled(self.recipe, samples, steps)
         plan = training.make_plan(
             self.recipe,
             tried,
@@ -199,8 +204,8 @@ class Design:
         first = self.spec.settings[0]
         if set(setting) != set(first):
             raise ValueError(
-                f"the setting {dict(setting)} has other hyperparameters than the first one, {first}: give those that "
-                "don't apply a fixed value"
+                f"the setting {cut(str(dict(setting)))} has other hyperparameters than the first one, "
+                f"{cut(str(first))}: give those that don't apply a fixed value"
             )
         found = {name: values_of(f"hyperparameter {name!r}", (setting[name],))[0] for name in first}
         for name in found:
@@ -258,6 +263,8 @@ def ranked_by(score: str | None, columns: Sequence[Column]) -> Column:
     Raises:
       ValueError: `score` is no column of the validation.
     """
+    if not isinstance(score, str | None):
+        raise TypeError(f"score is a {type(score).__name__}, but must be the label of a column, such as 'val_accuracy'")
     validation = [column for column in columns if column.split == "validation"]
     if score is not None:
         return training.find(validation, score, "score is")
@@ -274,7 +281,7 @@ def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
     if isinstance(seeds, Iterable):
         numbers = tuple(checks.count(seed, "a seed", least=0) for seed in seeds)
         if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= 2**32:
-            raise ValueError(f"seeds are {numbers}, but must be one or more different numbers below 2**32")
+            raise ValueError(f"seeds are {cut(str(numbers))}, but must be one or more different numbers below 2**32")
         return numbers
     return tuple(range(checks.count(seeds, "seeds")))
 

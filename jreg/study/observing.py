@@ -12,11 +12,15 @@ from jreg.study.run import Observer
 @contextlib.contextmanager
 def observers(
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]],
+    transient: bool = False,
 ) -> Generator[list[Observer]]:
-    """The functions that are called with each `Progress`; True stands for the display on standard error."""
+    """The functions that are called with each `Progress`; True stands for the display on standard error.
+
+    `transient` takes that display from a terminal in the end.
+    """
     with contextlib.ExitStack() as stack:
         if progress is True:
-            yield [stack.enter_context(Display())]
+            yield [stack.enter_context(Display(transient=transient))]
         elif progress is False:
             yield []
         else:

@@ -20,7 +20,7 @@ from jreg.study.design import Design, seeds_of
 from jreg.study.observing import observers
 from jreg.study.run import run
 from jreg.study.study import Study
-from jreg.training import EarlyStopping, Keep
+from jreg.training import EarlyStopping, Keep, doors
 
 
 def optimize(
@@ -72,6 +72,7 @@ def optimize(
         raise TypeError(f"the asker is a {type(asker).__name__}, but must have the methods ask, report, tell and check")
     checks.count(trials, "trials")
     checks.count(every, "every")
+    doors.check_data(data)
     numbers, pairs = seeds_of(seeds), as_pairs(cv, data)
     trial, setting = asker.ask()
     policy = Asking(asker, trials, every, trial)

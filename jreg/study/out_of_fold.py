@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jreg._base.brief import brief
 from jreg._base.types import PyTree
 from jreg.network.predictions import check_one, labels_of, mean_probabilities, most_probable, probabilities_of
 
@@ -31,6 +32,8 @@ class OutOfFold(NamedTuple):
     outputs: PyTree
     task: str
     link: str | None
+
+    __repr__ = brief
 
     @property
     def probabilities(self) -> np.ndarray:

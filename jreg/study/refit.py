@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,21 @@ from jreg import metrics, statistics, training
 from jreg._base.tree import all_finite
 from jreg.network import Network
 from jreg.recipe import build
+from jreg.report.progress import Progress
 from jreg.results import SettingResult
 from jreg.study.design import Design, Trainings
+from jreg.study.observing import observers
 from jreg.study.study import Study
 from jreg.study.training_again import networks_of
 from jreg.training import Status
 
 
-def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None) -> Network:
+def refit(
+    study: Study,
+    setting: SettingResult | Mapping[str, Any] | None = None,
+    *,
+    progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
+) -> Network:
     """Trains one network on all training and validation rows and tests it once.
 
     There are no validation rows left to stop on, so it trains for the mean of the best setting's best epochs over
@@ -30,17 +37,21 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
     Args:
       study: a finished study.
       setting: one of its settings, such as ``study.one_standard_error``; default: the best.
+      progress: as in `jreg.cross_validate`; it says that this is a final training, whose `stage` is not empty.
 
     Returns:
       A `jreg.Network` with its history and test scores, and the 95% interval of `metrics.accuracy` where each test row
       is one independent trial: with one label for each row, and no groups of rows.
 
     Raises:
+      TypeError: `study` is no study, such as results that were loaded.
       ValueError: the study has no such setting, some training of the setting was not trained to its end, or the final
         training diverges.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.8 and algorithm 7.2.
     """
+    if not isinstance(study, Study):
+        raise TypeError(f"refit got a {type(study).__name__}, but needs the study that jreg.cross_validate returns")
     result = study.setting(setting)
     unfinished = (Status.WAITING, Status.RUNNING, Status.PRUNED, Status.FAILED)
     if np.isin(study.status[result.number], unfinished).any():
@@ -51,7 +62,11 @@ def refit(study: Study, setting: SettingResult | Mapping[str, Any] | None = None
     design = study.design if study.spec.warm is None else _alone(study.design, epochs)
     place = np.array([len(design.spec.folds)])
     wanted = Trainings(np.array([[result.number]]), place, np.array([design.spec.seeds[0]]), epochs, epochs)
-    [(found, network)] = networks_of(design, wanted, study.layouts, study.results)
+    passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    with observers(progress, transient=True) as watching:
+        for observe in watching:
+            observe(Progress.of_stage(f"refitting on all {design.spec.rows} rows for {passes}"))
+        [(found, network)] = networks_of(design, wanted, study.layouts, study.results)
     if not all_finite(network[0]) or found.status == Status.DIVERGED:
         raise ValueError(
             f"the final training of {result.hyperparameters} on all rows diverged, though none of its validation "

@@ -7,12 +7,12 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from jreg.engine import Chunk, Executor
 from jreg.report.progress import Meter, Progress
 from jreg.results import Found, Results, Spec
-from jreg.results.results import rows_of_outcome
 from jreg.search.space import Setting
 from jreg.store import Nowhere
 from jreg.study.baseline import baseline
@@ -220,3 +220,15 @@ def _advance(executor: Executor, results: Results, ledger: Ledger, meter: Meter,
 def _status_of(results: Results, row: Found) -> Any:
     before = results.get(row.setting, row.fold, row.seed)
     return before.status if before else None
+
+
+def rows_of_outcome(outcome: Any, identities: Sequence[tuple[int, int, int, str]]) -> list[Found]:
+    """What the trainings of an engine's outcome left, given the (setting, fold, seed, role) of each."""
+    found = []
+    for number, (setting, fold, seed, role) in enumerate(identities):
+        epochs = int(outcome.epochs[number])
+        kept = jax.tree.map(lambda leaf, number=number: leaf[number], outcome.kept)
+        status, best = Status(int(outcome.status[number])), int(outcome.best_epoch[number])
+        history = outcome.history[number, :epochs]
+        found.append(Found(setting, fold, seed, role, status, epochs, best, history, kept))
+    return found

@@ -1,7 +1,7 @@
 """One training run: pure functions for its start, an epoch and its evaluation, and `fit` that runs them all."""
 
-from jreg.training import keep
-from jreg.training.check import make_plan, sample_steps
+from jreg.training import doors, keep
+from jreg.training.check import make_plan, sample_steps, sampled
 from jreg.training.columns import Column, find, labels
 from jreg.training.fit import (
     Fit,
@@ -38,6 +38,7 @@ __all__ = [
     "Training",
     "best_epoch",
     "collect",
+    "doors",
     "epoch",
     "evaluate",
     "final_network",
@@ -57,5 +58,6 @@ __all__ = [
     "recipe_of",
     "rows_of",
     "sample_steps",
+    "sampled",
     "start",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,14 +17,20 @@ from jreg._base.types import Array, PyTree
 from jreg.data import Dataset
 from jreg.models import as_model
 from jreg.objective import Penalty
-from jreg.recipe import Hyperparameters, Recipe, Steps, naming, takes_steps
+from jreg.recipe import Hyperparameters, Recipe, Steps, build, naming, takes_steps
 from jreg.splits import Folds
-from jreg.training import measure
+from jreg.training import blame, doors, measure
 from jreg.training.columns import Column, check_labels, find
 from jreg.training.inputs import augmented, examples, mixed
 from jreg.training.objective import forward_of
 from jreg.training.plan import Plan, block_size
 from jreg.training.stopping import EarlyStopping
+
+# What to do about a metric that can't be traced.
+_OF_METRIC = (
+    "take one of jreg.metrics, write it with jax.numpy, or score the study when it is done, "
+    "study.score(sklearn.metrics.f1_score)"
+)
 
 
 def make_plan(
@@ -53,6 +60,7 @@ def make_plan(
         these samples measure other metrics than those of `before`.
       TypeError: a number has the wrong type.
     """
+    doors.check_stopping(stopping)
     made = samples[0][1]
     # Never more than the data has; how many rows a fold has, or how far it is padded, plays no part.
     size = min(made.batch_size or checks.count(batch_size, "batch_size"), len(data))
@@ -66,7 +74,8 @@ def make_plan(
         with naming(setting):
             if holes:
                 _check_imputed(sample, data)
-            numbers, output_bytes = _remembered(recipe, setting, sample, data)
+            with blame.whole_numbers(_known(setting), lambda values: _dry_run(build(recipe, values), data)):
+                numbers, output_bytes = _remembered(recipe, setting, sample, data)
             own = _columns(sample, data, validated, numbers)
         if before and {c.key for c in own if c.kind != "penalty"} != {c.key for c in before if c.kind != "penalty"}:
             raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
@@ -77,6 +86,21 @@ def make_plan(
         stopping = stopping.towards(find(columns, stopping.monitor, "EarlyStopping monitors").maximize)
     block = block or block_size(np.asarray(folds.validation_count))
     return Plan(recipe, static, data.task, epochs, size, block, stopping, columns, output_bytes, tuple(keep))
+
+
+def sampled(
+    recipe: Callable[..., Recipe], settings: Sequence[Mapping[str, Any]], steps: Steps
+) -> list[tuple[Mapping[str, Any], Recipe]]:
+    """Settings, and the recipes made from them with plain numbers, as `make_plan` tries them."""
+    found = []
+    for hp in settings:
+        with naming(hp), blame.whole_numbers(_known(hp), lambda values: build(recipe, values, steps)):
+            found.append((hp, build(recipe, hp, steps)))
+    return found
+
+
+def _known(setting: Mapping[str, Any]) -> dict[str, Any]:
+    return setting.peek() if isinstance(setting, Hyperparameters) else dict(setting)
 
 
 def sample_steps(data: Dataset, folds: Folds, epochs: int, batch_size: int) -> Steps:
@@ -180,20 +204,26 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
     def step(x: PyTree, y: PyTree) -> Any:
         model, penalty, weights = as_model(recipe.model), recipe.penalty or Penalty(), jnp.ones(2, jnp.float32)
         key = jax.random.key(0)
-        params, state = model.init(key, x)
+        with blame.part("the recipe's model"):
+            params, state = model.init(key, x)
         clean = x.reshape(2, -1) if recipe.reconstruct else y
-        x, targets = mixed(recipe, model, key, augmented(recipe, key, x), clean, weights, params, state)
-        forward, _ = forward_of(recipe, model, penalty, params, state, x, targets, weights, key)
-        losses, parts = recipe.losses_and_parts(forward.outputs, targets)
+        with blame.part("the recipe's augment"):
+            x = augmented(recipe, key, x)
+        with blame.part("the recipe's mixing"):
+            x, targets = mixed(recipe, model, key, x, clean, weights, params, state)
+        with blame.part("the recipe's model"):
+            forward, _ = forward_of(recipe, model, penalty, params, state, x, targets, weights, key)
+        with blame.part("the recipe's loss"):
+            losses, parts = recipe.losses_and_parts(forward.outputs, targets)
         block = measure.Seen(forward.outputs, clean, losses, parts)
-        states = measure.begin(recipe, data.task, parts, lambda: block, 2)
-        states = measure.update(recipe, data.task, states, block, weights)
-        added = penalty(forward._replace(loss=jnp.mean(losses), key=key))
-        start = recipe.optimizer.init(params)
-        moved = recipe.update(
-            params, start, params, added, lambda params, grad_fn=None: added, lambda params, _: params
-        )
-        numbers = measure.compute(recipe, data.task, states, "train") | measure.of_params(recipe, data.task, params)
+        numbers = _measured(recipe, data.task, block, weights, params)
+        with blame.part("the recipe's penalty"):
+            added = penalty(forward._replace(loss=jnp.mean(losses), key=key))
+        with blame.part("the recipe's optimizer"):
+            start = recipe.optimizer.init(params)
+            moved = recipe.update(
+                params, start, params, added, lambda params, grad_fn=None: added, lambda params, _: params
+            )
         return forward.outputs, list(numbers.items()), moved
 
     kept: list[tuple[str, str, str]] = []
@@ -229,6 +259,24 @@ def _two(recipe: Recipe, data: Dataset) -> PyTree:
         seen = jax.eval_shape(lambda x: preprocess.apply(preprocess.fit(x, jnp.ones(len(data))), x), data.x)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), seen)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), _seen_dtype(recipe, leaf)), data.x)
+
+
+def _measured(recipe: Recipe, task: str, block: measure.Seen, weights: Array, params: PyTree) -> dict[Any, Array]:
+    """What the recipe's metrics are for two rows, as shapes."""
+
+    def numbers(recipe: Recipe) -> dict[Any, Array]:
+        states = measure.begin(recipe, task, block.parts, lambda: block, 2)
+        states = measure.update(recipe, task, states, block, weights)
+        return measure.compute(recipe, task, states, "train") | measure.of_params(recipe, task, params)
+
+    try:
+        return numbers(recipe)
+    except Exception:
+        # Alone it says which one it is.
+        for name, metric in recipe.metrics_for(task).items():
+            with blame.part(f"the metric {name!r}", _OF_METRIC):
+                numbers(dataclasses.replace(recipe, metrics={name: metric}))
+        raise
 
 
 def _seen_dtype(recipe: Recipe, leaf: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from jreg._base.names import listed
+
 # What text that leaves the library calls the rows that a number was measured on.
 _SHORT = {"train": "train", "stopping": "stop", "validation": "val", "test": "test"}
 
@@ -62,7 +64,7 @@ def find(columns: Sequence[Column], label: str, what: str) -> Column:
     for column in columns:
         if column.label == label:
             return column
-    raise ValueError(f"{what} {label!r}, but measured are only: {', '.join(labels(columns))}")
+    raise ValueError(f"{what} {label!r}, but measured are only: {listed(labels(columns), 24)}")
 
 
 def check_labels(columns: Iterable[Column]) -> None:

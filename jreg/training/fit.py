@@ -10,28 +10,23 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jreg._base import checks
+from jreg._base.names import listed
 from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
-from jreg.data.dataset import checked_dataset
 from jreg.recipe import Recipe, build, takes_steps
 from jreg.splits import Folds, pack
-from jreg.training import keys, measure
-from jreg.training.check import make_plan, sample_steps
+from jreg.training import blame, doors, keys, measure
+from jreg.training.check import make_plan, sample_steps, sampled
 from jreg.training.columns import labels
 from jreg.training.inputs import Rows
 from jreg.training.plan import Plan
 from jreg.training.status import Status
 from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, start
 from jreg.training.stopping import EarlyStopping
-
-_TRACER_ERRORS = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-)
 
 
 class Fit(NamedTuple):
@@ -55,6 +50,15 @@ class Fit(NamedTuple):
     epochs: Array
     best_epoch: Array
     status: Array
+
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        what = f"{count} parameters, columns {listed(list(self.history))}"
+        shape = np.shape(self.status)
+        if isinstance(self.status, Tracer) or shape:
+            return f"Fit({f'{shape} trainings' if shape else 'traced'}: {what})"
+        ended = f"{Status(int(self.status)).word}, {int(self.epochs)} epochs, best epoch {int(self.best_epoch)}"
+        return f"Fit({ended}, {what})"
 
 
 @functools.partial(jax.jit, static_argnames="plan")
@@ -122,11 +126,12 @@ def fit(
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithms 8.1 and 7.1.
     """
+    doors.check_key(key)
+    doors.check_data(data)
     setting, traced, fixed = divided(hp, static)
-    data = checked_dataset(data, "fit")
     rows, chosen = rows_given(train, validation, len(data), "fit's ")
     folds = pack([(rows, chosen)])
-    samples = [(setting, build(recipe, setting, sample_steps(data, folds, epochs, batch_size)))]
+    samples = sampled(recipe, [setting], sample_steps(data, folds, epochs, batch_size))
     plan = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)
     with named_tracers(plan, traced, data, folds):
         return _fit(plan, key, traced, first_fold(folds), np.int32(epochs), rows_of(data))
@@ -149,6 +154,8 @@ def divided(
     hp: Mapping[str, Any] | None, static: Iterable[str]
 ) -> tuple[dict[str, Any], dict[str, Array], tuple[tuple[str, Any], ...]]:
     """The hyperparameters as they are, those that are traced, and those that are not."""
+    if not isinstance(hp, Mapping | None):
+        raise TypeError(f"hp is {hp!r}, but must be a mapping of names to values, such as {{'l2': 1e-3}}")
     setting = dict(hp or {})
     numbers = [name for name, value in setting.items() if isinstance(value, float | np.floating | jax.Array)]
     traced = {name: jnp.asarray(setting[name], jnp.float32) for name in numbers if name not in set(static)}
@@ -165,22 +172,19 @@ def named_tracers(plan: Plan, hp: Mapping[str, Any], data: Dataset, folds: Folds
     """Turns JAX's error about a traced value in Python control flow into one that names the hyperparameter."""
     try:
         yield
-    except _TRACER_ERRORS as error:
+    except (TypeError, *blame.TRACER_ERRORS) as error:
+        if not blame.is_of_tracer(error):
+            raise
         names = [name for name in hp if _refuses_tracer(plan, hp, data, first_fold(folds), name)]
         if names:
-            raise TypeError(
-                f"the recipe puts hyperparameter {names[0]!r} where Python needs a plain number, but a study trains "
-                "all its values in one program: use a layer of jreg.nn instead of Flax's Dropout, or one of optax's "
-                "schedules that takes traced numbers, or compile one program for each value: "
-                f"space.as_static({names[0]!r})"
-            ) from error
+            raise TypeError(blame.of_hyperparameter(names[0])) from error
         if takes_steps(plan.recipe) and _refuses_tracer(plan, hp, data, first_fold(folds)):
             raise TypeError(
                 "the recipe puts its number of steps where Python needs a plain number, but folds of all sizes train "
                 "in one program: scale the count that a schedule is called with, as in schedule(count / "
                 "steps.total_steps) with schedule = optax.cosine_decay_schedule(1e-3, 1.0)"
             ) from error
-        raise
+        raise TypeError(blame.in_numpy("the recipe")) from error
 
 
 def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], data: Dataset, fold: Folds, name: str | None = None) -> bool:
@@ -195,8 +199,8 @@ def _refuses_tracer(plan: Plan, hp: Mapping[str, Any], data: Dataset, fold: Fold
 
     try:
         jax.eval_shape(once, jax.ShapeDtypeStruct((), np.float32), rows_of(data), fold)
-    except _TRACER_ERRORS:
-        return True
+    except (TypeError, *blame.TRACER_ERRORS) as error:
+        return blame.is_of_tracer(error)
     return False
 
 

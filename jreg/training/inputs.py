@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jreg._base.brief import brief
 from jreg._base.types import Array, Key, Model, PyTree
 from jreg.recipe import Recipe
 from jreg.splits import Folds
@@ -23,6 +24,8 @@ class Rows(NamedTuple):
     x: PyTree
     y: PyTree
     weights: Any = None
+
+    __repr__ = brief
 
     @property
     def length(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jreg._base.brief import brief
 from jreg._base.types import PyTree
 from jreg.recipe import Recipe
 from jreg.splits import Folds
@@ -42,6 +43,8 @@ class Finished(NamedTuple):
     rows: Rows
     fold: Folds
     block: int
+
+    __repr__ = brief
 
 
 Keep = Callable[[Finished], Any]

@@ -15,11 +15,11 @@ import numpy as np
 from jreg._base import checks
 from jreg._base.types import Array, Key, PyTree
 from jreg.data.blocks import HostRows
-from jreg.recipe import Recipe, build
+from jreg.recipe import Recipe
 from jreg.splits import Folds, pack
-from jreg.training import keys, measure
+from jreg.training import doors, keys, measure
 from jreg.training._source import Reader
-from jreg.training.check import make_plan, sample_steps
+from jreg.training.check import make_plan, sample_steps, sampled
 from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers, rows_given
 from jreg.training.inputs import Rows, targets_of
 from jreg.training.objective import Carry, purposes_of, term_names, train_batch
@@ -154,13 +154,14 @@ def fit_stream(
 
     Source: grain's ``MapDataset``; Goodfellow, Bengio and Courville, Deep Learning (2016), algorithms 8.1 and 7.1.
     """
+    doors.check_key(key)
     setting, traced, fixed = divided(hp, static)
     reader = Reader(source, missing, checks.count(workers, "workers"), checks.count(prefetch, "prefetch"))
     rows, chosen = rows_given(train, validation, reader.length)
     if rows.size == 0:
         raise ValueError("fit_stream has no rows to train on: the source is empty, or all rows are for validation")
     head, folds = reader.head(int(rows[0])), pack([(rows, chosen)])
-    samples = [(setting, build(recipe, setting, sample_steps(head, folds, epochs, batch_size)))]
+    samples = sampled(recipe, [setting], sample_steps(head, folds, epochs, batch_size))
     plan = make_plan(recipe, samples, fixed, head, folds, epochs, batch_size, stopping)
     # Only one row of the data is here, which says nothing about how many there are.
     plan = dataclasses.replace(plan, batch_size=min(samples[0][1].batch_size or batch_size, reader.length))

@@ -11,7 +11,7 @@ from flax import nnx
 
 import jreg
 from jreg import nn
-from jreg.models import adapters, as_model
+from jreg.models import as_model
 
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 13)), jnp.float32)
@@ -62,10 +62,10 @@ def run(params, x, train, rngs):
 
 MODELS = {
     "linen": lambda rate: nn.MLP((16, 3), dropout=rate),
-    "nnx": lambda rate: nn.from_nnx(Nnx),
-    "equinox": lambda rate: adapters.from_equinox(lambda key: Equinox(key, rate)),
-    "haiku": lambda rate: adapters.from_haiku(haiku.transform(plain)),
-    "haiku with state": lambda rate: adapters.from_haiku(haiku.transform_with_state(forward), "is_training"),
+    "nnx": lambda rate: jreg.models.from_nnx(Nnx),
+    "equinox": lambda rate: jreg.models.from_equinox(lambda key: Equinox(key, rate)),
+    "haiku": lambda rate: jreg.models.from_haiku(haiku.transform(plain)),
+    "haiku with state": lambda rate: jreg.models.from_haiku(haiku.transform_with_state(forward), "is_training"),
     "dict": lambda rate: (start, run),
 }
 models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -85,7 +85,7 @@ def test_a_study_runs(model):
 
     space = jreg.grid(rate=[0.0, 0.5], l2=[1e-3])
     study = jreg.cross_validate(recipe, jreg.load_dataset("wine"), space, cv=2, epochs=2)
-    assert np.isfinite([result.mean for result in study.results]).all()
+    assert np.isfinite([result.mean for result in study.settings]).all()
     assert study.best.mean > 0.4  # of three classes
 
 
@@ -114,7 +114,7 @@ def test_penalties_projections_and_proximal_operators_find_the_weights(model):
 
 
 def test_equinox_outputs_are_its_own():
-    model = adapters.from_equinox(lambda key: Equinox(key, 0.5))
+    model = jreg.models.from_equinox(lambda key: Equinox(key, 0.5))
     params, state = model.init(KEY, X)
     assert sorted(params) == ["layers", "norm"]
     expected = jax.vmap(equinox.nn.inference_mode(Equinox(KEY, 0.5)))(X)
@@ -128,12 +128,12 @@ def test_equinox_outputs_are_its_own():
 
 def test_equinox_batch_norm_is_refused():
     with pytest.raises(TypeError, match=r"equinox.nn.State"):
-        adapters.from_equinox(lambda key: equinox.nn.BatchNorm(3, "batch", mode="batch")).init(KEY, X)
+        jreg.models.from_equinox(lambda key: equinox.nn.BatchNorm(3, "batch", mode="batch")).init(KEY, X)
 
 
 def test_haiku_outputs_are_its_own():
     transformed = haiku.transform(plain)
-    model = adapters.from_haiku(transformed)
+    model = jreg.models.from_haiku(transformed)
     params, state = model.init(KEY, X)
     outputs, _ = model.apply(params, state, X, train=False, key=None, mask=None)
     np.testing.assert_allclose(outputs, transformed.apply(params, None, X), rtol=1e-6, atol=1e-6)

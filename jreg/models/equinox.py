@@ -1,7 +1,4 @@
-"""Networks of other libraries as a recipe's model, without importing those libraries.
-
-A plain pair of functions needs no adapter (`jreg.models.as_model`), and Flax NNX has `jreg.nn.from_nnx`.
-"""
+"""Equinox modules as a recipe's model, without importing Equinox."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ import jax.numpy as jnp
 
 from jreg._base.tree import path_of
 from jreg._base.types import Array, Key, Model, Path, PyTree
+from jreg.models.foreign import check_makes
 
 
 def trained(path: Path, leaf: Any) -> bool:
@@ -48,8 +46,8 @@ def from_equinox(make: Callable[[Key], Any], where: Callable[[Path, Any], bool] 
       A `Model`.
 
     Raises:
-      TypeError: the module is not callable, or is one that keeps `equinox.nn.State`, such as its `BatchNorm`: it
-        needs the whole batch.
+      TypeError: `make` is a module itself, or makes one that is not callable or keeps `equinox.nn.State`, such as
+        Equinox's `BatchNorm`: it needs the whole batch.
 
     >>> import dataclasses, jax, jax.numpy as jnp
     >>> @jax.tree_util.register_dataclass
@@ -66,6 +64,7 @@ def from_equinox(make: Callable[[Key], Any], where: Callable[[Path, Any], bool] 
     Source: Kidger and Garcia, Equinox: neural networks in JAX via callable PyTrees and filtered transformations
     (2021).
     """
+    check_makes(make, "equinox")
 
     def built(key: Key) -> Any:
         module = make(key)
@@ -121,52 +120,3 @@ def from_equinox(make: Callable[[Key], Any], where: Callable[[Path, Any], bool] 
 
 def _keeps_state(node: Any) -> bool:
     return type(node).__name__ == "StateIndex"
-
-
-def from_haiku(transformed: Any, flag: str | None = None) -> Model:
-    r"""Makes a model of what `haiku.transform` or `haiku.transform_with_state` returns.
-
-    Args:
-      transformed: the pair of pure functions ``init(rng, x)`` and ``apply(params, [state,] rng, x)``.
-      flag: the name of the argument that says whether the function trains, such as ``"is_training"``; default: it has
-        no such argument.
-
-    Returns:
-      A `Model`; its parameters are Haiku's, ``"linear/w"``.
-
-    Raises:
-      TypeError: `transformed` is no such pair.
-
-    >>> import collections, jax, jax.numpy as jnp
-    >>> Transformed = collections.namedtuple("Transformed", "init, apply")  # Haiku's looks like this
-    >>> pair = Transformed(lambda rng, x: {"linear": {"w": jnp.ones((3, 2))}}, lambda w, rng, x: x @ w["linear"]["w"])
-    >>> model = from_haiku(pair)
-    >>> params, state = model.init(jax.random.key(0), jnp.ones((5, 3)))
-    >>> model.apply(params, state, jnp.ones((5, 3)), train=False, key=None, mask=None)[0].shape
-    (5, 2)
-
-    Source: Haiku's documentation of `haiku.transform`.
-    """
-    kind = type(transformed).__name__
-    if kind not in ("Transformed", "TransformedWithState"):
-        raise TypeError(
-            f"from_haiku got a {kind}, but needs what haiku.transform or haiku.transform_with_state returns"
-        )
-    stateful = kind == "TransformedWithState"
-
-    def told(train: bool) -> dict[str, bool]:
-        return {} if flag is None else {flag: train}
-
-    def start(key: Key, x: Array) -> tuple[PyTree, PyTree]:
-        made = transformed.init(key, x, **told(True))
-        params, state = made if stateful else (made, {})
-        return params, {"haiku": state} if state else {}
-
-    def run(params: PyTree, state: PyTree, x: Array, *, train: bool, key: Key | None, mask: Array | None):
-        del mask
-        if not stateful:
-            return transformed.apply(params, key, x, **told(train)), state
-        outputs, updated = transformed.apply(params, state.get("haiku", {}), key, x, **told(train))
-        return outputs, {"haiku": updated} if train and state else state
-
-    return Model(start, run)

@@ -1,0 +1,120 @@
+"""Reading the arguments of a command: each mistake is a sentence that names the option that was meant."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import inspect
+import io
+import re
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tyro
+
+# What is written for an option although it is something else, by command.
+_ELSEWHERE = {
+    "recipe": "the recipe file has no option, it stands by itself: jreg sweep RECIPE.py",
+    "space": "the recipe file defines the space",
+    "name": "the data's name has no option, it stands by itself: jreg data NAME",
+    "stopping": "early stopping is --patience",
+    "random-state": "the seed is --seed",
+}
+
+
+def parse(commands: Mapping[str, Callable[..., None]], arguments: Sequence[str]) -> Callable[[], None]:
+    """The call that the arguments ask for.
+
+    Raises:
+      ValueError: they can't be understood.
+      SystemExit: they asked for help, which has been printed.
+    """
+    known = " or ".join(commands)
+    if not arguments:
+        raise ValueError(f"a command is missing: jreg {known} (see jreg --help)")
+    command, *rest = arguments
+    if command in ("-h", "--help"):
+        text = "Which regularization, how strong, and how sure?"
+        tyro.extras.subcommand_cli_from_dict(dict(commands), prog="jreg", description=text, args=["--help"])
+    if command.startswith("-"):
+        raise ValueError(f"a command comes before {command}: jreg {known} (see jreg --help)")
+    if command not in commands:
+        near = difflib.get_close_matches(command, commands, n=1)
+        remedy = f"did you mean jreg {near[0]}" if near else f"did you mean jreg sweep {_placed(command)}"
+        raise ValueError(f"jreg has no command {command!r}: {remedy} (see jreg --help)?")
+    _check_options(command, commands[command], rest)
+    return _bound(command, commands[command], rest)
+
+
+def _placed(name: str) -> str:
+    return name if name.endswith(".py") else f"--data {name}"
+
+
+def options_of(function: Callable[..., None]) -> dict[str, str]:
+    """The options of a command and their other names, each with the option itself, without the leading dashes."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    found = {"help": "help"}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            option = name.replace("_", "-")
+            others = [
+                alias.removeprefix("--")
+                for mark in getattr(hints[name], "__metadata__", ())
+                for alias in getattr(mark, "aliases", None) or ()
+            ]
+            found |= dict.fromkeys([option, *others], option)
+    return found
+
+
+def _check_options(command: str, function: Callable[..., None], rest: Sequence[str]) -> None:
+    options = options_of(function)
+    for argument in rest:
+        name = argument.partition("=")[0].removeprefix("--").replace("_", "-")
+        if not argument.startswith("--") or name in options:
+            continue
+        near = difflib.get_close_matches(name, options, n=1)
+        every = ", ".join(f"--{option}" for option in dict.fromkeys(options.values()))
+        remedy = _ELSEWHERE.get(name) or (f"did you mean --{near[0]}" if near else f"it has {every}")
+        end = "?" if remedy.startswith("did") else ""
+        raise ValueError(f"jreg {command} has no option --{name}: {remedy} (see jreg {command} --help){end}")
+
+
+def _bound(command: str, function: Callable[..., None], rest: Sequence[str]) -> Callable[[], None]:
+    """The function with its arguments, which tyro reads."""
+
+    @functools.wraps(function)
+    def bound(*args: Any, **options: Any) -> Any:
+        return functools.partial(function, *args, **options)
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(bound, prog=f"jreg {command}", args=list(rest))
+    except SystemExit as ended:
+        if ended.code in (0, None):
+            raise
+        raise ValueError(f"{_sentence(complaint.getvalue())} (see jreg {command} --help)") from None
+
+
+def _sentence(box: str) -> str:
+    r"""What tyro says in its box below the title, up to the next rule, in one line.
+
+    A terminal's box has its title in the frame; elsewhere it is the first paragraph.
+
+    >>> _sentence("╭─ Value error ─╮\n│ no int: 'x' │\n│ ─── │\n│ see help │\n╰─╯")
+    "no int: 'x'"
+    >>> _sentence(" Value error \n ----- \n no int: 'x' \n ----- \n see help ")
+    "no int: 'x'"
+    """
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │") for line in box.splitlines()]
+    paragraphs: list[list[str]] = [[]]
+    for line in lines:
+        if line and set(line) <= set("─-"):
+            paragraphs.append([])
+        elif line and line[0] not in "╭╰":
+            paragraphs[-1].append(line)
+    framed = any(line.startswith("╭") for line in lines)
+    found = [paragraph for paragraph in paragraphs if paragraph]
+    return " ".join(found[0 if framed or len(found) == 1 else 1]).rstrip(".")

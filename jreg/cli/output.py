@@ -1,0 +1,57 @@
+"""What the command line writes: to any terminal, to none, and without what a terminal would obey."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import sys
+from typing import TextIO
+
+from jreg._base.names import printable
+
+# What the tables and the help are drawn with, for encodings that lack it.
+_PLAIN = str.maketrans("─━│╭╮╰╯•", "--|++++*", "") | {ord("…"): "...", ord("±"): "+-"}
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replaces what an encoding lacks, as `codecs.register_error` asks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    part = error.object[error.start : error.end].translate(_PLAIN)
+    return part.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def prepare() -> None:
+    """Lets both streams take any text, whatever their encoding."""
+    codecs.register_error("jreg.plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        # None where it is closed; a test's or a notebook's stream may be of another kind.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            with contextlib.suppress(ValueError, OSError):
+                reconfigure(errors="jreg.plain")
+
+
+def say(text: str, *, aside: bool = False) -> None:
+    """Writes text to standard output, or `aside` to standard error.
+
+    Raises:
+      OSError: standard output takes no more text, such as BrokenPipeError when its reader has ended.
+    """
+    stream: TextIO | None = sys.stderr if aside else sys.stdout
+    if stream is None:
+        return
+    try:
+        print(printable(text, lines=True), file=stream, flush=True)
+    except ValueError:  # it was closed
+        return
+    except OSError:
+        if not aside:
+            raise
+
+
+def abandon() -> None:
+    """Turns standard output to nowhere, so that Python's last flush of it raises nothing."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
