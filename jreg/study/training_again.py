@@ -9,9 +9,8 @@ import numpy as np
 from jreg._base.types import PyTree
 from jreg.engine import Layout, Local
 from jreg.results import Found, Results
-from jreg.results.results import rows_of_outcome
 from jreg.study.design import Design, Trainings
-from jreg.study.run import Ledger
+from jreg.study.run import Ledger, rows_of_outcome
 from jreg.training import Plan
 
 
