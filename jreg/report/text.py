@@ -34,7 +34,7 @@ def settings_table(rows: Sequence[Mapping[str, Any]], heading: str = "", width: 
     0.1  0.9000  0.0100     5.0  best
     """
     names = list(dict.fromkeys(name for row in rows for name in row["hyperparameters"]))
-    above = textwrap.wrap(heading, width, break_on_hyphens=False)
+    above = textwrap.wrap(printable(heading), width, break_on_hyphens=False)
     notes = max((len(row["note"]) for row in rows), default=0)
     lines = _printed(rows, names, 10_000)
     if max(map(len, lines)) - max(0, notes - _LEAST_NOTE) <= width:
@@ -42,7 +42,7 @@ def settings_table(rows: Sequence[Mapping[str, Any]], heading: str = "", width: 
     head, rule, *numbers = _printed(rows, (), width)
     lines = [head, rule]
     for line, row in zip(numbers, rows, strict=True):
-        setting = describe(row["hyperparameters"])
+        setting = printable(describe(row["hyperparameters"]))
         lines += [line, *textwrap.wrap(setting, width, initial_indent="  ", subsequent_indent="  ")]
     return "\n".join(above + lines)
 
