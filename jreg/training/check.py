@@ -19,6 +19,7 @@ from jreg.objective import Penalty
 from jreg.recipe import Hyperparameters, Recipe, Steps, naming, takes_steps
 from jreg.splits import Folds
 from jreg.training import measure
+from jreg.training.averages import warn_of_one_row
 from jreg.training.columns import Column, check_labels, find
 from jreg.training.inputs import augmented, examples, mixed
 from jreg.training.objective import forward_of
@@ -71,6 +72,7 @@ def make_plan(
         if before and {c.key for c in own if c.kind != "penalty"} != {c.key for c in before if c.kind != "penalty"}:
             raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
         measured |= {column.key: column for column in own if column.key not in measured}
+    warn_of_one_row(made.model, _two(made, data), np.asarray(folds.train_count), made.batch_size or batch_size)
     columns = tuple(measured.values())
     check_labels(columns)
     if stopping:
@@ -203,7 +205,7 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
         kept[:] = [key for key, _ in numbers]
         return outputs, [value for _, value in numbers], moved
 
-    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), _seen_dtype(recipe, leaf)), data.x)
+    x = _two(recipe, data)
     y = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), data.y)
     outputs, values, _ = jax.eval_shape(shapes, x, y)
     shape: tuple[int, ...] = getattr(outputs, "shape", ())
@@ -219,6 +221,11 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
         )
     size = sum(leaf.size // 2 * leaf.dtype.itemsize for leaf in jax.tree.leaves(outputs))
     return dict(zip(kept, values, strict=True)), size
+
+
+def _two(recipe: Recipe, data: Dataset) -> PyTree:
+    """Two examples as shapes, as the model receives them."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), _seen_dtype(recipe, leaf)), data.x)
 
 
 def _seen_dtype(recipe: Recipe, leaf: Any) -> Any:
