@@ -131,7 +131,7 @@ def test_the_worked_example_of_the_page():
     [(plan, jobs)] = design.jobs(wanted, np.arange(wanted.settings.size).reshape(-1, 1))
     sizes = sizes_for(plan, jobs, training.rows_of(data), design.folds)
     parameters = 4 * ((64 + 1) * 128 + (128 + 1) * 128 + (128 + 1) * 10)
-    job, history, statistics = 4 + 4 + 48 + 12, 4 * 30 * 6, 4 * 2 * 64
+    job, history, statistics = 4 + 4 + 48 + 12, 4 * 30 * 6, 4 * 3 * 64
     slot = job + parameters + (2 * parameters + 4) + statistics + history + 13 + (parameters + 13)
     # The largest of five folds of 1,437 rows has 288 for validation; a sixth fold is all rows for the final training.
     outcome, folds = history + 4 * 288 * 10 + 20, 6 * 4 * (1437 + 288 + 3)

@@ -88,7 +88,7 @@ def test_normalization_may_be_made_by_a_function():
     variables = filled(network)
     assert set(variables["params"]) == {"Dense_0", "Dense_1", "GhostBatchNorm_0"}
     _, moved = train(network, variables, X)
-    assert not np.allclose(moved["batch_stats"]["GhostBatchNorm_0"]["mean"], 0)
+    assert not np.allclose(moved["batch_stats"]["GhostBatchNorm_0"]["ghost_mean"], 0)
 
 
 def test_noise_may_be_made_by_a_function():

@@ -30,7 +30,7 @@ def trained(layer, variables, x, mask=None):
     return y, updated["batch_stats"]
 
 
-BATCH = [nn.BatchRenorm(), nn.GhostBatchNorm(size=3), nn.GhostBatchNorm(size=50)]
+BATCH = [nn.BatchRenorm(), nn.GhostBatchNorm(size=4), nn.GhostBatchNorm(size=50)]
 
 
 @pytest.mark.parametrize("layer", BATCH, ids=repr)
@@ -53,7 +53,7 @@ def test_a_batch_of_padding_alone_moves_nothing_and_stays_finite(layer):
     mask = jnp.zeros((7, 1), bool)
     y, moved = trained(layer, variables, X, mask)
     assert np.isfinite(y).all()
-    for name in {"mean", "var", "deviation"} & set(moved):
+    for name in {"mean", "ghost_mean", "ghost_var", "deviation"} & set(moved):
         np.testing.assert_array_equal(moved[name], variables["batch_stats"][name])
     gradient = jax.jit(jax.grad(lambda x: jnp.sum(trained(layer, variables, x, mask)[0])))(X)
     assert np.isfinite(gradient).all()
@@ -128,19 +128,20 @@ def test_limits_follow_schedules_of_the_step_and_may_be_traced():
 
 
 def test_ghost_batches_are_batch_normalization_of_each_part():
-    layer = nn.GhostBatchNorm(size=3, momentum=0.9)
+    layer = nn.GhostBatchNorm(size=5, momentum=0.9)
     variables = started(layer)
     y, moved = trained(layer, variables, X)
-    plain = linen.BatchNorm(use_running_average=False, momentum=0.9)
-    stats = {name: variables["batch_stats"][name] for name in ("mean", "var")}
+    stats = {name: variables["batch_stats"][f"ghost_{name}"] for name in ("mean", "var")}
     parts = []
-    for part in (X[:3], X[3:6], X[6:]):
+    for part in (X[:5], X[5:]):
+        plain = linen.BatchNorm(use_running_average=False, momentum=0.9 ** (len(part) / 5))
         output, updated = plain.apply({**variables, "batch_stats": stats}, part, mutable=["batch_stats"])
         stats = updated["batch_stats"]
         parts.append(output)
     np.testing.assert_allclose(y, np.concatenate(parts), rtol=1e-4, atol=1e-4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), moved, stats)
-    evaluated = plain.clone(use_running_average=True).apply({**variables, "batch_stats": moved}, X)
+    for name, value in stats.items():
+        np.testing.assert_allclose(moved[f"ghost_{name}"], value, rtol=1e-5, atol=1e-5)
+    evaluated = plain.clone(use_running_average=True).apply({**variables, "batch_stats": stats}, X)
     again = layer.apply({**variables, "batch_stats": moved}, X)
     np.testing.assert_allclose(again, evaluated, rtol=1e-4, atol=1e-5)
 

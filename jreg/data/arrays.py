@@ -137,6 +137,38 @@ def float32(array: np.ndarray, name: str) -> np.ndarray:
     return short
 
 
+def check_digits(array: np.ndarray, name: str, share: float) -> None:
+    """Raises ValueError where float32 rounds a column by more than a share of its standard deviation.
+
+    A column is one number of each row. What differs by the rounding of float64 alone counts as constant.
+    """
+    columns = array.reshape(len(array), -1)
+    if columns.dtype.itemsize <= 4 or not columns.size:
+        return
+    tiny = float(np.finfo(np.float32).tiny)
+    with np.errstate(over="ignore", invalid="ignore"):
+        least, most = np.fmin.reduce(columns, axis=0), np.fmax.reduce(columns, axis=0)
+        width, largest = most - least, np.maximum(np.abs(least), np.abs(most))
+        # Two values at the ends have the smallest standard deviation that a width allows.
+        lowest = width / np.sqrt(2 * len(columns))
+        doubtful = (np.maximum(largest * 2**-24, tiny) > share * lowest) & (width > 2**-40 * largest)
+    for number in np.flatnonzero(doubtful):
+        values = columns[:, number][np.isfinite(columns[:, number])]
+        short = values.astype(np.float32)
+        # Computing flushes what is below the smallest normal number.
+        short = np.where(np.abs(short) < tiny, 0, short).astype(np.float64)
+        if np.abs(short - values).max() > share * values.std():
+            place = np.unravel_index(number, array.shape[1:])
+            where = f"{name}[:, {', '.join(map(str, place))}]" if place else name
+            advice = f"subtract an offset such as {values.mean():.8g} in float64, of new rows too"
+            if largest[number] * 2**-24 < tiny:
+                advice = f"divide it by a number such as {largest[number]:.1g} in float64, of new rows too"
+            raise ValueError(
+                f"{where} has {len(np.unique(values))} different values from {least[number]:.10g} to "
+                f"{most[number]:.10g}, of which float32 keeps {len(np.unique(short))}: {advice}"
+            )
+
+
 def integer(array: np.ndarray, dtype: type[np.integer], name: str) -> np.ndarray:
     """A copy in another dtype of integers.
 
@@ -152,11 +184,12 @@ def integer(array: np.ndarray, dtype: type[np.integer], name: str) -> np.ndarray
     return array.astype(dtype)
 
 
-def example(values: Any, name: str, missing: str, axes: int) -> np.ndarray:
+def example(values: Any, name: str, missing: str, axes: int, whole: bool = False) -> np.ndarray:
     """One array of examples with `axes` axes or more; 64 bits become 32 as in JAX, other dtypes are kept.
 
     Raises:
-      ValueError: the shape isn't that of rows, or a value is NaN, infinite or too large.
+      ValueError: the shape isn't that of rows, a value is NaN, infinite or too large, or float32 loses what tells the
+        rows apart, which is looked at where they are the `whole` of them.
       TypeError: it doesn't hold real numbers.
     """
     array = numbers(values, name)
@@ -175,7 +208,12 @@ def example(values: Any, name: str, missing: str, axes: int) -> np.ndarray:
     else:
         advice = "remove the row, or keep NaN by missing='keep' for impute"
         refuse(~np.isfinite(array), f"{name} has NaN or infinity (first in row {{row}}): {advice}")
-    return float32(array, name) if array.dtype.itemsize > 4 else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.itemsize <= 4:
+        return array.astype(array.dtype.newbyteorder("="))
+    short = float32(array, name)
+    if whole:
+        check_digits(array, name, 0.01)
+    return short
 
 
 def row_weights(values: Any, rows: int, name: str) -> np.ndarray:

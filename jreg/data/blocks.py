@@ -27,6 +27,11 @@ class HostRows:
     def __init__(self, read: Callable[[int, int], Any], shape: tuple[int, ...]):
         self.read, self.shape, self.ndim = read, shape, len(shape)
 
+    @property
+    def dtype(self) -> Any:
+        """That of the rows when they are read."""
+        return self.read(0, 1).dtype
+
 
 def mapped(function: Callable[[Any], Any], x: PyTree) -> PyTree:
     """``function(x)`` of any number of rows, of rows on the host when they are read; both may be several arrays."""
@@ -48,11 +53,24 @@ def mapped(function: Callable[[Any], Any], x: PyTree) -> PyTree:
     return form.unflatten([part(number) for number in range(len(like))])
 
 
+def shifted(x: Array, offset: Array | None) -> Array:
+    """``x - offset`` in float32; the difference of integers is exact before it is rounded."""
+    if offset is None:
+        return x.astype(jnp.float32)
+    if any(jnp.issubdtype(array.dtype, jnp.floating) for array in (x, offset)):
+        return x.astype(jnp.float32) - offset.astype(jnp.float32)
+    offset = offset.astype(x.dtype)
+    if jnp.issubdtype(x.dtype, jnp.signedinteger):
+        return (x - offset).astype(jnp.float32)
+    return jnp.where(x < offset, -(offset - x).astype(jnp.float32), (x - offset).astype(jnp.float32))
+
+
 def over_rows(
     part: Callable[[Array, Array], PyTree],
     x: Array | HostRows,
     weights: Array,
     combine: Callable[[Array, Array], Array] = jnp.add,
+    offset: Array | None = None,
 ) -> PyTree:
     """``part(x, weights)`` of blocks of rows, put together.
 
@@ -61,12 +79,13 @@ def over_rows(
       x: ``(n, ...)``.
       weights: ``(n,)``.
       combine: what puts two results together.
+      offset: what is subtracted from x, as `shifted` does it.
     """
 
     def block(x: Array, weights: Array) -> PyTree:
         weights = weights.reshape(-1, *[1] * (x.ndim - 1))
         # Whatever stands in a row that doesn't count, NaN too, must not reach the sums.
-        return part(jnp.where(weights > 0, x.astype(jnp.float32), 0), weights)
+        return part(jnp.where(weights > 0, shifted(x, offset), 0), weights)
 
     rows = max(1, _NUMBERS // math.prod(x.shape[1:]))
     if isinstance(x, HostRows):

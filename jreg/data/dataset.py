@@ -52,8 +52,10 @@ class Dataset:
         numbers of the same features gives ``encoder=None``, as it makes the old ones.
 
     Raises:
-      ValueError: the arrays' shapes don't fit, a value is NaN, infinite or too large, a label is out of range, the
-        targets don't show the task, or there are more or fewer names than what they name.
+      ValueError: the arrays' shapes don't fit, a value is NaN, infinite or too large, float32 rounds a column of
+        examples by more than a hundredth of its standard deviation or one of targets by more than a tenth (as it does
+        times in seconds since 1970), a label is out of range, the targets don't show the task, or there are more or
+        fewer names than what they name.
       TypeError: an array doesn't hold real numbers, or labels are texts in one part alone.
 
     >>> data = Dataset(x=[[0.0], [1.0]], y=[0, 1], name="two points")
@@ -140,9 +142,11 @@ class Dataset:
 
     def _convert(self, part: str) -> None:
         values = getattr(self, "x" + part)
-        checked = functools.partial(example, missing=self.missing, axes=1 if is_tree(values) else 2)
+        # Whether float32 tells rows apart is seen in all of them.
+        whole = not part
+        checked = functools.partial(example, missing=self.missing, axes=1 if is_tree(values) else 2, whole=whole)
         self._set("x" + part, convert(checked, values, f"{self.name}'s x{part}"))
-        y = convert(target, getattr(self, "y" + part), f"{self.name}'s y{part}")
+        y = convert(functools.partial(target, whole=whole), getattr(self, "y" + part), f"{self.name}'s y{part}")
         self._set("y" + part, as_task(y, self.task, f"{self.name}'s y{part}"))
         found = [pair for field in ("x" + part, "y" + part) for pair in parts(getattr(self, field), field)]
         for field, array in found[1:]:
@@ -163,8 +167,8 @@ class Dataset:
             place = "" if field == "x" else f" in {field}"
             if test.shape[1:] != own.shape[1:]:
                 raise ValueError(
-                    f"{self.name}'s test examples have shape {test.shape[1:]}{place}, the others {own.shape[1:]}: give "
-                    "both in one form, x and x_test, also to dataclasses.replace"
+                    f"{self.name}'s test examples have shape {test.shape[1:]}{place}, the others {own.shape[1:]}: "
+                    "what changes x has to change x_test too, as in dataclasses.replace(data, x=..., x_test=...)"
                 )
             if test.dtype != own.dtype:
                 raise ValueError(f"{self.name}'s test examples are {test.dtype}{place}, the others {own.dtype}")

@@ -104,7 +104,7 @@ class Encoder:
         target = next(reversed(columns)) if target is None else target
         for column in (target, *drop, *chosen):
             if column not in columns:
-                raise ValueError(f"{name} has no column {column!r}: it has {', '.join(map(repr, columns))}")
+                raise ValueError(f"{name} has no column {column!r}: it has {some(columns)}")
         task, labels = _labels_of(columns[target], task, f"{name}'s target {target!r}")
         names = tuple(column for column in columns if column != target and column not in drop)
         if not names:

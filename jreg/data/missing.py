@@ -8,6 +8,7 @@ from jax import lax
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.data.blocks import over_rows
+from jreg.data.offsets import ends
 from jreg.data.preprocess import Preprocessor, for_array
 
 
@@ -64,13 +65,16 @@ def impute(strategy: str | Scalar = "mean") -> Preprocessor:
 
 
 def _means(x: Array, weights: Array) -> Array:
+    offset, _ = ends(x, weights)
+
     def sums(x: Array, weights: Array) -> tuple[Array, Array]:
         counts = jnp.where(jnp.isnan(x), 0, weights)
         known = jnp.where(jnp.isnan(x), 0, x)
         return jnp.sum(counts * known, axis=0, keepdims=True), jnp.sum(counts, axis=0, keepdims=True)
 
-    total, count = over_rows(sums, x, weights)
-    return total / jnp.where(count > 0, count, 1)
+    total, count = over_rows(sums, x, weights, offset=offset)
+    mean = total / jnp.where(count > 0, count, 1)
+    return mean if offset is None else mean + offset.astype(jnp.float32)
 
 
 def _median(values: Array, weights: Array) -> Array:

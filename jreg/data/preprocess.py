@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jreg._base import checks
 from jreg._base.tree import path_of
 from jreg._base.types import Array, PyTree, Scalar
-from jreg.data.blocks import over_rows
+from jreg.data.blocks import over_rows, shifted
+from jreg.data.offsets import ends, of_ends
 
 
 class Preprocessor(NamedTuple):
@@ -63,14 +64,16 @@ def standardize(center: bool = True, divide: bool = True, per: str = "feature") 
     .. math:: x \leftarrow \frac{x - \mu}{\sigma}, \qquad \mu = \frac{\sum_i w_i x_i}{\sum_i w_i}, \quad
        \sigma^2 = \frac{\sum_i w_i (x_i - \mu)^2}{\sum_i w_i}
 
-    A feature that doesn't vary on the training rows is centred only.
+    A feature that doesn't vary on the training rows is centred only. One whose values are large beside their
+    differences, such as times in seconds, is shifted by its smallest value before anything is summed, so that no digit
+    that the data have is lost; integers are shifted before they become float32.
 
     Args:
       center: whether the mean is subtracted.
       divide: whether the standard deviation is divided by; it is that around the mean in any case.
       per: what has a mean and a deviation of its own: ``"feature"`` each entry of an example; ``"channel"`` each
         entry of the last axis of ``(n, ..., channels)``, as Keras' featurewise options do with images; ``"data"``
-        one for everything.
+        one for everything, as for grey images without an axis of channels.
 
     Returns:
       A `Preprocessor` to float32; also for targets of shape ``(n,)`` or ``(n, k)``.
@@ -88,29 +91,34 @@ def standardize(center: bool = True, divide: bool = True, per: str = "feature") 
     """
     _check_per(per, "standardize")
 
-    def fit(x: Array, weights: Array) -> tuple[Array, Array]:
+    def fit(x: Array, weights: Array) -> tuple[Array | None, Array, Array]:
         others = _others(x, per, "standardize")
+        offset, scale = ends(x, weights, others)
 
         def average(values: Callable[[Array], Array]) -> Array:
-            sums = over_rows(
-                lambda x, share: jnp.sum(share * values(x), axis=0, keepdims=True), x, weights / jnp.sum(weights)
-            )
-            return jnp.mean(sums, axis=others, keepdims=True)
+            def part(x: Array, share: Array) -> Array:
+                return jnp.sum(share * values(x if scale is None else x / scale), axis=0, keepdims=True)
+
+            return jnp.mean(over_rows(part, x, weights / jnp.sum(weights), offset=offset), axis=others, keepdims=True)
 
         mean = average(lambda x: x)
         variance = average(lambda x: jnp.square(x - mean))
         # Rounding leaves a constant feature a variance of about (1e-7 mean)^2, never meant as a scale.
         constant = variance <= jnp.square(1e-6 * mean)
-        deviation = jnp.sqrt(jnp.where(constant, 1, variance))
-        return mean if center else jnp.zeros_like(mean), deviation if divide else jnp.ones_like(deviation)
+        deviation = jnp.sqrt(variance)
+        if scale is not None:
+            mean, deviation = mean * scale, deviation * scale
+        deviation = jnp.where(constant, 1, deviation) if divide else jnp.ones_like(deviation)
+        return (offset, mean, deviation) if center else (None, jnp.zeros_like(mean), deviation)
 
-    def apply(statistics: tuple[Array, Array], x: Array) -> Array:
-        mean, deviation = statistics
-        return (x.astype(jnp.float32) - mean) / deviation
+    def apply(statistics: tuple[Array | None, Array, Array], x: Array) -> Array:
+        offset, mean, deviation = statistics
+        return (shifted(x, offset) - mean) / deviation
 
-    def invert(statistics: tuple[Array, Array], x: Array) -> Array:
-        mean, deviation = _fitting(statistics, x)
-        return x * deviation + mean
+    def invert(statistics: tuple[Array | None, Array, Array], x: Array) -> Array:
+        offset, mean, deviation = statistics
+        mean, deviation = _fitting((mean, deviation), x)
+        return shifted_back(x * deviation + mean, offset)
 
     return for_array("standardize", fit, apply, invert)
 
@@ -148,27 +156,31 @@ def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Prep
     ):
         raise ValueError(f"min_max is to map to {low} and {high}, but the first must be below the second")
 
-    def fit(x: Array, weights: Array) -> tuple[Array, Array]:
-        axes = (0, *_others(x, per, "min_max"))
+    def fit(x: Array, weights: Array) -> tuple[Array | None, Array, Array]:
+        others = _others(x, per, "min_max")
+        axes = (0, *others)
+        # Differences of floating numbers near each other are exact, those of integers before they become floating.
+        offset = None if jnp.issubdtype(x.dtype, jnp.floating) else ends(x, weights, others)[0]
 
         def largest(sign: float) -> Array:
             def part(x: Array, weights: Array) -> Array:
                 return jnp.max(jnp.where(weights > 0, sign * x, -jnp.inf), axis=axes, keepdims=True)
 
-            return sign * over_rows(part, x, weights, jnp.maximum)
+            return sign * over_rows(part, x, weights, jnp.maximum, offset)
 
         least, most = largest(-1.0), largest(1.0)
-        return least, jnp.where(most > least, most - least, 1)
+        return offset, least, jnp.where(most > least, most - least, 1)
 
-    def apply(statistics: tuple[Array, Array], x: Array) -> Array:
-        least, width = statistics
+    def apply(statistics: tuple[Array | None, Array, Array], x: Array) -> Array:
+        offset, least, width = statistics
         a, b = jnp.float32(low), jnp.float32(high)
-        return a + (b - a) * ((x.astype(jnp.float32) - least) / width)
+        return a + (b - a) * ((shifted(x, offset) - least) / width)
 
-    def invert(statistics: tuple[Array, Array], x: Array) -> Array:
-        least, width = _fitting(statistics, x)
+    def invert(statistics: tuple[Array | None, Array, Array], x: Array) -> Array:
+        offset, least, width = statistics
+        least, width = _fitting((least, width), x)
         a, b = jnp.float32(low), jnp.float32(high)
-        return (x - a) / (b - a) * width + least
+        return shifted_back((x - a) / (b - a) * width + least, offset)
 
     return for_array("min_max", fit, apply, invert)
 
@@ -185,9 +197,14 @@ def _others(x: Array, per: str, name: str) -> tuple[int, ...]:
     return {"feature": (), "channel": tuple(range(1, x.ndim - 1)), "data": tuple(range(1, x.ndim))}[per]
 
 
-def _fitting(statistics: tuple[Array, Array], x: Array) -> list[Array]:
+def _fitting(statistics: tuple[Array, ...], x: Array) -> list[Array]:
     """Statistics of targets ``(n,)`` for outputs with a unit axis."""
     return [s.reshape(s.shape + (1,) * (x.ndim - s.ndim)) for s in statistics]
+
+
+def shifted_back(x: Array, offset: Array | None) -> Array:
+    """``x + offset`` in float32, of outputs ``(n,)`` or ``(n, 1)``, too."""
+    return x if offset is None else x + _fitting((offset.astype(jnp.float32),), x)[0]
 
 
 def standardize_samples(center: bool = True, divide: bool = True) -> Preprocessor:
@@ -214,13 +231,18 @@ def standardize_samples(center: bool = True, divide: bool = True) -> Preprocesso
     """
 
     def apply(_: tuple[()], x: Array) -> Array:
-        x = x.astype(jnp.float32)
-        axes = tuple(range(1, x.ndim))
+        given, axes = x.astype(jnp.float32), tuple(range(1, x.ndim))
+        offset, scale = (jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32))
+        if x.dtype != jnp.uint8:
+            offset, scale = of_ends(*(end(given, axis=axes, keepdims=True) for end in (jnp.min, jnp.max)))
+        x = (given - offset) / scale
         mean = jnp.mean(x, axis=axes, keepdims=True)
         variance = jnp.mean(jnp.square(x - mean), axis=axes, keepdims=True)
         constant = variance <= jnp.square(1e-6 * mean)
-        centred = x - mean if center else x
-        return centred / jnp.sqrt(jnp.where(constant, 1, variance)) if divide else centred
+        centred = x - mean if center else given / scale
+        if not divide:
+            return centred * scale
+        return centred / jnp.sqrt(jnp.where(constant, 1, variance)) * jnp.where(constant, scale, 1)
 
     return for_array("standardize_samples", lambda x, weights: (), apply)
 

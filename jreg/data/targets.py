@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base.types import PyTree
-from jreg.data.arrays import float32, integer, is_floating, is_tree, numbers, refuse, structure
+from jreg.data.arrays import check_digits, float32, integer, is_floating, is_tree, numbers, refuse, structure
 from jreg.data.encoding import Encoder, labels_in, of_labels
 
 TASKS = ("classification", "multilabel", "regression")
@@ -82,11 +82,12 @@ def _array(values: Any) -> np.ndarray | None:
     return array if array.ndim == 1 and array.size else None
 
 
-def target(values: Any, name: str) -> np.ndarray:
+def target(values: Any, name: str, whole: bool = False) -> np.ndarray:
     """One array of targets: floating ones in float32, integers in int32.
 
     Raises:
-      ValueError: the shape isn't that of targets, or a value is NaN, infinite or too large.
+      ValueError: the shape isn't that of targets, a value is NaN, infinite or too large, or float32 loses what tells
+        the rows apart, which is looked at where they are the `whole` of them.
       TypeError: it doesn't hold real numbers.
     """
     array = numbers(values, name)
@@ -95,7 +96,11 @@ def target(values: Any, name: str) -> np.ndarray:
     if not is_floating(array):
         return integer(array, np.int32, name)
     refuse(~np.isfinite(array), f"{name} has NaN or infinity (first in row {{row}}): remove the row")
-    return float32(array, name)
+    short = float32(array, name)
+    if whole:
+        # A tenth of a deviation costs a score at most a hundredth of the variance.
+        check_digits(array, name, 0.1)
+    return short
 
 
 def as_task(y: PyTree, task: str | None, name: str) -> PyTree:

@@ -9,8 +9,9 @@ from jax import lax
 
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
-from jreg.data.blocks import over_rows
-from jreg.data.preprocess import Preprocessor, for_array
+from jreg.data.blocks import over_rows, shifted
+from jreg.data.offsets import ends
+from jreg.data.preprocess import Preprocessor, for_array, shifted_back
 
 
 def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = None) -> Preprocessor:
@@ -55,42 +56,44 @@ def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = N
         if kind == "zca":
             raise ValueError("whiten keeps all components with 'zca', so it takes no components: use 'pca'")
 
-    def fit(x: Array, weights: Array) -> tuple[Array, Array, Array]:
+    def fit(x: Array, weights: Array) -> tuple[Array | None, Array, Array, Array]:
         features = math.prod(x.shape[1:])
         if components is not None and components > features:
             raise ValueError(f"whiten is to keep {components} components, but the examples have {features} features")
         share = weights / jnp.sum(weights)
-        mean = over_rows(lambda x, share: jnp.sum(share * x, axis=0, keepdims=True), x, share)
+        offset, scale = ends(x, weights)
+        # Variances beyond float32 need another unit; those below it vanish beside epsilon in any case.
+        unit = jnp.ones((), jnp.float32) if scale is None else jnp.maximum(jnp.max(scale), 1)
+        mean = over_rows(lambda x, share: jnp.sum(share * x, axis=0, keepdims=True), x, share, offset=offset)
 
         def products(x: Array, share: Array) -> Array:
-            rows = (jnp.sqrt(share) * (x - mean)).reshape(x.shape[0], -1)
+            rows = (jnp.sqrt(share) * ((x - mean) / unit)).reshape(x.shape[0], -1)
             return jnp.matmul(rows.T, rows, precision=lax.Precision.HIGHEST)
 
-        covariance = over_rows(products, x, share)
+        covariance = over_rows(products, x, share, offset=offset)
         variances, vectors = jnp.linalg.eigh(covariance)
         # The largest variance first; a vector's sign is a matter of taste, and here the largest entry is positive.
         variances, vectors = variances[::-1][:components], vectors[:, ::-1][:, :components]
         largest = jnp.take_along_axis(vectors, jnp.argmax(jnp.abs(vectors), axis=0, keepdims=True), axis=0)
-        # Rounding leaves a variance of 0 a little below it.
-        deviations = jnp.sqrt(jnp.maximum(variances, 0) + jnp.float32(epsilon))[None]
-        return mean, vectors * jnp.where(largest < 0, -1, 1).astype(jnp.float32), deviations
+        # Rounding leaves a variance of 0 a little below it. In another unit epsilon may be less than that.
+        least = jnp.where(unit > 1, 1e-14 * variances[0], 0)
+        deviations = unit * jnp.sqrt(jnp.maximum(variances, least) + jnp.float32(epsilon) / unit / unit)[None]
+        return offset, mean, vectors * jnp.where(largest < 0, -1, 1).astype(jnp.float32), deviations
 
-    def turned(statistics: tuple[Array, Array, Array], x: Array) -> Array:
-        mean, vectors, _ = statistics
-        centred = (x.astype(jnp.float32) - mean).reshape(x.shape[0], -1)
-        return jnp.matmul(centred, vectors, precision=lax.Precision.HIGHEST)
+    def turned(centred: Array, vectors: Array) -> Array:
+        return jnp.matmul(centred.reshape(centred.shape[0], -1), vectors, precision=lax.Precision.HIGHEST)
 
     def back(vectors: Array, z: Array, shape: tuple[int, ...]) -> Array:
         return jnp.matmul(z, vectors.T, precision=lax.Precision.HIGHEST).reshape(-1, *shape)
 
-    def apply(statistics: tuple[Array, Array, Array], x: Array) -> Array:
-        _, vectors, deviations = statistics
-        white = turned(statistics, x) / deviations
+    def apply(statistics: tuple[Array | None, Array, Array, Array], x: Array) -> Array:
+        offset, mean, vectors, deviations = statistics
+        white = turned(shifted(x, offset) - mean, vectors) / deviations
         return white if kind == "pca" else back(vectors, white, x.shape[1:])
 
-    def invert(statistics: tuple[Array, Array, Array], x: Array) -> Array:
-        mean, vectors, deviations = statistics
-        white = x if kind == "pca" else turned((jnp.zeros_like(mean), vectors, deviations), x)
-        return back(vectors, white * deviations, mean.shape[1:]) + mean
+    def invert(statistics: tuple[Array | None, Array, Array, Array], x: Array) -> Array:
+        offset, mean, vectors, deviations = statistics
+        white = x if kind == "pca" else turned(x, vectors)
+        return shifted_back(back(vectors, white * deviations, mean.shape[1:]) + mean, offset)
 
     return for_array("whiten", fit, apply, invert)

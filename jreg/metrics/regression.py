@@ -70,9 +70,11 @@ def mae(outputs: Array, targets: Array) -> Array:
 
 
 class _Sums(NamedTuple):
-    """Of the targets' d numbers: weight, first block's mean, mean and squares around it; squares of the errors."""
+    """Of the targets' d numbers: weight, ends, first block's mean, mean and squares around it; squares of errors."""
 
     count: Array
+    least: Array
+    most: Array
     shift: Array
     mean: Array
     squares: Array
@@ -82,7 +84,7 @@ class _Sums(NamedTuple):
 def _init(outputs: Array, targets: Array, rows: int) -> _Sums:
     del outputs, rows  # the state has a number per target
     zeros = jnp.zeros(math.prod(targets.shape[1:]), jnp.float32)
-    return _Sums(jnp.zeros((), jnp.float32), zeros, zeros, zeros, zeros)
+    return _Sums(jnp.zeros((), jnp.float32), zeros + jnp.inf, zeros - jnp.inf, zeros, zeros, zeros, zeros)
 
 
 def _update(state: _Sums, outputs: Array, targets: Array, weights: Array) -> _Sums:
@@ -91,9 +93,12 @@ def _update(state: _Sums, outputs: Array, targets: Array, weights: Array) -> _Su
     outputs, targets = (jnp.where(meant, _flat(a, targets), 0) for a in (outputs, targets))
     count = jnp.sum(weights)
     divisor = jnp.where(count > 0, count, 1)
+    least, most = (jnp.min(jnp.where(meant, sign * targets, jnp.inf), axis=0) for sign in (1, -1))
     # Differences of numbers near each other are exact: around the first block's mean a large common mean costs no
-    # digits, neither in a block nor between blocks.
-    shift = jnp.where(state.count > 0, state.shift, jnp.sum(weights * targets, axis=0) / divisor)
+    # digits, neither in a block nor between blocks. Where the mean's own rounding would count it is the least target.
+    near = jnp.isfinite(least) & (jnp.abs(least) > 1e3 * (-most - least))
+    first = jnp.where(near, least, jnp.sum(weights * targets, axis=0) / divisor)
+    shift = jnp.where(state.count > 0, state.shift, first)
     deviations = jnp.where(meant, targets - shift[None], 0)
     mean = jnp.sum(weights * deviations, axis=0) / divisor
     squares = jnp.sum(weights * jnp.square(deviations - mean[None]), axis=0)
@@ -103,6 +108,8 @@ def _update(state: _Sums, outputs: Array, targets: Array, weights: Array) -> _Su
     step = mean - state.mean
     return _Sums(
         total,
+        jnp.minimum(state.least, least),
+        jnp.maximum(state.most, -most),
         shift,
         state.mean + part * step,
         state.squares + squares + state.count * part * jnp.square(step),
@@ -112,8 +119,8 @@ def _update(state: _Sums, outputs: Array, targets: Array, weights: Array) -> _Su
 
 def _compute(state: _Sums) -> Array:
     total = jnp.sum(state.squares)
-    # Targets that differ by rounding alone have a variance of about (1e-7 mean)^2.
-    vary = total > state.count * jnp.sum(jnp.square(1e-6 * (state.shift + state.mean)))
+    # Rounding leaves a little of the squares around the mean of numbers that are all the same.
+    vary = jnp.any(state.most > state.least) & (total > 0)
     return jnp.where(vary, 1 - jnp.sum(state.error) / jnp.where(vary, total, 1), jnp.nan)
 
 

@@ -10,7 +10,7 @@ import jax
 from flax import linen
 
 from jreg._base.types import Array
-from jreg.nn.convolution import Conv
+from jreg.nn.convolution import Conv, with_channels
 from jreg.nn.dense import Dense
 from jreg.nn.normalization import BatchRenorm, GhostBatchNorm, ResponseNorm
 from jreg.nn.weights import CosineConv, CosineDense, WeightStandardized
@@ -97,7 +97,15 @@ def normalized(normalization: Normalization, x: Array, train: bool, mask: Array 
     return layer(x, **{name: value for name, value in told.items() if name in accepted})
 
 
-def check_images(owner: str, x: Array) -> None:
-    """Raises ValueError unless x is a batch of images."""
-    if x.ndim != 4:
-        raise ValueError(f"{owner} got inputs of shape {x.shape}, but needs images, (batch, height, width, channels)")
+def images(owner: str, x: Array) -> Array:
+    """A batch of images with channels; grey ones ``(batch, height, width)`` get one.
+
+    Raises:
+      ValueError: `x` is no batch of images.
+    """
+    if x.ndim not in (3, 4):
+        raise ValueError(
+            f"{owner} got inputs of shape {x.shape}, but needs images, (batch, height, width, channels), or grey ones, "
+            "(batch, height, width)"
+        )
+    return with_channels(x, 2)

@@ -10,7 +10,7 @@ from flax import linen
 from jreg import initializers
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
-from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_images, normalized
+from jreg.nn._parts import Activation, Normalization, activated, affine, check, images, normalized
 from jreg.nn.convolution import pooled
 from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout, SpatialDropout
@@ -38,7 +38,8 @@ class CNN(linen.Module):
 
     Raises:
       ValueError: a known rate lies outside [0, 1), there are no features, the activation, normalization or position
-        has no such name, or x is no batch of images ``(batch, height, width, channels)``.
+        has no such name, or x is no batch of images, ``(batch, height, width, channels)`` or, grey ones, ``(batch,
+        height, width)``.
 
     >>> import jax, jax.numpy as jnp
     >>> network, x = CNN((4, 8), (16, 10)), jnp.ones((2, 8, 8, 1))
@@ -71,7 +72,7 @@ class CNN(linen.Module):
     @linen.compact
     def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
         """The outputs ``(batch, features[-1])``; rows where `mask` is False are padding."""
-        check_images("CNN", x)
+        x = images("CNN", x)
         window = (self.kernel_size, self.kernel_size)
         for number, units in enumerate(self.channels):
             x = affine(self.normalization, x, units, self.kernel_init, train, kernel_size=window)

@@ -29,7 +29,8 @@ class Conv(linen.Module):
       kernel_init: initializer of the weights; default: Flax's.
 
     Raises:
-      ValueError: x doesn't have the axes ``(batch, *space, channels)`` that the kernel asks for.
+      ValueError: x has neither the axes ``(batch, *space, channels)`` that the kernel asks for nor ``(batch, *space)``,
+        such as grey images, which is one channel.
 
     >>> import jax, jax.numpy as jnp
     >>> layer, x = Conv(4, (3, 3), strides=2), jnp.ones((2, 8, 8, 1))
@@ -50,6 +51,7 @@ class Conv(linen.Module):
     @linen.compact
     def __call__(self, x: Array) -> Array:
         """The outputs ``(batch, *space, features)``."""
+        x = with_channels(x, len(self.kernel_size))
         size, strides, padding = window(x, self.kernel_size, self.strides, self.padding)
         kernel = self.param("kernel", self.kernel_init, (*size, x.shape[-1], self.features)).astype(x.dtype)
         y = convolved(x, kernel, strides, padding)
@@ -57,6 +59,11 @@ class Conv(linen.Module):
             bias = self.param("bias", linen.initializers.zeros, (self.features,)).astype(x.dtype)
             y = y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
         return y
+
+
+def with_channels(x: Array, space: int) -> Array:
+    """X with an axis of one channel where it has none behind as many spatial axes."""
+    return x[..., None] if x.ndim == space + 1 else x
 
 
 def window(
@@ -67,7 +74,7 @@ def window(
     if x.ndim != len(size) + 2:
         raise ValueError(
             f"a convolution with a window of shape {size} got inputs of shape {x.shape}, but needs (batch, *space, "
-            f"channels) with {len(size)} spatial axes"
+            f"channels) with {len(size)} spatial axes, or (batch, *space) for one channel"
         )
     each = (strides,) * len(size) if isinstance(strides, int) else tuple(strides)
     pads = jax.lax.padtype_to_pads(x.shape[1:-1], size, each, padding) if isinstance(padding, str) else padding

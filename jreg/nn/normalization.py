@@ -5,6 +5,7 @@ A `mask` is Flax's: it broadcasts against x, and what it marks False (rows of pa
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import jax
@@ -95,7 +96,8 @@ class GhostBatchNorm(linen.Module):
        \mu \leftarrow m \mu + (1 - m) \mu_g \text{ for one part } g \text{ after the other}
 
     Large batches then have the noise of small ones. Rows are taken in order, `size` at a time; the last part has what
-    is left over. A part that is all padding moves no running statistics. Statistics are over all axes but the last.
+    is left over, and moves the running statistics by its rows, a part of :math:`n_g` rows by
+    :math:`m^{n_g / \text{size}}`; padding doesn't count. Statistics are over all axes but the last.
 
     Args:
       size: rows of a part, at least 1.
@@ -127,13 +129,21 @@ class GhostBatchNorm(linen.Module):
     def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
         """`x` normalized; training updates the collection ``"batch_stats"``."""
         units = x.shape[-1:]
-        mean = self.variable("batch_stats", "mean", jnp.zeros, units)
-        variance = self.variable("batch_stats", "var", jnp.ones, units)
+        # With names of their own, because a training weighs Flax's averages by the rows of a batch.
+        mean = self.variable("batch_stats", "ghost_mean", jnp.zeros, units)
+        variance = self.variable("batch_stats", "ghost_var", jnp.ones, units)
         if not train:
             scale = jax.lax.rsqrt(_row(variance.value, x) + self.epsilon)
             return _scaled(self, (wide(x) - _row(mean.value, x)) * scale, x)
         rows = x.shape[0]
         parts = -(-rows // self.size)
+        if x.ndim == 2 and rows % self.size == 1 % self.size and not self.is_initializing():
+            warnings.warn(
+                f"GhostBatchNorm takes {rows} rows {self.size} at a time, so that a part has one row, of which "
+                "normalization makes zeros: take another size",
+                UserWarning,
+                stacklevel=2,
+            )
         there = jnp.ones(x.shape, bool) if mask is None else jnp.broadcast_to(mask, x.shape).astype(bool)
         grouped, there = (
             jnp.pad(a, ((0, parts * self.size - rows), *[(0, 0)] * (x.ndim - 1))).reshape(
@@ -145,9 +155,13 @@ class GhostBatchNorm(linen.Module):
         means, variances, counts = moments(grouped, axes, there)
         y = (grouped - means) * jax.lax.rsqrt(variances + self.epsilon)
         if not self.is_initializing():
+            # An image counts once for each of its places.
+            full = self.size * (x.size // (rows * x.shape[-1]))
+            shares = counts.reshape(parts, -1) / jnp.asarray(full, counts.dtype)
             for running, each in ((mean, means), (variance, variances)):
                 for part, value in enumerate(each.reshape(parts, -1)):
-                    running.value = _kept(running.value, value, self.momentum, counts[part].reshape(-1) > 0)
+                    m, share = jnp.asarray(self.momentum, running.value.dtype), shares[part].astype(running.value.dtype)
+                    running.value = _kept(running.value, value, jnp.where(share < 1, m**share, m), share > 0)
         return _scaled(self, y.reshape(-1, *x.shape[1:])[:rows], x)
 
 

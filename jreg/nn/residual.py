@@ -11,7 +11,7 @@ from flax import linen
 from jreg import initializers, stochastic
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
-from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_images, normalized
+from jreg.nn._parts import Activation, Normalization, activated, affine, check, images, normalized
 from jreg.nn.branches import DropPath
 from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout
@@ -106,7 +106,7 @@ class ResidualCNN(linen.Module):
 
     Raises:
       ValueError: a known rate lies outside [0, 1), a number is below 1, the activation or normalization has no such
-        name, or x is no batch of images ``(batch, height, width, channels)``.
+        name, or x is no batch of images, ``(batch, height, width, channels)`` or ``(batch, height, width)``.
       TypeError: a number of blocks or outputs is no whole number.
 
     >>> import jax, jax.numpy as jnp
@@ -138,7 +138,7 @@ class ResidualCNN(linen.Module):
     @linen.compact
     def __call__(self, x: Array, train: bool = False, mask: Array | None = None) -> Array:
         """The outputs ``(batch, outputs)``; rows where `mask` is False are padding."""
-        check_images("ResidualCNN", x)
+        x = images("ResidualCNN", x)
 
         def convolution(x: Array, units: int, size: int, strides: int) -> Array:
             options = {"kernel_size": (size, size), "strides": strides}

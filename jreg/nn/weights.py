@@ -17,7 +17,7 @@ from jreg._base.arrays import safe_norm, wide
 from jreg._base.leaves import weights
 from jreg._base.tree import axes, kernels, map_weights
 from jreg._base.types import Array, PyTree
-from jreg.nn.convolution import convolved, window
+from jreg.nn.convolution import convolved, window, with_channels
 from jreg.nn.dense import dot_general
 
 
@@ -126,7 +126,8 @@ class CosineConv(linen.Module):
       kernel_init: initializer of the weights; default: Flax's.
 
     Raises:
-      ValueError: x doesn't have the axes ``(batch, *space, channels)`` that the kernel asks for.
+      ValueError: x has neither the axes ``(batch, *space, channels)`` that the kernel asks for nor ``(batch, *space)``,
+        which is one channel.
 
     >>> import jax, jax.numpy as jnp
     >>> layer, x = CosineConv(4, (3, 3)), jnp.ones((2, 8, 8, 1))
@@ -146,6 +147,7 @@ class CosineConv(linen.Module):
     @linen.compact
     def __call__(self, x: Array) -> Array:
         """The cosines ``(batch, *space, features)``; 0 where a patch or a channel's weights are all zero."""
+        x = with_channels(x, len(self.kernel_size))
         size, strides, padding = window(x, self.kernel_size, self.strides, self.padding)
         kernel = self.param("kernel", self.kernel_init, (*size, x.shape[-1], self.features)).astype(x.dtype)
         # A patch's norm from the pixels' norms: their squares are summed after a division by the largest.

@@ -101,7 +101,8 @@ def best_of(means: np.ndarray, maximize: bool = True) -> int:
         raise ValueError(f"the means have shape {np.shape(means)}, but must have (settings,) with at least one setting")
     if not np.isfinite(means).any():
         raise ValueError(
-            "every setting has a training that diverged, so there is no best: try smaller learning rates or strengths"
+            "every setting has a training that diverged, so there is no best: try smaller learning rates or strengths, "
+            "and preprocess=jreg.data.standardize() where features are large"
         )
     worst = -np.inf if maximize else np.inf
     ranked = np.where(np.isfinite(means), means, worst)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jreg.data import Dataset
+from jreg.data.arrays import float32
 
 
 class Reader:
@@ -67,6 +68,8 @@ class Reader:
         """The rows as a data set; an error names the row."""
         x, y = (np.stack(parts) for parts in zip(*items, strict=True))
         try:
+            # A few rows don't show what tells all of them apart.
+            x, y = (float32(part, "the source") if part.dtype.kind == "f" else part for part in (x, y))
             data = Dataset(x, y, name="the source", missing=self.missing)
         except ValueError:
             for number, (x, y) in zip(numbers, items, strict=True):

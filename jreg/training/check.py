@@ -20,6 +20,7 @@ from jreg.objective import Penalty
 from jreg.recipe import Hyperparameters, Recipe, Steps, build, naming, takes_steps
 from jreg.splits import Folds
 from jreg.training import blame, doors, measure
+from jreg.training.averages import warn_of_one_row
 from jreg.training.columns import Column, check_labels, find
 from jreg.training.inputs import augmented, examples, mixed
 from jreg.training.objective import forward_of
@@ -80,6 +81,7 @@ def make_plan(
         if before and {c.key for c in own if c.kind != "penalty"} != {c.key for c in before if c.kind != "penalty"}:
             raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
         measured |= {column.key: column for column in own if column.key not in measured}
+    warn_of_one_row(made.model, _two(made, data), np.asarray(folds.train_count), made.batch_size or batch_size)
     columns = tuple(measured.values())
     check_labels(columns)
     if stopping:
@@ -256,7 +258,9 @@ def _two(recipe: Recipe, data: Dataset) -> PyTree:
     preprocess = recipe.preprocess
     if preprocess is not None and not hasattr(data.x, "shape"):
         # Which parts stay integers is known to the preprocessor alone.
-        seen = jax.eval_shape(lambda x: preprocess.apply(preprocess.fit(x, jnp.ones(len(data))), x), data.x)
+        seen = jax.eval_shape(
+            lambda x: preprocess.apply(preprocess.fit(x, jnp.ones(len(data), jnp.float32)), x), data.x
+        )
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), seen)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), _seen_dtype(recipe, leaf)), data.x)
 

@@ -14,6 +14,7 @@ from jreg.models import as_model
 from jreg.objective import Forward, Penalty
 from jreg.recipe import Recipe
 from jreg.training import keys
+from jreg.training.averages import by_rows
 from jreg.training.inputs import augmented, examples, mixed, targets_of
 from jreg.training.measure import Seen
 
@@ -60,11 +61,12 @@ def train_batch(
     x: PyTree,
     y: PyTree,
     weight: Array,
+    full: Array,
 ) -> tuple[Carry, Step]:
     """One step on rows of the data, the epoch's `number`-th after `before` in the epochs before it.
 
     The loss of a batch is the mean of its losses, weighted by `weight`, which is 0 for padding; `own` are the step's
-    keys by purpose.
+    keys by purpose, and `full` is how many rows a full batch has.
     """
     model, penalty = as_model(recipe.model), recipe.penalty or Penalty()
     params, model_state, opt_state = carry
@@ -93,6 +95,7 @@ def train_batch(
 
     elsewhere = value_of, lambda params, _: gradient(params)[0]
     updates, moved = recipe.update(gradients, opt_state, params, value, *elsewhere)
+    updated = by_rows(model_state, updated, jnp.sum(weight > 0), full)
     return (optax.apply_updates(params, updates), updated, moved), step
 
 

@@ -57,6 +57,10 @@ class Plan:
         """How many steps an epoch takes on a fold, int32."""
         return -(-jnp.asarray(fold.train_count, jnp.int32) // self.batch_size)
 
+    def full(self, fold: Folds) -> Array:
+        """How many rows the largest batch of a fold has, int32."""
+        return jnp.minimum(jnp.asarray(fold.train_count, jnp.int32), self.batch_size)
+
     @property
     def monitored(self) -> Column | None:
         """The column that early stopping looks at."""

@@ -211,7 +211,7 @@ def _train(
         weight = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < fold.train_count)
         own = {purpose: key_of(number) for purpose, key_of in drawn.items()}
         batch = (take(rows.x, chosen), take(rows.y, chosen), weight)
-        new, (seen, added) = train_batch(recipe, state.statistics, own, before, carry, number, *batch)
+        new, (seen, added) = train_batch(recipe, state.statistics, own, before, carry, number, *batch, plan.full(fold))
         after = (new, measure.update(recipe, plan.task, states, seen, weight, added))
         if axis is not None:
             # Trainings with fewer steps wait for the others.

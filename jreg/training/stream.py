@@ -71,7 +71,8 @@ def _step(
     own = {purpose: jax.random.fold_in(streams[purpose], number) for purpose in purposes_of(recipe)}
     carry, states = everything
     before = epoch * plan.steps(training.fold)
-    carry, (seen, added) = train_batch(recipe, statistics, own, before, carry, number, x, y, weight)
+    batch = (x, y, weight, plan.full(training.fold))
+    carry, (seen, added) = train_batch(recipe, statistics, own, before, carry, number, *batch)
     # The last is there when the step is done, and isn't given away to the next one.
     return (carry, measure.update(recipe, plan.task, states, seen, weight, added)), jnp.sum(weight)
 

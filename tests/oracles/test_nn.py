@@ -61,10 +61,10 @@ def test_ghost_batches_are_pytorchs_batch_norm_of_chunks():
     theirs = affine(torch.nn.BatchNorm1d(8, momentum=0.1))
     expected = torch.cat([theirs(part) for part in torch.tensor(X).split(4)])
     layer = nn.GhostBatchNorm(size=4, momentum=0.9)
-    variables = {"params": PARAMS, "batch_stats": {"mean": jnp.zeros(8), "var": jnp.ones(8)}}
+    variables = {"params": PARAMS, "batch_stats": {"ghost_mean": jnp.zeros(8), "ghost_var": jnp.ones(8)}}
     y, moved = layer.apply(variables, X, train=True, mutable=["batch_stats"])
     close(y, expected)
-    close(moved["batch_stats"]["mean"], theirs.running_mean)
+    close(moved["batch_stats"]["ghost_mean"], theirs.running_mean)
 
 
 @pytest.mark.parametrize(("r_max", "d_max"), [(3.0, 5.0), (1.1, 0.2)])
