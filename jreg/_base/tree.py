@@ -51,7 +51,7 @@ def matching(tree: PyTree, like: PyTree, name: str) -> PyTree:
     return tree
 
 
-def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
+def selected(tree: PyTree, where: Where, what: str = "parameter", may_be_none: bool = False) -> list[bool]:
     """One flag a leaf, in `jax.tree.leaves` order: does `where` choose it?
 
     Raises:
@@ -73,19 +73,21 @@ def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
         )
     else:
         flags = [bool(flag) for flag in jax.tree.leaves(matching(where, tree, "where"))]
-    if not any(flags):
+    if not any(flags) and not may_be_none:
         paths = ", ".join(path for path, _ in leaves) or "none"
         chosen = where if isinstance(where, str) else getattr(where, "pattern", getattr(where, "__name__", where))
         raise ValueError(f"where={chosen!r} matches no {what}; the paths are: {paths}")
     return flags
 
 
-def map_selected(f: Callable[..., Array], where: Where, tree: PyTree, *rest: PyTree) -> PyTree:
+def map_selected(
+    f: Callable[..., Array], where: Where, tree: PyTree, *rest: PyTree, may_be_none: bool = False
+) -> PyTree:
     """Applies `f` to the leaves of `tree` (and the matching leaves of `rest`) that `where` chooses.
 
     The others are returned as they stand in `tree`; `where` looks at the last tree given.
     """
-    flags = selected(rest[-1] if rest else tree, where)
+    flags = selected(rest[-1] if rest else tree, where, may_be_none=may_be_none)
     leaves, treedef = jax.tree.flatten(tree)
     others = [treedef.flatten_up_to(other) for other in rest]
     changed = [f(leaf, *more) if flag else leaf for flag, leaf, *more in zip(flags, leaves, *others, strict=True)]
@@ -112,6 +114,11 @@ def safe_norm(w: Array, axis: Axis = None) -> Array:
     positive = largest != 0
     squared = jnp.sum(jnp.square(w / jnp.where(positive, largest, 1)), axis=along, keepdims=True)
     return jnp.where(positive, largest * jnp.sqrt(jnp.where(positive, squared, 1)), 0)
+
+
+def copied(tree: PyTree) -> PyTree:
+    """Arrays of their own, so that a program that is given both trees may reuse the memory of both."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 def all_finite(tree: PyTree) -> Any:

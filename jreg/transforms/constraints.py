@@ -7,12 +7,13 @@ from collections.abc import Callable
 import optax
 
 from jreg._base import checks
-from jreg._base.tree import kernels, map_selected
 from jreg._base.types import Array, Scalar, Where
-from jreg.transforms._params import given, with_rate
+from jreg.transforms._params import Number, per_weight
 
 
-def project(projection: Callable[[Array], Array], where: Where = kernels) -> optax.GradientTransformation:
+def project(
+    projection: Callable[..., Array], where: Where | None = None, **numbers: Number
+) -> optax.GradientTransformationExtraArgs:
     r"""Makes a projection of one weight array a transform, to be put last in the chain.
 
     .. math:: u \leftarrow P(w + u) - w
@@ -20,11 +21,13 @@ def project(projection: Callable[[Array], Array], where: Where = kernels) -> opt
     so that `optax.apply_updates` lands on the projected weights (to rounding).
 
     Args:
-      projection: ``w -> w``, such as ``functools.partial(jreg.projections.max_norm, c=3.0)``.
+      projection: ``(w, **numbers) -> w``, such as `jreg.projections.max_norm`, or that with ``functools.partial``.
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
+      numbers: what the projection is given by name, such as ``c=3.0``; may be traced, or optax schedules, which are
+        called with the counts 0, 1, 2, ...
 
     Returns:
-      A stateless transform that needs ``params``.
+      A transform that needs ``params``; it counts its updates when a number is a schedule.
 
     Raises:
       ValueError: `where` matches nothing, or ``update`` is called without params.
@@ -41,17 +44,17 @@ def project(projection: Callable[[Array], Array], where: Where = kernels) -> opt
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 5.1, for max-norm after each update.
     """
 
-    def projected(u: Array, w: Array) -> Array:
-        return projection(w + u.astype(w.dtype)) - w
+    def projected(u: Array, w: Array, *values: Array) -> Array:
+        return projection(w + u.astype(w.dtype), **dict(zip(numbers, values, strict=True))) - w
 
-    return optax.stateless(lambda updates, params: map_selected(projected, where, updates, given(params, "project")))
+    return per_weight("project", tuple(numbers.values()), where, projected)
 
 
 def proximal(
     operator: Callable[[Array, Scalar], Array],
-    strength: Scalar,
-    learning_rate: Scalar | optax.Schedule,
-    where: Where = kernels,
+    strength: Number,
+    learning_rate: Number,
+    where: Where | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Makes a proximal operator of one weight array a transform that gives exact zeros, to be put last in the chain.
 
@@ -61,14 +64,14 @@ def proximal(
 
     Args:
       operator: ``(w, t) -> w``, such as `jreg.prox.l1` or ``functools.partial(jreg.prox.group_lasso, axis=-1)``.
-      strength: lambda, the strength of the penalty in the objective, at least 0; may be traced. The threshold is
-        this times the learning rate.
+      strength: lambda, the strength of the penalty in the objective, at least 0; may be traced, or a schedule as
+        `learning_rate` may be. The threshold is this times the learning rate.
       learning_rate: eta, that of the optimizer before it: a number of at least 0, which may be traced, or its
         optax schedule, which is called with the same counts 0, 1, 2, ...
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
 
     Returns:
-      A transform that needs ``params``; it counts its updates when the learning rate is a schedule.
+      A transform that needs ``params``; it counts its updates when a number is a schedule.
 
     Raises:
       ValueError: a known `strength` or `learning_rate` is negative or not finite, `where` matches nothing, or
@@ -101,8 +104,9 @@ def proximal(
     Source: Parikh and Boyd, Proximal algorithms (2014), section 4.2.
     """
     checks.strength(strength, "proximal's strength")
+    checks.strength(learning_rate, "proximal's learning_rate")
 
-    def moved(u: Array, w: Array, t: Array) -> Array:
-        return operator(w + u.astype(w.dtype), t.astype(w.dtype)) - w
+    def moved(u: Array, w: Array, strength: Array, learning_rate: Array) -> Array:
+        return operator(w + u.astype(w.dtype), (strength * learning_rate).astype(w.dtype)) - w
 
-    return with_rate("proximal", strength, learning_rate, where, moved)
+    return per_weight("proximal", (strength, learning_rate), where, moved)

@@ -10,9 +10,9 @@ import optax
 
 from jreg._base import checks
 from jreg._base.arrays import product, wide_dtype
-from jreg._base.tree import kernels, map_selected, safe_norm, selected
+from jreg._base.tree import kernels, safe_norm, selected
 from jreg._base.types import Array, PyTree, Scalar, Where
-from jreg.transforms._params import given
+from jreg.transforms._params import Number, at, begun, counted, given, is_part, mapped
 
 
 class SpectralState(NamedTuple):
@@ -21,12 +21,14 @@ class SpectralState(NamedTuple):
     Attributes:
       v: the estimates of the first right singular vectors, a tree like the parameters, with an
         empty array for those not chosen.
+      count: the updates made so far, int32; () when the strength is no schedule.
     """
 
     v: PyTree
+    count: Array | tuple[()]
 
 
-def spectral_penalty(strength: Scalar, where: Where = kernels) -> optax.GradientTransformationExtraArgs:
+def spectral_penalty(strength: Number, where: Where | None = None) -> optax.GradientTransformationExtraArgs:
     r"""Adds the gradient of half the squared largest singular value of each kernel; put it first in the chain.
 
     .. math:: g \leftarrow g + \lambda\, \sigma u v^\top, \qquad
@@ -40,7 +42,8 @@ def spectral_penalty(strength: Scalar, where: Where = kernels) -> optax.Gradient
     starts from fixed random vectors, the same in every training. Half precision is computed in float32.
 
     Args:
-      strength: lambda, at least 0; may be traced.
+      strength: lambda, at least 0: a number, which may be traced, or an optax schedule, which is called with the counts
+        0, 1, 2, ...
       where: which parameters: a path pattern or a function of (path, leaf), all with two axes or more; default: the
         weights of affine maps.
 
@@ -67,19 +70,21 @@ def spectral_penalty(strength: Scalar, where: Where = kernels) -> optax.Gradient
     checks.strength(strength, "spectral_penalty's strength")
 
     def init(params: optax.Params) -> SpectralState:
-        flags = selected(params, where)
+        flags = selected(params, kernels if where is None else where, may_be_none=is_part(params))
         leaves, treedef = jax.tree.flatten(params)
         keys = jax.random.split(jax.random.key(0), len(leaves))
         starts = [
             _start(key, leaf) if flag else jnp.zeros(0) for key, leaf, flag in zip(keys, leaves, flags, strict=True)
         ]
-        return SpectralState(treedef.unflatten(starts))
+        return SpectralState(treedef.unflatten(starts), begun(strength))
 
     def update(updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra: Any):
         del extra
         weights = given(params, "spectral_penalty")
-        v = map_selected(_turned, where, state.v, weights)
-        return map_selected(lambda u, v, w: _pulled(u, v, w, strength), where, updates, v, weights), SpectralState(v)
+        present = at(strength, state.count)
+        v = mapped(_turned, where, state.v, weights)
+        pulled = mapped(lambda u, v, w: _pulled(u, v, w, present), where, updates, v, weights)
+        return pulled, SpectralState(v, counted(state.count))
 
     return optax.GradientTransformationExtraArgs(init, update)
 
