@@ -19,6 +19,7 @@ from jreg.data import Preprocessor
 from jreg.losses import link_of
 from jreg.objective import Penalty
 from jreg.search.space import Setting, Space
+from jreg.transforms.withheld import only_updates
 
 # What a recipe's `metrics` may be.
 Metrics = Mapping[str, metrics.Metric | metrics.ParamsMetric]
@@ -56,8 +57,8 @@ class Recipe:
       model: a Flax Linen module, or anything with pure init and apply (`jreg.models.as_model`).
       loss: ``(outputs, targets) -> one loss per example``, such as those in `jreg.losses`; further axes are averaged.
         It may return ``(losses, parts)`` with a dict of named values per example, which become columns of the history.
-      optimizer: an optax transform; `jreg.project` goes last in its chain. It is given the batch's loss as `value`
-        and, as `grad_fn`, ``(params, anything) -> gradients`` of the batch, which `optax.contrib.sam` asks for.
+      optimizer: an optax transform; `jreg.project` goes last in its chain. What it is given beside the gradients is
+        said at `Recipe.update`.
       penalty: what `jreg.on_params` and the other lifts make, times its strengths; default: no penalty.
       metrics: `jreg.metrics` by name; the first one of the outputs ranks the settings. Default: accuracy for
         classification, r2 for regression.
@@ -129,11 +130,27 @@ class Recipe:
     ) -> tuple[PyTree, PyTree]:
         """One step of the optimizer, with the extra arguments that some transforms of optax ask for.
 
-        `value` is the objective of the batch, `value_fn` that of other parameters, as `optax.lbfgs` searches along a
-        line, and `grad_fn` its gradient, as `optax.contrib.sam` takes it elsewhere.
+        `value` is the objective of the batch, as `optax.polyak_sgd` and `optax.contrib.reduce_on_plateau` look at it,
+        `grad` its gradient, `value_fn` (`obj_fn` too) that of other parameters, as `optax.lbfgs` searches along a line
+        and `optax.contrib.sophia` differentiates it twice, and `grad_fn` its gradient at other parameters, as
+        `jreg.transforms.sam` asks for it. What goes in a chain behind `optax.MultiSteps`, `optax.apply_every` or
+        `optax.apply_if_finite` changes nothing at a step that they make no update at.
+
+        Raises:
+          TypeError: a transform doesn't take extra arguments.
         """
         update = optax.with_extra_args_support(self.optimizer).update
-        return update(gradients, state, params, value=value, grad=gradients, value_fn=value_fn, grad_fn=grad_fn)
+        given = {"value": value, "grad": gradients, "value_fn": value_fn, "obj_fn": value_fn, "grad_fn": grad_fn}
+        try:
+            updates, moved = update(gradients, state, params, **given)
+        except TypeError as error:
+            if "unexpected keyword argument" not in str(error):
+                raise
+            raise TypeError(
+                f"the recipe's optimizer is given {', '.join(given)} beside the gradients, but {error}: let its update "
+                "take **extra_args, and in the place of optax.contrib.sam use jreg.transforms.sam"
+            ) from error
+        return only_updates(updates, state, moved)
 
     def losses(self, outputs: PyTree, targets: PyTree) -> Array:
         """One loss per example."""

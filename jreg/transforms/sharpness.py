@@ -34,7 +34,8 @@ def sam(
 
     Args:
       optimizer: what moves the parameters, a whole chain; put `sam` outside.
-      rho: radius, at least 0: a number, which may be traced, or an optax schedule of the count. At 0 the optimizer is as it was. The papers use 0.05 for SAM and 0.5 for ASAM.
+      rho: radius, at least 0: a number, which may be traced, or an optax schedule of the count. At 0 the
+        optimizer is as it was. The papers use 0.05 for SAM and 0.5 for ASAM.
       adaptive: whether it is ASAM.
       where: which parameters ASAM scales: a path pattern or a function of (path, leaf); default: the weights of
         affine maps.
