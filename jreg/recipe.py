@@ -73,6 +73,9 @@ class Recipe:
       reconstruct: whether the target of an example is the example itself, preprocessed and flattened, as an
         autoencoder's is; augmentation is then noise that the network has to take away.
       batch_size: examples per step; default: the study's.
+      initial: what training begins with, for fine-tuning or for going on: a `Fit` or a `jreg.Network` (with running
+        averages; the optimizer begins anew), a tree of parameters, or a function of the parameters that the model draws
+        that returns such a tree, where only a part is known. Default: what the model draws.
 
     Raises:
       TypeError: a part is not what it must be.
@@ -98,6 +101,7 @@ class Recipe:
     mixing: Callable[[Key, Array, Array, Array], tuple[Array, Array]] | None = None
     reconstruct: bool = False
     batch_size: int | None = None
+    initial: Any = None
 
     def __post_init__(self) -> None:
         if not callable(self.loss):

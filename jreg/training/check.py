@@ -20,6 +20,7 @@ from jreg.recipe import Hyperparameters, Recipe, Steps, naming, takes_steps
 from jreg.splits import Folds
 from jreg.training import measure
 from jreg.training.columns import Column, check_labels, find
+from jreg.training.initial import initial
 from jreg.training.inputs import augmented, examples, mixed
 from jreg.training.objective import forward_of
 from jreg.training.plan import Plan, block_size
@@ -180,7 +181,7 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
     def step(x: PyTree, y: PyTree) -> Any:
         model, penalty, weights = as_model(recipe.model), recipe.penalty or Penalty(), jnp.ones(2)
         key = jax.random.key(0)
-        params, state = model.init(key, x)
+        params, state = initial(recipe, key, x)
         clean = x.reshape(2, -1) if recipe.reconstruct else y
         x, targets = mixed(recipe, model, key, augmented(recipe, key, x), clean, weights, params, state)
         forward, _ = forward_of(recipe, model, penalty, params, state, x, targets, weights, key)
