@@ -144,7 +144,12 @@ class Recipe:
           TypeError: a transform doesn't take extra arguments.
         """
         update = optax.with_extra_args_support(self.optimizer).update
-        given = {"value": value, "grad": gradients, "value_fn": value_fn, "obj_fn": value_fn, "grad_fn": grad_fn}
+
+        def elsewhere(params: PyTree, grad_fn: Any = None, obj_fn: Any = None) -> Array:
+            del grad_fn, obj_fn  # a line search hands the other extra arguments on
+            return value_fn(params)
+
+        given = {"value": value, "grad": gradients, "value_fn": elsewhere, "obj_fn": value_fn, "grad_fn": grad_fn}
         try:
             updates, moved = update(gradients, state, params, **given)
         except TypeError as error:

@@ -191,9 +191,7 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
         states = measure.update(recipe, data.task, states, block, weights)
         added = penalty(forward._replace(loss=jnp.mean(losses), key=key))
         start = recipe.optimizer.init(params)
-        moved = recipe.update(
-            params, start, params, added, lambda params, grad_fn=None: added, lambda params, _: params
-        )
+        moved = recipe.update(params, start, params, added, lambda params: added, lambda params, _: params)
         numbers = measure.compute(recipe, data.task, states, "train") | measure.of_params(recipe, data.task, params)
         return forward.outputs, list(numbers.items()), moved
 
