@@ -43,6 +43,10 @@ def biases(params):
     return {name: name == "bias" for name in params}
 
 
+def matrices(params):
+    return jax.tree.map(lambda w: contrib.MuonDimensionNumbers(), params)
+
+
 def behind(transform):
     return optax.chain(SGD, transform)
 
@@ -157,7 +161,9 @@ PARTS |= {
     "scale_by_schedule": lambda: optax.scale_by_schedule(optax.linear_schedule(-0.1, -0.05, 10)),
     "contrib.scale_by_galore": contributed("scale_by_galore", rank=1),
     "contrib.scale_by_madgrad": lambda: contrib.scale_by_madgrad(0.05),
-    "contrib.scale_by_muon": lambda: before(optax.masked(contrib.scale_by_muon(), {"kernel": True, "bias": False})),
+    "contrib.scale_by_muon": lambda: before(
+        optax.masked(contrib.scale_by_muon(weight_dimension_numbers=matrices), {"kernel": True, "bias": False})
+    ),
     "contrib.scale_by_cocob": lambda: contrib.scale_by_cocob(),
 }
 PARTS |= {
