@@ -122,8 +122,8 @@ def swa_params(start: Scalar, every: Scalar = 1) -> optax.GradientTransformation
 
     where :math:`w_t` are the parameters after update t. Stochastic weight averaging does this late in training, with
     a constant or cyclic learning rate that is larger than the final one would be. Training goes on with the
-    parameters; `evaluation_params` gives the mean. Batch normalization's running averages belong to the parameters
-    of training and have to be computed again for the mean.
+    parameters; `evaluation_params` gives the mean. jreg's training computes the running averages of Flax's batch
+    normalization for the mean; in a loop of your own they are those of the parameters of training.
 
     Args:
       start: the update whose parameters are the first of the mean, a whole number of at least 0 (0 counts as 1, the

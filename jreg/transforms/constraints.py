@@ -88,6 +88,10 @@ def proximal(
     ratio hardly exceeds 1 and is near 1 where gradients keep their sign, so useful strengths lie between 0 and 1,
     don't carry over to SGD, and remove weights whose gradients are noise.
 
+    In a loop of your own, behind `optax.MultiSteps`, it acts at every step, also where gradients are only accumulated:
+    put it inside, ``optax.MultiSteps(optax.chain(optax.sgd(eta), proximal(...)), k)``. A recipe's optimizer may have it
+    in either place.
+
     A projection goes behind: ``optax.chain(optax.sgd(eta), proximal(l1, ...), project(...))``. Those of
     `jreg.projections` keep zeros, so both hold; the other way round thresholding moves weights off the set (max-norm
     and non-negative weights survive it, unit norm doesn't).
