@@ -256,3 +256,9 @@ def test_a_reference_of_all_parameters_serves_a_group():
     params = {"kernel": jnp.full((1, 1), 2.0), "bias": jnp.full(1, 2.0)}
     updates, _ = chain.update(jax.tree.map(jnp.zeros_like, params), chain.init(params), params)
     assert (float(updates["kernel"][0, 0]), float(updates["bias"][0])) == (-1.0, 0.0)
+
+
+def test_known_numbers_of_a_projection_are_checked():
+    params = {"kernel": jnp.ones((1, 1))}
+    with pytest.raises(ValueError, match=r"c is -1, but a radius must be above 0"):
+        transforms.project(projections.max_norm, c=-1.0).update(params, optax.EmptyState(), params)

@@ -62,6 +62,12 @@ def now(state: Any, *numbers: Number) -> tuple[list[Any], optax.OptState]:
     return [at(number, state.count) for number in numbers], ScheduleState(jnp.asarray(counted(state.count)))
 
 
+def times(strength: Any, learning_rate: Any, w: Array) -> Array:
+    """The product of two small numbers, which would vanish in half precision sooner than it has to."""
+    dtype = wide_dtype(w)
+    return jnp.asarray(strength, dtype) * jnp.asarray(learning_rate, dtype)
+
+
 def is_masked(node: Any) -> bool:
     """Whether a parameter is left to other transforms, by `optax.masked` or `optax.partition`."""
     return isinstance(node, optax.MaskedNode)
@@ -81,7 +87,7 @@ def mapped(f: Callable[..., Array], where: Where | None, updates: PyTree, *rest:
 def per_weight(
     name: str, numbers: tuple[Number, ...], where: Where | None, change: Callable[..., Array]
 ) -> optax.GradientTransformationExtraArgs:
-    """Makes of each chosen update u and its parameter w ``change(u, w, *numbers)``, in at least float32's numbers."""
+    """Makes of each chosen update u and its parameter w ``change(u, w, *numbers)``, numbers as they were given."""
 
     def init(params: optax.Params) -> optax.OptState:
         del params
@@ -90,11 +96,6 @@ def per_weight(
     def update(updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra: Any):
         del extra
         values, state = now(state, *numbers)
-
-        def changed(u: Array, w: Array) -> Array:
-            # The product of two small numbers would vanish in half precision sooner than it has to.
-            return change(u, w, *(jnp.asarray(value, wide_dtype(w)) for value in values))
-
-        return mapped(changed, where, updates, given(params, name)), state
+        return mapped(lambda u, w: change(u, w, *values), where, updates, given(params, name)), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -8,7 +8,7 @@ import optax
 
 from jreg._base import checks
 from jreg._base.types import Array, Scalar, Where
-from jreg.transforms._params import Number, per_weight
+from jreg.transforms._params import Number, per_weight, times
 
 
 def project(
@@ -44,7 +44,7 @@ def project(
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 5.1, for max-norm after each update.
     """
 
-    def projected(u: Array, w: Array, *values: Array) -> Array:
+    def projected(u: Array, w: Array, *values: Scalar) -> Array:
         return projection(w + u.astype(w.dtype), **dict(zip(numbers, values, strict=True))) - w
 
     return per_weight("project", tuple(numbers.values()), where, projected)
@@ -110,7 +110,7 @@ def proximal(
     checks.strength(strength, "proximal's strength")
     checks.strength(learning_rate, "proximal's learning_rate")
 
-    def moved(u: Array, w: Array, strength: Array, learning_rate: Array) -> Array:
-        return operator(w + u.astype(w.dtype), (strength * learning_rate).astype(w.dtype)) - w
+    def moved(u: Array, w: Array, strength: Scalar, learning_rate: Scalar) -> Array:
+        return operator(w + u.astype(w.dtype), times(strength, learning_rate, w).astype(w.dtype)) - w
 
     return per_weight("proximal", (strength, learning_rate), where, moved)

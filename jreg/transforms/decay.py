@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
-from jreg._base.types import Array, Where
-from jreg.transforms._params import Number, per_weight
+from jreg._base.types import Array, Scalar, Where
+from jreg.transforms._params import Number, per_weight, times
 
 
 def decoupled_weight_decay(rate: Number, where: Where | None = None) -> optax.GradientTransformationExtraArgs:
@@ -41,8 +41,8 @@ def decoupled_weight_decay(rate: Number, where: Where | None = None) -> optax.Gr
     """
     checks.strength(rate, "decoupled_weight_decay's rate")
 
-    def lowered(u: Array, w: Array, rate: Array) -> Array:
-        return u - rate.astype(u.dtype) * w.astype(u.dtype)
+    def lowered(u: Array, w: Array, rate: Scalar) -> Array:
+        return u - jnp.asarray(rate, u.dtype) * w.astype(u.dtype)
 
     return per_weight("decoupled_weight_decay", (rate,), where, lowered)
 
@@ -85,8 +85,8 @@ def adamw_weight_decay(
 
     checks.strength(learning_rate, "adamw_weight_decay's learning_rate")
 
-    def lowered(u: Array, w: Array, rate: Array, learning_rate: Array) -> Array:
-        return u - (rate * learning_rate).astype(u.dtype) * w.astype(u.dtype)
+    def lowered(u: Array, w: Array, rate: Scalar, learning_rate: Scalar) -> Array:
+        return u - times(rate, learning_rate, w).astype(u.dtype) * w.astype(u.dtype)
 
     return per_weight("adamw_weight_decay", (rate, learning_rate), where, lowered)
 
@@ -125,8 +125,8 @@ def decoupled_l1(rate: Number, where: Where | None = None) -> optax.GradientTran
     """
     checks.strength(rate, "decoupled_l1's rate")
 
-    def lowered(u: Array, w: Array, rate: Array) -> Array:
-        limit = rate.astype(u.dtype)
+    def lowered(u: Array, w: Array, rate: Scalar) -> Array:
+        limit = jnp.asarray(rate, u.dtype)
         return u - jnp.clip(w.astype(u.dtype), -limit, limit)
 
     return per_weight("decoupled_l1", (rate,), where, lowered)
