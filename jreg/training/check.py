@@ -191,7 +191,13 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
         states = measure.update(recipe, data.task, states, block, weights)
         added = penalty(forward._replace(loss=jnp.mean(losses), key=key))
         start = recipe.optimizer.init(params)
-        moved = recipe.update(params, start, params, added, lambda params: added, lambda params, _: params)
+        try:
+            moved = recipe.update(params, start, params, added, lambda params: added, lambda params, _: params)
+        except AttributeError as error:
+            raise TypeError(
+                f"the recipe's optimizer doesn't take the model's parameters: {str(error).splitlines()[0]}; for the pairs of "
+                "optax.lookahead there is no place, jreg.transforms.ema_params averages too"
+            ) from error
         numbers = measure.compute(recipe, data.task, states, "train") | measure.of_params(recipe, data.task, params)
         return forward.outputs, list(numbers.items()), moved
 
