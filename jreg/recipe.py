@@ -156,8 +156,9 @@ class Recipe:
             if "unexpected keyword argument" not in str(error):
                 raise
             raise TypeError(
-                f"the recipe's optimizer is given {', '.join(given)} beside the gradients, but {str(error).splitlines()[0]}: let its update "
-                "take **extra_args, and in the place of optax.contrib.sam use jreg.transforms.sam"
+                f"the recipe's optimizer is given {', '.join(given)} beside the gradients, but "
+                f"{str(error).splitlines()[0]}: let its update take **extra_args, and in the place of optax.contrib.sam "
+                "use jreg.transforms.sam"
             ) from error
         return only_updates(updates, state, moved)
 

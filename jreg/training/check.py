@@ -195,8 +195,8 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
             moved = recipe.update(params, start, params, added, lambda params: added, lambda params, _: params)
         except AttributeError as error:
             raise TypeError(
-                f"the recipe's optimizer doesn't take the model's parameters: {str(error).splitlines()[0]}; for the pairs of "
-                "optax.lookahead there is no place, jreg.transforms.ema_params averages too"
+                f"the recipe's optimizer doesn't take the model's parameters: {str(error).splitlines()[0]}; for the "
+                "pairs of optax.lookahead there is no place, jreg.transforms.ema_params averages too"
             ) from error
         numbers = measure.compute(recipe, data.task, states, "train") | measure.of_params(recipe, data.task, params)
         return forward.outputs, list(numbers.items()), moved
