@@ -157,8 +157,8 @@ class Recipe:
                 raise
             raise TypeError(
                 f"the recipe's optimizer is given {', '.join(given)} beside the gradients, but "
-                f"{str(error).splitlines()[0]}: let its update take **extra_args, and in the place of optax.contrib.sam "
-                "use jreg.transforms.sam"
+                f"{str(error).splitlines()[0]}: let its update take **extra_args, and use jreg.transforms.sam in the "
+                "place of optax.contrib.sam"
             ) from error
         return only_updates(updates, state, moved)
 

@@ -49,7 +49,8 @@ def half_square(w, rows=TRAIN):
 
 
 @pytest.mark.adam
-def test_schedule_free_training_is_scored_and_ends_at_the_average():
+@pytest.mark.parametrize("stopping", [jreg.EarlyStopping(10), pytest.param(None, marks=pytest.mark.slow)])
+def test_schedule_free_training_is_scored_and_ends_at_the_average(stopping):
     rate, b1 = 0.25, 0.9
     z = x = np.ones(3)
     scores = []
@@ -59,11 +60,9 @@ def test_schedule_free_training_is_scored_and_ends_at_the_average():
         x = (1 - 1 / step) * x + z / step
         scores.append(half_square(x, slice(20, 30))[0])
     best = int(np.argmin(scores))
-    for stopping in (None, jreg.EarlyStopping(10)):
-        fitted = jreg.fit(
-            KEY, of(contrib.schedule_free(optax.sgd(rate), rate, b1=b1)), DATA, **WHOLE, stopping=stopping
-        )
-        np.testing.assert_allclose(fitted.history["val_loss"], scores, rtol=1e-4)
+    free = of(contrib.schedule_free(optax.sgd(rate), rate, b1=b1))
+    fitted = jreg.fit(KEY, free, DATA, **WHOLE, stopping=stopping)
+    np.testing.assert_allclose(fitted.history["val_loss"], scores, rtol=1e-4)
     # The score falls to the end, so that the best parameters are the last ones.
     assert int(fitted.best_epoch) == best == 5
     np.testing.assert_allclose(fitted.params["w"][:, 0], x, rtol=1e-4)
@@ -120,7 +119,8 @@ def test_averaged_parameters_get_the_batch_statistics_that_belong_to_them(name):
     np.testing.assert_allclose(score, fitted.history["val_loss"][-1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["fit", pytest.param("fit_stream", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["fit", "fit_stream"])
 def test_training_rows_in_several_batches_weigh_by_their_number(how):
     # The parameters stand still, so that the means of batches of 8, 8 and 4 rows are those of the rows.
     recipe = with_batches(optax.chain(optax.set_to_zero(), transforms.swa_params(1)))
@@ -144,6 +144,7 @@ def test_a_training_begins_with_what_the_recipe_gives():
     np.testing.assert_array_equal(again.params["w"], fitted.params["w"])
 
 
+@pytest.mark.slow
 def test_running_averages_come_with_the_parameters():
     recipe = with_batches(optax.sgd(0.1))({})
     params, state = initial(recipe, KEY, X)

@@ -114,5 +114,5 @@ def test_a_transform_without_extra_arguments_says_what_to_do():
         SGD.init, lambda updates, state, params=None, *, value: (updates, state)
     )
     recipe = dataclasses.replace(jreg.Recipe(MODEL, jreg.losses.squared_error, SGD), optimizer=narrow)
-    with pytest.raises(TypeError, match=r"let its update take \*\*extra_args, and in the place of optax.contrib.sam"):
+    with pytest.raises(TypeError, match=r"let its update take \*\*extra_args, and use jreg\.transforms\.sam"):
         recipe.update(PARAMS, narrow.init(PARAMS), PARAMS, jnp.zeros(()), lambda params: 0, lambda params, _: params)
