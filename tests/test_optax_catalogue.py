@@ -245,8 +245,8 @@ def test_every_one_takes_a_step_of_a_recipe():
         assert [leaf.shape for leaf in shapes] == [(), ()], name
 
 
-# One of each family, in one program: rules of the gradients alone, line searches, what looks at the loss, averages, second
-# derivatives, and wrappers.
+# One of each family, in one program: rules of the gradients alone, line searches, what looks at the loss, averages,
+# second derivatives, and wrappers.
 FAMILIES = words(
     "sgd adam polyak_sgd contrib.reduce_on_plateau contrib.schedule_free_sgd contrib.sophia MultiSteps partition "
     "scale_by_backtracking_linesearch"
