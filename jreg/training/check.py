@@ -198,6 +198,11 @@ def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], 
                 f"the recipe's optimizer doesn't take the model's parameters: {str(error).splitlines()[0]}; for the "
                 "pairs of optax.lookahead there is no place, jreg.transforms.ema_params averages too"
             ) from error
+        if jax.tree.structure(moved[1]) != jax.tree.structure(start):
+            raise TypeError(
+                "the recipe's optimizer has a state of another structure after an update than before, as that of "
+                "optax.monitor has, which no compiled loop can keep: leave it out, or take optax.snapshot"
+            )
         numbers = measure.compute(recipe, data.task, states, "train") | measure.of_params(recipe, data.task, params)
         return forward.outputs, list(numbers.items()), moved
 
