@@ -280,6 +280,7 @@ def test_every_one_trains_in_a_study(name):
     assert curve[-1] < curve[0]
 
 
+@pytest.mark.adam
 @pytest.mark.parametrize("name", FAILS)
 def test_what_does_not_work_says_so_before_anything_trains(name):
     make, sentence = FAILS[name]
