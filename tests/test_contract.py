@@ -7,8 +7,10 @@ import inspect
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from contract import ALL, BF16, F16, F32, TOLERANCE
+from contract.transforms import MADE
 
 from jreg import losses, penalties, transforms
 
@@ -306,3 +308,22 @@ def test_every_public_function_has_a_row():
     }
     # A link is the name of how a loss reads outputs; nothing of arrays is computed.
     assert public - {losses.link_of} == {case.of for case in CASES}
+
+
+@pytest.mark.parametrize("of", MADE, ids=lambda of: of.__name__)
+def test_parameters_and_the_state_of_a_transform_can_be_donated(of):
+    def step(params, state):
+        updates, state = MADE[of].update(params, state, params, grad_fn=lambda params, index: params)
+        return optax.apply_updates(params, updates), state
+
+    step = jax.jit(step, donate_argnums=(0, 1), compiler_options=QUICK)
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    state = MADE[of].init(params)
+    for _ in range(2):
+        given, (params, state) = params["kernel"], step(params, state)
+        assert given.is_deleted()
+
+
+def test_every_transform_has_a_row_of_donation():
+    public = {case.of for case in CASES if case.of.__module__.startswith("jreg.transforms")}
+    assert public - {transforms.evaluation_params} == set(MADE)

@@ -255,3 +255,11 @@ def test_wrong_options_are_refused(options, error, sentence):
 
 def test_numpy_numbers_are_options_too():
     assert EarlyStopping(np.int64(3), np.float32(0.5)) == EarlyStopping(3, 0.5)
+
+
+def test_parameters_and_the_state_can_be_donated():
+    stopping = jreg.EarlyStopping(patience=2)
+    step = jax.jit(lambda state, params: (stopping.update(state, 1.0, 0, params), params), donate_argnums=(0, 1))
+    params = {"w": jnp.arange(3.0)}
+    state, params = step(stopping.init(params), params)
+    assert state.best_params["w"].tolist() == params["w"].tolist() == [0, 1, 2]

@@ -1,6 +1,7 @@
 """Averages of parameters, against sums written out, and where evaluation finds them."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -211,3 +212,59 @@ def test_numbers_out_of_range_are_refused():
     for every in (0, 1.5, float("inf")):
         with pytest.raises(ValueError, match=r"swa_params' every is .*, but must be a whole number of at least 1"):
             swa_params(0, every)
+
+
+def schedule_free_path(wrap, steps=5):
+    """The average x of schedule-free gradient descent, written out for the kernel, and what evaluation takes."""
+    chain, b1 = wrap(optax.contrib.schedule_free(optax.sgd(RATE), RATE, b1=0.5)), 0.5
+    params, state = PARAMS, chain.init(PARAMS)
+    update = jax.jit(chain.update)
+    z = x = np.asarray(PARAMS["kernel"], np.float64)
+    for step, gradient in enumerate(GRADIENTS[:steps], start=1):
+        updates, state = update({"kernel": jnp.asarray(gradient, jnp.float32), "bias": jnp.ones(3)}, state, params)
+        params = optax.apply_updates(params, updates)
+        z = z - RATE * gradient
+        x = (1 - 1 / step) * x + z / step
+    np.testing.assert_allclose(params["kernel"], b1 * x + (1 - b1) * z, rtol=1e-5, atol=1e-5)
+    return x, evaluation_params(state, params), params
+
+
+SCHEDULE_FREE = {
+    "alone": lambda free: free,
+    "chain": lambda free: optax.chain(optax.identity(), free),
+    "masked": lambda free: optax.masked(free, {"kernel": True, "bias": False}),
+    "one group of two": lambda free: optax.partition({"a": free, "b": optax.sgd(RATE)}, {"kernel": "a", "bias": "b"}),
+    "both groups": lambda free: optax.partition(
+        {"a": free, "b": optax.chain(optax.sgd(RATE), ema_params(0.0))}, {"kernel": "a", "bias": "b"}
+    ),
+}
+
+
+@pytest.mark.adam
+@pytest.mark.parametrize("name", SCHEDULE_FREE)
+def test_evaluation_takes_the_average_of_schedule_free_optimizers(name):
+    x, evaluated, params = schedule_free_path(SCHEDULE_FREE[name])
+    np.testing.assert_allclose(evaluated["kernel"], x, rtol=1e-5, atol=1e-5)
+    if name not in ("alone", "chain"):
+        np.testing.assert_array_equal(evaluated["bias"], params["bias"])
+
+
+def test_two_averages_of_one_parameter_are_refused():
+    both = optax.contrib.schedule_free(optax.chain(optax.sgd(RATE), ema_params(0.5)), RATE)
+    with pytest.raises(ValueError, match=r"keeps 2 averages of parameters: leave only one"):
+        evaluation_params(both.init(PARAMS), PARAMS)
+
+
+class Doubled(NamedTuple):
+    """A state of somebody else's, which has something for evaluation."""
+
+    count: int
+
+    def evaluation_params(self, params):
+        return {"kernel": 2 * params["kernel"], "bias": optax.MaskedNode()}
+
+
+def test_any_state_with_the_method_is_asked():
+    evaluated = evaluation_params((optax.EmptyState(), Doubled(0)), PARAMS)
+    np.testing.assert_array_equal(evaluated["kernel"], 2 * PARAMS["kernel"])
+    assert evaluated["bias"] is PARAMS["bias"]

@@ -9,6 +9,8 @@ import numpy as np
 import optax
 import pytest
 
+from jreg import projections, prox, transforms
+
 PAGE = Path(__file__).parents[1] / "docs" / "api" / "transforms.md"
 SHOWN = {}
 with jax.numpy_dtype_promotion("standard"):
@@ -147,3 +149,116 @@ def test_one_key_of_add_noise_is_the_same_noise_in_every_member():
     np.testing.assert_array_equal(same[0], same[1])
     other = jax.jit(jax.vmap(noise, (0, None)))(jax.random.split(jax.random.key(0), 2), 1.0)
     assert not np.array_equal(other[0], other[1])
+
+
+def falling(count):
+    return jnp.where(count < 2, 0.5, 0.25)
+
+
+# Each with a number that is 0.5 at the first two updates and 0.25 then, what it makes of a weight in one update
+# without a gradient, and the same with the number in `optax.inject_hyperparams`.
+SCHEDULED = {
+    "project": (
+        lambda number: transforms.project(projections.max_norm, c=number),
+        lambda w, number: min(w, number),
+        lambda wrap: wrap(lambda number: transforms.project(projections.max_norm, c=number)),
+    ),
+    "proximal": (
+        lambda number: transforms.proximal(prox.l1, number, 0.125),
+        lambda w, number: w - 0.125 * number,
+        lambda wrap: wrap(lambda number: transforms.proximal(prox.l1, number, 0.125)),
+    ),
+    "decoupled_weight_decay": (
+        transforms.decoupled_weight_decay,
+        lambda w, number: w * (1 - number),
+        lambda wrap: lambda number: wrap(transforms.decoupled_weight_decay)(rate=number),
+    ),
+    "adamw_weight_decay": (
+        lambda number: transforms.adamw_weight_decay(number, 0.5),
+        lambda w, number: w * (1 - number / 2),
+        lambda wrap: lambda number: wrap(transforms.adamw_weight_decay)(rate=number, learning_rate=0.5),
+    ),
+    "decoupled_l1": (
+        lambda number: transforms.decoupled_l1(number),
+        lambda w, number: max(w - number, 0.0),
+        lambda wrap: lambda number: wrap(transforms.decoupled_l1)(rate=number),
+    ),
+    "decay_towards": (
+        lambda number: transforms.decay_towards(number, {"kernel": jnp.full((1, 1), 3.0)}),
+        lambda w, number: w + number * (3.0 - w),
+        lambda wrap: wrap(lambda number: transforms.decay_towards(number, {"kernel": jnp.full((1, 1), 3.0)})),
+    ),
+    # The largest singular value of a number is the number, and its vectors are signs.
+    "spectral_penalty": (
+        lambda number: optax.chain(transforms.spectral_penalty(number), optax.sgd(1.0)),
+        lambda w, number: w * (1 - number),
+        lambda wrap: lambda number: optax.chain(wrap(transforms.spectral_penalty)(strength=number), optax.sgd(1.0)),
+    ),
+    # The gradient of half the square at the worst point near a positive w is that point.
+    "sam": (
+        lambda number: transforms.sam(optax.sgd(0.125), number),
+        lambda w, number: w - 0.125 * (w + number),
+        lambda wrap: lambda number: wrap(transforms.sam)(optimizer=optax.sgd(0.125), rho=number),
+    ),
+}
+
+
+def walked(transform, gradient=jnp.zeros_like):
+    def step(carry, _):
+        w, state = carry
+        params = {"kernel": w}
+
+        def grad_fn(params, index):
+            return jax.tree.map(gradient, params)
+
+        updates, state = transform.update(grad_fn(params, 0), state, params, grad_fn=grad_fn)
+        w = optax.apply_updates(params, updates)["kernel"]
+        return (w, state), w
+
+    w = jnp.full((1, 1), 2.0)
+    return jax.lax.scan(step, (w, transform.init({"kernel": w})), length=4)[1].ravel()
+
+
+@pytest.mark.adam  # inject_hyperparams promotes
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_the_numbers_of_transforms_may_be_schedules_and_may_be_injected(name):
+    make, once, injected = SCHEDULED[name]
+    gradient = (lambda w: w) if name == "sam" else jnp.zeros_like
+    makes = {"schedule": make(falling), "injected": injected(optax.inject_hyperparams)(falling)}
+    makes |= {"number": make(0.5), "injected number": injected(optax.inject_hyperparams)(0.5)}
+    found = jax.jit(lambda: {key: walked(transform, gradient) for key, transform in makes.items()})()
+    w, expected, still, constant = 2.0, [], 2.0, []
+    for number in (0.5, 0.5, 0.25, 0.25):
+        w, still = once(w, number), once(still, 0.5)
+        expected.append(w)
+        constant.append(still)
+    for key, ws in found.items():
+        np.testing.assert_allclose(ws, constant if "number" in key else expected, rtol=1e-5, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULED if name not in ("sam", "decay_towards")])
+def test_a_group_without_weights_is_left_alone(name):
+    make = SCHEDULED[name][0]
+    groups = {"weights": make(0.5), "rest": make(0.5)}
+    chain = optax.partition(groups, {"kernel": "weights", "bias": "rest"})
+    params = {"kernel": jnp.full((1, 1), 2.0), "bias": jnp.full(1, 2.0)}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = jax.jit(lambda: chain.update(zeros, chain.init(params), params))()
+    assert float(updates["bias"][0]) == 0
+    np.testing.assert_allclose(updates["kernel"][0, 0], SCHEDULED[name][1](2.0, 0.5) - 2.0, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"matches no parameter"):
+        make(0.5).update({"bias": zeros["bias"]}, make(0.5).init({"bias": zeros["bias"]}), {"bias": params["bias"]})
+
+
+def test_a_reference_of_all_parameters_serves_a_group():
+    reference = {"kernel": jnp.zeros((1, 1)), "bias": jnp.zeros(1)}
+    chain = optax.masked(transforms.decay_towards(0.5, reference), {"kernel": True, "bias": False})
+    params = {"kernel": jnp.full((1, 1), 2.0), "bias": jnp.full(1, 2.0)}
+    updates, _ = chain.update(jax.tree.map(jnp.zeros_like, params), chain.init(params), params)
+    assert (float(updates["kernel"][0, 0]), float(updates["bias"][0])) == (-1.0, 0.0)
+
+
+def test_known_numbers_of_a_projection_are_checked():
+    params = {"kernel": jnp.ones((1, 1))}
+    with pytest.raises(ValueError, match=r"c is -1, but a radius must be above 0"):
+        transforms.project(projections.max_norm, c=-1.0).update(params, optax.EmptyState(), params)

@@ -53,7 +53,7 @@ def matching(tree: PyTree, like: PyTree, name: str) -> PyTree:
     return tree
 
 
-def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
+def selected(tree: PyTree, where: Where, what: str = "parameter", may_be_none: bool = False) -> list[bool]:
     """One flag a leaf, in `jax.tree.leaves` order: does `where` choose it?
 
     Raises:
@@ -79,7 +79,7 @@ def selected(tree: PyTree, where: Where, what: str = "parameter") -> list[bool]:
             f"where is {where!r}, but must be a path pattern such as '*/kernel', a compiled regular expression, a "
             "function of (path, leaf), a tree of flags or a function that makes one of the parameters"
         )
-    if not any(flags):
+    if not any(flags) and not may_be_none:
         paths = listed([path for path, _ in leaves], 24)
         chosen = where if isinstance(where, str) else getattr(where, "pattern", getattr(where, "__name__", where))
         raise ValueError(f"where={chosen!r} matches no {what}; the paths are: {paths}")
@@ -133,19 +133,23 @@ def readings(tree: PyTree, flags: Sequence[bool], axis: Any = None) -> list[Read
     return list(map(of, found))
 
 
-def map_selected(f: Callable[..., Array], where: Where, tree: PyTree, *rest: PyTree) -> PyTree:
+def map_selected(
+    f: Callable[..., Array], where: Where, tree: PyTree, *rest: PyTree, may_be_none: bool = False
+) -> PyTree:
     """Applies `f` to the leaves of `tree` (and the matching leaves of `rest`) that `where` chooses.
 
     The others are returned as they stand in `tree`; `where` looks at the last tree given.
     """
-    flags = selected(rest[-1] if rest else tree, where)
+    flags = selected(rest[-1] if rest else tree, where, may_be_none=may_be_none)
     return _mapped(f, flags, [None] * len(flags), tree, *rest)
 
 
-def map_weights(f: Callable[..., Array], where: Where, axis: Any, tree: PyTree, *rest: PyTree) -> PyTree:
+def map_weights(
+    f: Callable[..., Array], where: Where, axis: Any, tree: PyTree, *rest: PyTree, may_be_none: bool = False
+) -> PyTree:
     """`map_selected` for an `f` that may depend on which axes are what, see `readings`."""
     looked_at = rest[-1] if rest else tree
-    flags = selected(looked_at, where)
+    flags = selected(looked_at, where, may_be_none=may_be_none)
     return _mapped(f, flags, readings(looked_at, flags, axis), tree, *rest)
 
 
@@ -175,6 +179,11 @@ def axes(w: Array, axis: Axis) -> tuple[int, ...]:
     if any(not -rank <= a < rank for a in wanted):
         raise ValueError(f"axis={axis!r} does not exist in an array of shape {jnp.shape(w)}")
     return tuple(a % rank for a in wanted)
+
+
+def copied(tree: PyTree) -> PyTree:
+    """Arrays of their own, so that a program that is given both trees may reuse the memory of both."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 def all_finite(tree: PyTree) -> Any:

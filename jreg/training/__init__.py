@@ -16,6 +16,7 @@ from jreg.training.fit import (
 from jreg.training.inputs import Rows
 from jreg.training.keep import Finished, Keep, collect
 from jreg.training.keys import FINAL, member_key, streams, streams_on_host
+from jreg.training.observing import Epoch
 from jreg.training.plan import Plan
 from jreg.training.status import STATUS, Status
 from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, recipe_of, start
@@ -27,6 +28,7 @@ __all__ = [
     "STATUS",
     "Column",
     "EarlyStopping",
+    "Epoch",
     "Finished",
     "Fit",
     "Keep",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from jreg.data import Dataset
@@ -93,3 +94,17 @@ class Reader:
         finally:
             # An exception, that of Ctrl-C too, leaves no thread that reads on.
             found.close()
+
+
+def batches_of(size: int, order: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The row numbers of each batch, and their weights, which are 0 for padding."""
+    batches = order.reshape(-1, size)
+    return batches, (np.arange(order.size) < count).astype(np.float32).reshape(batches.shape)
+
+
+def host_device() -> Any:
+    """The device whose memory is the host's; None where JAX was told to have no CPU."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None

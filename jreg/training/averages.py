@@ -30,9 +30,11 @@ def by_rows(before: PyTree, after: PyTree, rows: Array, full: Array) -> PyTree:
     share = jnp.asarray(rows, jnp.float32) / jnp.asarray(full, jnp.float32)
 
     def moved(keys: tuple[Any, ...], old: Array, new: Array) -> Array:
-        if not _averaged(keys, new) or path_of(keys).endswith(_COUNTED):
+        if not averaged(keys, new) or path_of(keys).endswith(_COUNTED):
             return new
-        part = (old + share * (new - old)).astype(new.dtype)
+        # Flax averages in double precision where the batch is in it, and begins in single.
+        new = new.astype(old.dtype)
+        part = old + share.astype(old.dtype) * (new - old)
         return jnp.where(rows >= full, new, jnp.where(rows > 0, part, old))
 
     return jax.tree_util.tree_map_with_path(moved, before, after)
@@ -67,7 +69,7 @@ def _normalized_rows(model: Any, x: PyTree) -> Sequence[str]:
     """The layers that normalize one number per row and unit by averages over rows."""
     made = as_model(model)
     params, state = jax.eval_shape(made.init, jax.random.key(0), x)
-    kept = [path_of(keys) for keys, leaf in jax.tree_util.tree_leaves_with_path(state) if _averaged(keys, leaf)]
+    kept = [path_of(keys) for keys, leaf in jax.tree_util.tree_leaves_with_path(state) if averaged(keys, leaf)]
     layers = list(dict.fromkeys("/".join(path.split("/")[1:-1]) for path in kept))
     if not layers or made.capture is None:
         return layers
@@ -81,7 +83,7 @@ def _normalized_rows(model: Any, x: PyTree) -> Sequence[str]:
     return [layer for layer in layers if layer not in shapes or shapes[layer].ndim == 2]
 
 
-def _averaged(keys: tuple[Any, ...], leaf: Any) -> bool:
+def averaged(keys: tuple[Any, ...], leaf: Any) -> bool:
     """Whether a leaf of the model's state is a running average over batches.
 
     These are the floating ones in the collection ``"batch_stats"``, and in NNX modules those with the names that its

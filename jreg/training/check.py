@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,25 +11,18 @@ import numpy as np
 from jax.core import Tracer
 
 from jreg._base import checks
-from jreg._base.types import Array, PyTree
+from jreg._base.types import Array
 from jreg.data import Dataset
-from jreg.models import as_model
 from jreg.objective import Penalty
-from jreg.recipe import Hyperparameters, Recipe, Steps, build, naming, takes_steps
+from jreg.recipe import Hyperparameters, Recipe, Steps, build, naming
 from jreg.splits import Folds
-from jreg.training import blame, doors, measure
+from jreg.training import blame, doors
 from jreg.training.averages import warn_of_one_row
 from jreg.training.columns import Column, check_labels, find
-from jreg.training.inputs import augmented, examples, mixed
-from jreg.training.objective import forward_of
+from jreg.training.dry_run import dry_run, remembered, two_examples
+from jreg.training.inputs import examples
 from jreg.training.plan import Plan, block_size
 from jreg.training.stopping import EarlyStopping
-
-# What to do about a metric that can't be traced.
-_OF_METRIC = (
-    "take one of jreg.metrics, write it with jax.numpy, or score the study when it is done, "
-    "study.score(sklearn.metrics.f1_score)"
-)
 
 
 def make_plan(
@@ -75,13 +66,13 @@ def make_plan(
         with naming(setting):
             if holes:
                 _check_imputed(sample, data)
-            with blame.whole_numbers(_known(setting), lambda values: _dry_run(build(recipe, values), data)):
-                numbers, output_bytes = _remembered(recipe, setting, sample, data)
+            with blame.whole_numbers(_known(setting), lambda values: dry_run(build(recipe, values), data)):
+                numbers, output_bytes = remembered(recipe, setting, sample, data)
             own = _columns(sample, data, validated, numbers)
         if before and {c.key for c in own if c.kind != "penalty"} != {c.key for c in before if c.kind != "penalty"}:
             raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
         measured |= {column.key: column for column in own if column.key not in measured}
-    warn_of_one_row(made.model, _two(made, data), np.asarray(folds.train_count), made.batch_size or batch_size)
+    warn_of_one_row(made.model, two_examples(made, data), np.asarray(folds.train_count), made.batch_size or batch_size)
     columns = tuple(measured.values())
     check_labels(columns)
     if stopping:
@@ -163,127 +154,3 @@ def _check_imputed(recipe: Recipe, data: Dataset) -> None:
             f"{data.name} has missing values, and the recipe's preprocess leaves them NaN: put jreg.data.impute() "
             "first in its chain"
         )
-
-
-def _remembered(
-    function: Callable[..., Recipe], setting: Mapping[str, Any], recipe: Recipe, data: Dataset
-) -> tuple[dict[tuple[str, str, str], Any], int]:
-    """What a dry run finds; of the same setting with data of the same kind it isn't run again."""
-    if takes_steps(function):
-        # What a recipe makes of its steps is another thing with each number of epochs and rows.
-        return _dry_run(recipe, data)
-    leaves, structure = jax.tree.flatten((data.x, data.y))
-    shapes = tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
-    classes = data.classes if data.task == "classification" else 0
-    noted = setting if isinstance(setting, Hyperparameters) else Hyperparameters(setting)
-    named = tuple((name, type(value), value) for name, value in noted.peek().items())
-    try:
-        found = _found(function, named, structure, shapes, data.task, classes)
-    except TypeError:
-        # Arrays among the hyperparameters have no hash.
-        return _dry_run(recipe, data)
-    if not found:
-        # What the model or the loss reads is read here.
-        found.append((_dry_run(recipe, data), frozenset(noted.read)))
-    known, read = found[0]
-    noted.read |= read
-    return known
-
-
-@functools.lru_cache(maxsize=256)
-def _found(*_: Any) -> list[Any]:
-    """A place for what a dry run found; the arguments say of what."""
-    return []
-
-
-def _dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], Any], int]:
-    """Runs a step on shapes: each plain number meets the check of the function that it is given to.
-
-    Returns:
-      What the step measures, as shapes, by split (train or none), kind and name; and the bytes of an example's outputs.
-    """
-
-    def step(x: PyTree, y: PyTree) -> Any:
-        model, penalty, weights = as_model(recipe.model), recipe.penalty or Penalty(), jnp.ones(2, jnp.float32)
-        key = jax.random.key(0)
-        with blame.part("the recipe's model"):
-            params, state = model.init(key, x)
-        clean = x.reshape(2, -1) if recipe.reconstruct else y
-        with blame.part("the recipe's augment"):
-            x = augmented(recipe, key, x)
-        with blame.part("the recipe's mixing"):
-            x, targets = mixed(recipe, model, key, x, clean, weights, params, state)
-        with blame.part("the recipe's model"):
-            forward, _ = forward_of(recipe, model, penalty, params, state, x, targets, weights, key)
-        with blame.part("the recipe's loss"):
-            losses, parts = recipe.losses_and_parts(forward.outputs, targets)
-        block = measure.Seen(forward.outputs, clean, losses, parts)
-        numbers = _measured(recipe, data.task, block, weights, params)
-        with blame.part("the recipe's penalty"):
-            added = penalty(forward._replace(loss=jnp.mean(losses), key=key))
-        with blame.part("the recipe's optimizer"):
-            start = recipe.optimizer.init(params)
-            moved = recipe.update(
-                params, start, params, added, lambda params, grad_fn=None: added, lambda params, _: params
-            )
-        return forward.outputs, list(numbers.items()), moved
-
-    kept: list[tuple[str, str, str]] = []
-
-    def shapes(x: PyTree, y: PyTree) -> Any:
-        outputs, numbers, moved = step(x, y)
-        kept[:] = [key for key, _ in numbers]
-        return outputs, [value for _, value in numbers], moved
-
-    x = _two(recipe, data)
-    y = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), data.y)
-    outputs, values, _ = jax.eval_shape(shapes, x, y)
-    shape: tuple[int, ...] = getattr(outputs, "shape", ())
-    several = data.task == "classification" and not recipe.reconstruct and isinstance(data.y, np.ndarray)
-    if several and len(shape) == data.y.ndim + 1 and data.classes > max(shape[-1], 2):
-        raise ValueError(
-            f"{data.name} has label {data.classes - 1}, out of range: the model has {shape[-1]} outputs, one per class"
-        )
-    if several and recipe.link == "softmax" and shape[-1:] == (1,):
-        raise ValueError(
-            f"the model has one output, and a softmax over one class is always 1: give it {data.classes} outputs, or "
-            "take losses.sigmoid_cross_entropy"
-        )
-    size = sum(leaf.size // 2 * leaf.dtype.itemsize for leaf in jax.tree.leaves(outputs))
-    return dict(zip(kept, values, strict=True)), size
-
-
-def _two(recipe: Recipe, data: Dataset) -> PyTree:
-    """Two examples as shapes, as the model receives them."""
-    preprocess = recipe.preprocess
-    if preprocess is not None and not hasattr(data.x, "shape"):
-        # Which parts stay integers is known to the preprocessor alone.
-        seen = jax.eval_shape(
-            lambda x: preprocess.apply(preprocess.fit(x, jnp.ones(len(data), jnp.float32)), x), data.x
-        )
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), leaf.dtype), seen)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape[1:]), _seen_dtype(recipe, leaf)), data.x)
-
-
-def _measured(recipe: Recipe, task: str, block: measure.Seen, weights: Array, params: PyTree) -> dict[Any, Array]:
-    """What the recipe's metrics are for two rows, as shapes."""
-
-    def numbers(recipe: Recipe) -> dict[Any, Array]:
-        states = measure.begin(recipe, task, block.parts, lambda: block, 2)
-        states = measure.update(recipe, task, states, block, weights)
-        return measure.compute(recipe, task, states, "train") | measure.of_params(recipe, task, params)
-
-    try:
-        return numbers(recipe)
-    except Exception:
-        # Alone it says which one it is.
-        for name, metric in recipe.metrics_for(task).items():
-            with blame.part(f"the metric {name!r}", _OF_METRIC):
-                numbers(dataclasses.replace(recipe, metrics={name: metric}))
-        raise
-
-
-def _seen_dtype(recipe: Recipe, leaf: Any) -> Any:
-    """The dtype in which the model is given a part of the examples."""
-    floating = leaf.dtype.kind not in "iub" or leaf.dtype == np.uint8 or recipe.preprocess is not None
-    return np.float32 if floating else leaf.dtype

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +22,9 @@ from jreg.splits import Folds, pack
 from jreg.training import blame, doors, keys, measure
 from jreg.training.check import make_plan, sample_steps, sampled
 from jreg.training.columns import labels
+from jreg.training.derivatives import forward_only
 from jreg.training.inputs import Rows
+from jreg.training.observing import Observer, epoch_of, observer
 from jreg.training.plan import Plan
 from jreg.training.status import Status
 from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, start
@@ -69,6 +71,27 @@ def _fit(plan: Plan, key: Key, hp: dict[str, Array], fold: Folds, epochs: Any, r
         lambda state: epoch(plan, state, training, rows),
         start(plan, training, rows),
     )
+    return forward_only(fit_of(plan, state))
+
+
+@functools.partial(jax.jit, static_argnames="plan")
+def _started(plan: Plan, key: Key, hp: dict[str, Array], fold: Folds, epochs: Any, rows: Rows) -> TrainState:
+    return start(plan, Training(keys.streams(key), hp, fold, epochs), rows)
+
+
+@functools.partial(jax.jit, static_argnames="plan", donate_argnames="state")
+def _advanced(
+    plan: Plan, key: Key, hp: dict[str, Array], fold: Folds, epochs: Any, rows: Rows, state: TrainState
+) -> TrainState:
+    return epoch(plan, state, Training(keys.streams(key), hp, fold, epochs), rows)
+
+
+def _watched(observe: Observer, plan: Plan, *given: Any) -> Fit:
+    """The same training, an epoch a call."""
+    state = _started(plan, *given)
+    while int(state.status) == Status.RUNNING:
+        state = _advanced(plan, *given, state)
+        observe(epoch_of(plan, state, given[3]))
     return fit_of(plan, state)
 
 
@@ -93,10 +116,13 @@ def fit(
     train: Any = None,
     validation: Any = None,
     static: Iterable[str] = (),
+    progress: Observer | Sequence[Observer] = (),
 ) -> Fit:
     """Trains one network: the same pure function that a study maps over its trainings.
 
-    It can itself be jitted and vmapped over `key` and over the floating values of `hp`.
+    It can itself be jitted and vmapped over `key` and over the floating values of `hp`, and differentiated with respect
+    to these by `jax.jvp` and `jax.jacfwd`. What it begins with other than fresh weights is said by the recipe,
+    ``Recipe(initial=...)``.
 
     Args:
       key: a JAX random key; `member_key(seed, fold)` gives that of a study's training.
@@ -109,6 +135,8 @@ def fit(
       train: numbers of the rows to train on, or a mask; default: all but `validation`.
       validation: numbers of the rows to validate on, or a mask; default: no validation.
       static: names of floating hyperparameters that Python needs to know, and so are not traced.
+      progress: a function, or several, called with a `jreg.training.Epoch` after each epoch. Each epoch is then a
+        program's call of its own, so that the last bits may differ, and `fit` can't be transformed.
 
     Returns:
       A `Fit`.
@@ -134,7 +162,8 @@ def fit(
     samples = sampled(recipe, [setting], sample_steps(data, folds, epochs, batch_size))
     plan = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)
     with named_tracers(plan, traced, data, folds):
-        return _fit(plan, key, traced, first_fold(folds), np.int32(epochs), rows_of(data))
+        given = (key, traced, first_fold(folds), np.int32(epochs), rows_of(data))
+        return _watched(observer(progress), plan, *given) if progress else _fit(plan, *given)
 
 
 def rows_given(train: Any, validation: Any, length: int, owner: str = "") -> tuple[np.ndarray, np.ndarray]:

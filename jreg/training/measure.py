@@ -113,17 +113,26 @@ def update(
     values |= {k: m.values(shown.outputs, shown.targets) for k, m in known.items() if m.values is not None}
     # Whatever stands in padding, NaN too, must not reach the sums.
     weighted = [jnp.where(weights > 0, weights * value.astype(jnp.float32), 0) for value in values.values()]
-    zero = jnp.zeros((), jnp.float32)
-    added = jax.lax.reduce(
-        (*weighted, weights), (zero,) * (len(weighted) + 1), lambda one, other: tuple(map(jnp.add, one, other)), (0,)
-    )
-    sums = dict(zip((*values, _WEIGHT), added, strict=True))
+    sums = dict(zip((*values, _WEIGHT), _summed((*weighted, weights)), strict=True))
     sums |= {("penalty", name): value.astype(jnp.float32) for name, value in (terms or {}).items()}
     totals = state.sums.totals + jnp.stack([sums[key] for key in state.sums.keys])
     others = {
         key: known[key].update(before, shown.outputs, shown.targets, weights) for key, before in state.others.items()
     }
     return State(Sums(totals, state.sums.keys), others)
+
+
+@jax.custom_jvp
+def _summed(values: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The sum of each, in one loop over the rows."""
+    zero = jnp.zeros((), jnp.float32)
+    return jax.lax.reduce(values, (zero,) * len(values), lambda one, other: tuple(map(jnp.add, one, other)), (0,))
+
+
+@_summed.defjvp
+def _summed_jvp(primals: Any, tangents: Any) -> Any:
+    # JAX's own rule fails where one of several has no derivative.
+    return _summed(*primals), tuple(map(jnp.sum, *tangents))
 
 
 def compute(recipe: Recipe, task: str, state: State, split: str, steps: Array | int = 1) -> dict[Key, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -89,13 +89,9 @@ def train_batch(
     gradient = jax.grad(objective, has_aux=True)
     (value, (updated, step)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
 
-    def value_of(params: PyTree, grad_fn: Any = None) -> Array:
-        del grad_fn  # optax hands the other extra arguments on
-        return objective(params)[0]
-
-    elsewhere = value_of, lambda params, _: gradient(params)[0]
+    elsewhere = (lambda params: objective(params)[0]), (lambda params, _: gradient(params)[0])
     updates, moved = recipe.update(gradients, opt_state, params, value, *elsewhere)
-    updated = by_rows(model_state, updated, jnp.sum(weight > 0), full)
+    updated = by_rows(model_state, updated, jnp.sum(weight > 0, dtype=jnp.int32), full)
     return (optax.apply_updates(params, updates), updated, moved), step
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jreg._base.types import Array, Key, PyTree
-from jreg.models import as_model
 from jreg.recipe import Recipe
 from jreg.splits import Folds
-from jreg.training import keys, measure
+from jreg.training import keys, measure, recomputed
+from jreg.training.initial import initial
 from jreg.training.inputs import Rows, counted, examples, fit_preprocessing, take
 from jreg.training.objective import Carry, purposes_of, term_names, train_batch
 from jreg.training.plan import Plan
@@ -51,6 +51,8 @@ class TrainState(NamedTuple):
       epoch: how many have been run, int32.
       status: a `Status`, int32.
       history: ``(epochs, columns)`` float32, NaN where not run.
+      shown: the model's state to evaluate with where the optimizer averages parameters that have batch statistics;
+        () elsewhere.
     """
 
     params: PyTree
@@ -61,6 +63,7 @@ class TrainState(NamedTuple):
     epoch: Array
     status: Array
     history: Array
+    shown: PyTree = ()
 
 
 def recipe_of(plan: Plan, training: Training) -> Recipe:
@@ -93,19 +96,21 @@ def begin(
     `key` is for the initial parameters, `x` one example for its shape.
     """
     sample = examples(recipe, statistics, x)
-    params, model_state = as_model(recipe.model).init(key, sample)
+    params, model_state = initial(recipe, key, sample)
     if warm is not None:
         flag, before = warm
         params, model_state = jax.tree.map(functools.partial(jnp.where, flag), before, (params, model_state))
+    opt_state = recipe.optimizer.init(params)
     return TrainState(
         params=params,
         model_state=model_state,
-        opt_state=recipe.optimizer.init(params),
+        opt_state=opt_state,
         statistics=statistics,
         stopping=plan.stopping.init((params, model_state)) if plan.stopping else (),
         epoch=jnp.zeros((), jnp.int32),
         status=jnp.full((), Status.RUNNING, jnp.int32),
         history=jnp.full((plan.epochs, len(plan.columns)), jnp.nan, jnp.float32),
+        shown=model_state if recomputed.separate(opt_state, model_state) else (),
     )
 
 
@@ -113,7 +118,8 @@ def final_network(state: TrainState) -> tuple[PyTree, PyTree]:
     """The parameters and running averages that a training ends with: with early stopping those of the best epoch."""
     if isinstance(state.stopping, StoppingState):
         return state.stopping.best_params
-    return evaluation_params(state.opt_state, state.params), state.model_state
+    separate = recomputed.separate(state.opt_state, state.model_state)
+    return evaluation_params(state.opt_state, state.params), state.shown if separate else state.model_state
 
 
 def best_epoch(state: TrainState) -> Array:
@@ -140,13 +146,24 @@ def epoch(
       axis: the name of the vmapped axis, along which trainings take their steps together; default: no such axis.
     """
     recipe = recipe_of(plan, training)
-    measured, carry = _train(plan, recipe, state, training, rows, wanted, axis)
+    measured, carry, batch = _train(plan, recipe, state, training, rows, wanted, axis)
     params, model_state, opt_state = carry
-    shown = evaluation_params(opt_state, params)
+    shown = evaluation_params(opt_state, params), model_state
+    if recomputed.separate(opt_state, model_state):
+        steps = plan.steps(training.fold)
+
+        def add(number: Array, sums: recomputed.Sums) -> recomputed.Sums:
+            own, x, _, weight = batch(number)
+            after = recomputed.added(recipe, state.statistics, own, *shown, sums, x, weight)
+            return jax.tree.map(functools.partial(jnp.where, number < steps), after, sums)
+
+        count = measure.repeats(steps, wanted, axis)
+        sums = jax.lax.fori_loop(0, count, add, recomputed.begun(model_state))
+        shown = shown[0], recomputed.finished(model_state, sums)
     if plan.validated:
-        network = (shown, model_state, state.statistics)
+        network = (*shown, state.statistics)
         measured |= measure.evaluate_rows(plan, recipe, network, rows, training.fold, wanted, axis)
-    measured |= measure.of_params(recipe, plan.task, shown)
+    measured |= measure.of_params(recipe, plan.task, shown[0])
     return close(plan, state, carry, shown, measured, training.fold, training.epochs)
 
 
@@ -154,18 +171,18 @@ def close(
     plan: Plan,
     state: TrainState,
     carry: Carry,
-    shown: PyTree,
+    shown: tuple[PyTree, PyTree],
     measured: Mapping[measure.Key, Array],
     fold: Folds,
     epochs: Array | int,
 ) -> TrainState:
-    """The state after an epoch that left `carry`, whose parameters to evaluate are `shown`, and was `measured`."""
+    """The state after an epoch that left `carry` and was `measured` with the (params, model_state) that are `shown`."""
     params, model_state, opt_state = carry
     stopping, validates = state.stopping, fold.validation_count > 0
     finished = jnp.where(state.epoch + 1 >= epochs, Status.COMPLETED, Status.RUNNING)
     if plan.stopping and plan.monitored and isinstance(stopping, StoppingState):
-        by_rule = plan.stopping.update(stopping, measured[plan.monitored.key], state.epoch, (shown, model_state))
-        newest = stopping._replace(best_epoch=state.epoch, best_params=(shown, model_state))
+        by_rule = plan.stopping.update(stopping, measured[plan.monitored.key], state.epoch, shown)
+        newest = stopping._replace(best_epoch=state.epoch, best_params=shown)
         # The final training has nothing to stop on.
         stops = (fold.number != jnp.uint32(keys.FINAL)) & (validates | (plan.monitored.split != "validation"))
         stopping = jax.tree.map(functools.partial(jnp.where, stops), by_rule, newest)
@@ -184,6 +201,7 @@ def close(
         epoch=state.epoch + 1,
         status=jnp.where(finite, finished, Status.DIVERGED).astype(jnp.int32),
         history=state.history.at[state.epoch].set(jnp.stack(row)),
+        shown=shown[1] if recomputed.separate(opt_state, model_state) else (),
     )
 
 
@@ -195,8 +213,8 @@ def _train(
     rows: Rows,
     wanted: Array | bool,
     axis: str | None,
-) -> tuple[dict[measure.Key, Array], Carry]:
-    """What an epoch measures while it trains, and what it leaves."""
+) -> tuple[dict[measure.Key, Array], Carry, Callable[[Array], Any]]:
+    """What an epoch measures while it trains, what it leaves, and its batches by their number."""
     fold, size = training.fold, plan.batch_size
     steps = plan.steps(fold)
     streams = keys.of_epoch(training.keys, state.epoch)
@@ -205,13 +223,18 @@ def _train(
     drawn = {purpose: keys.of_steps(streams[purpose], order.shape[0] // size) for purpose in purposes_of(recipe)}
     before = state.epoch * steps
 
-    def step(number: Array, everything: Any) -> Any:
-        carry, states = everything
+    def batch(number: Array) -> tuple[dict[int, Key], PyTree, PyTree, Array]:
         chosen = jax.lax.dynamic_slice_in_dim(order, number * size, size)
         weight = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < fold.train_count)
         own = {purpose: key_of(number) for purpose, key_of in drawn.items()}
-        batch = (take(rows.x, chosen), take(rows.y, chosen), weight)
-        new, (seen, added) = train_batch(recipe, state.statistics, own, before, carry, number, *batch, plan.full(fold))
+        return own, take(rows.x, chosen), take(rows.y, chosen), weight
+
+    full = plan.full(fold)
+
+    def step(number: Array, everything: Any) -> Any:
+        carry, states = everything
+        own, x, y, weight = batch(number)
+        new, (seen, added) = train_batch(recipe, state.statistics, own, before, carry, number, x, y, weight, full)
         after = (new, measure.update(recipe, plan.task, states, seen, weight, added))
         if axis is not None:
             # Trainings with fewer steps wait for the others.
@@ -223,4 +246,4 @@ def _train(
     states = measure.begin(recipe, plan.task, plan.parts, like, order.shape[0], term_names(recipe))
     count = measure.repeats(steps, wanted, axis)
     carry, states = jax.lax.fori_loop(0, count, step, (carry, states))
-    return measure.compute(recipe, plan.task, states, "train", steps), carry
+    return measure.compute(recipe, plan.task, states, "train", steps), carry, batch

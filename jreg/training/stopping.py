@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
+from jreg._base.tree import copied
 from jreg._base.types import Array, PyTree
 
 # What is monitored unless the user says otherwise.
@@ -107,7 +108,7 @@ class EarlyStopping:
         """The state before the first evaluation; `params` stand in until there is a best."""
         worst = -jnp.inf if self.maximize else jnp.inf
         zero = jnp.zeros((), jnp.int32)
-        return StoppingState(jnp.full((), worst, jnp.float32), zero - 1, zero, jnp.zeros((), bool), params)
+        return StoppingState(jnp.full((), worst, jnp.float32), zero - 1, zero, jnp.zeros((), bool), copied(params))
 
     def update(self, state: StoppingState, value: Array | float, epoch: Array | int, params: PyTree) -> StoppingState:
         """The state after evaluating `params`; a stopped state stays as it is, and NaN is no improvement."""

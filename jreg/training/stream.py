@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,12 +17,13 @@ from jreg._base.types import Array, Key, PyTree
 from jreg.data.blocks import HostRows
 from jreg.recipe import Recipe
 from jreg.splits import Folds, pack
-from jreg.training import doors, keys, measure
-from jreg.training._source import Reader
+from jreg.training import doors, keys, measure, recomputed
+from jreg.training._source import Reader, batches_of, host_device
 from jreg.training.check import make_plan, sample_steps, sampled
 from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers, rows_given
 from jreg.training.inputs import Rows, targets_of
 from jreg.training.objective import Carry, purposes_of, term_names, train_batch
+from jreg.training.observing import Observer, epoch_of, observer
 from jreg.training.plan import MOST_ROWS, Plan
 from jreg.training.shuffle import shuffled
 from jreg.training.status import Status
@@ -78,6 +79,13 @@ def _step(
 
 
 @functools.partial(jax.jit, static_argnums=0)
+def _added(plan: Plan, training: Training, state: TrainState, shown: Any, sums: Any, number: Any, x: Any, weight: Any):
+    recipe, streams = recipe_of(plan, training), keys.of_epoch(training.keys, state.epoch)
+    own = {purpose: jax.random.fold_in(streams[purpose], number) for purpose in purposes_of(recipe)}
+    return recomputed.added(recipe, state.statistics, own, *shown, sums, x, weight)
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def _evaluated(
     plan: Plan, training: Training, network: tuple[PyTree, PyTree, PyTree], states: Any, x: Array, y: Array
 ) -> Any:
@@ -88,14 +96,13 @@ def _evaluated(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _close(
-    plan: Plan, training: Training, state: TrainState, carry: Carry, train: measure.State, validation: Any, steps: Any
+    plan: Plan, training: Training, state: TrainState, carry: Carry, shown: Any, train: Any, validation: Any, steps: Any
 ) -> TrainState:
     recipe = recipe_of(plan, training)
-    shown = evaluation_params(carry[2], carry[0])
     measured = measure.compute(recipe, plan.task, train, "train", steps)
     if validation is not None:
         measured |= measure.compute(recipe, plan.task, validation, "validation")
-    measured |= measure.of_params(recipe, plan.task, shown)
+    measured |= measure.of_params(recipe, plan.task, shown[0])
     return close(plan, state, carry, shown, measured, training.fold, training.epochs)
 
 
@@ -115,6 +122,7 @@ def fit_stream(
     statistics: tuple[PyTree, PyTree] | None = None,
     workers: int = 2,
     prefetch: int = 4,
+    progress: Observer | Sequence[Observer] = (),
 ) -> Fit:
     """Trains one network on data bigger than the device's memory: as `fit`, but rows are read when they are needed.
 
@@ -125,7 +133,7 @@ def fit_stream(
     Preprocessing is fitted on the training rows by blocks, which are read once or twice for each part that is fitted.
 
     Args:
-      key, recipe, hp, epochs, batch_size, stopping, train, validation, static: as in `fit`.
+      key, recipe, hp, epochs, batch_size, stopping, train, validation, static, progress: as in `fit`.
       source: has ``len(source)`` and ``source[i]``, a pair (x, y) of one example, in any thread; for example grain's
         data sources, a map-style data set of PyTorch's, or a class around memory-mapped arrays. Values are as in a
         `Dataset`; each row is checked when it is read.
@@ -168,11 +176,13 @@ def fit_stream(
     plan = dataclasses.replace(plan, batch_size=min(samples[0][1].batch_size or batch_size, reader.length))
     training = Training(_streams(key), traced, first_fold(folds), np.int32(epochs))
     with named_tracers(plan, traced, head, folds):
-        return _run(plan, training, reader, statistics)
+        return _run(plan, training, reader, statistics, observer(progress))
 
 
-def _run(plan: Plan, given: Training, reader: Reader, statistics: tuple[PyTree, PyTree] | None) -> Fit:
-    host, fold = _host(), given.fold
+def _run(
+    plan: Plan, given: Training, reader: Reader, statistics: tuple[PyTree, PyTree] | None, observe: Observer
+) -> Fit:
+    host, fold = host_device(), given.fold
     # The row numbers stay here.
     training = given._replace(fold=fold._replace(train=fold.train[:0], validation=fold.validation[:0]))
     if statistics is None:
@@ -192,8 +202,10 @@ def _run(plan: Plan, given: Training, reader: Reader, statistics: tuple[PyTree, 
             there = jax.device_put(training.keys, host) if host else training.keys
             order = np.asarray(_shuffled(there, np.asarray(state.epoch), fold, plan.batch_size))
         carry, train = _epoch(plan, training, state, reader, order, len(fold.train), Rows(x, y))
-        validation = _validated(plan, training, state, carry, reader, fold.validation, Rows(x, y))
-        state = _close(plan, training, state, carry, train, validation, plan.steps(fold))
+        shown = _shown_network(plan, training, state, carry, reader, order, len(fold.train))
+        validation = _validated(plan, training, state, shown, reader, fold.validation, Rows(x, y))
+        state = _close(plan, training, state, carry, shown, train, validation, plan.steps(fold))
+        observe(epoch_of(plan, state, training.epochs))
     return fit_of(plan, state)
 
 
@@ -201,8 +213,7 @@ def _epoch(
     plan: Plan, training: Training, state: TrainState, reader: Reader, order: np.ndarray, count: int, like: Rows
 ) -> tuple[Carry, measure.State]:
     """The carry after all steps, and what was measured in them."""
-    batches = order.reshape(-1, plan.batch_size)
-    weights = (np.arange(order.size) < count).astype(np.float32).reshape(batches.shape)
+    batches, weights = batches_of(plan.batch_size, order, count)
     network = (state.params, state.model_state, state.statistics)
     states = _meters(plan, training, network, like, order.size, True)
     # Each step's state takes the place of the one before it; the epoch's own first one is still needed by `state`.
@@ -218,11 +229,26 @@ def _epoch(
     return everything
 
 
+def _shown_network(
+    plan: Plan, training: Training, state: TrainState, carry: Carry, reader: Reader, order: np.ndarray, count: int
+) -> tuple[PyTree, PyTree]:
+    """The parameters and running averages to evaluate."""
+    params, model_state, opt_state = carry
+    shown = _shown(opt_state, params), model_state
+    if not recomputed.separate(opt_state, model_state):
+        return shown
+    sums, (batches, weights) = recomputed.begun(model_state), batches_of(plan.batch_size, order, count)
+    with contextlib.closing(reader.batches(batches)) as read:
+        for number, ((x, _), weight) in enumerate(zip(read, weights, strict=True)):
+            sums = jax.block_until_ready(_added(plan, training, state, shown, sums, np.int32(number), x, weight))
+    return shown[0], recomputed.finished(model_state, sums)
+
+
 def _validated(
     plan: Plan,
     training: Training,
     state: TrainState,
-    carry: Carry,
+    shown: tuple[PyTree, PyTree],
     reader: Reader,
     chosen: np.ndarray,
     like: Rows,
@@ -230,8 +256,7 @@ def _validated(
     """What was measured on the validation rows; None where there are none."""
     if not chosen.size:
         return None
-    params, model_state, opt_state = carry
-    network = (_shown(opt_state, params), model_state, state.statistics)
+    network = (*shown, state.statistics)
     states = _meters(plan, training, network, like, len(chosen), False)
     blocks = [chosen[first : first + plan.block] for first in range(0, len(chosen), plan.block)]
     with contextlib.closing(reader.batches(blocks)) as read:
@@ -269,11 +294,3 @@ def _fitted(recipe: Recipe, reader: Reader, train: np.ndarray) -> tuple[PyTree, 
             "the recipe's preprocessing needs all rows at once to be fitted, as impute('median') does: take the mean, "
             "or give fit_stream the statistics of a sample of the training rows"
         ) from error
-
-
-def _host() -> Any:
-    """The device whose memory is the host's; None where JAX was told to have no CPU."""
-    try:
-        return jax.local_devices(backend="cpu")[0]
-    except RuntimeError:
-        return None

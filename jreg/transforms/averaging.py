@@ -12,7 +12,7 @@ import optax
 from jreg._base import checks
 from jreg._base.arrays import wide_dtype
 from jreg._base.types import Array, PyTree, Scalar
-from jreg.transforms._params import given
+from jreg.transforms._params import given, is_masked
 
 
 class AverageState(NamedTuple):
@@ -28,10 +28,20 @@ class AverageState(NamedTuple):
     mass: Array
     average: PyTree
 
+    def evaluation_params(self, params: PyTree) -> PyTree:
+        """The average."""
+        del params
+        return self.average
+
 
 def _wide(leaf: Array) -> Array:
     # A step of a thousandth would round to nothing in half precision.
     return jnp.asarray(leaf, wide_dtype(leaf))
+
+
+def _own(leaf: Array) -> Array:
+    # A program that is given parameters and state may reuse the memory of both.
+    return jnp.array(leaf, wide_dtype(leaf), copy=True)
 
 
 def _averaging(
@@ -40,7 +50,7 @@ def _averaging(
     """Keeps an average of parameters after the update; `weigh` gives the newest ones' share and the new mass."""
 
     def init(params: optax.Params) -> AverageState:
-        return AverageState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32), jax.tree.map(_wide, params))
+        return AverageState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32), jax.tree.map(_own, params))
 
     def update(updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra: Any):
         del extra
@@ -112,8 +122,8 @@ def swa_params(start: Scalar, every: Scalar = 1) -> optax.GradientTransformation
 
     where :math:`w_t` are the parameters after update t. Stochastic weight averaging does this late in training, with
     a constant or cyclic learning rate that is larger than the final one would be. Training goes on with the
-    parameters; `evaluation_params` gives the mean. Batch normalization's running averages belong to the parameters
-    of training and have to be computed again for the mean.
+    parameters; `evaluation_params` gives the mean. jreg's training computes the running averages of Flax's batch
+    normalization for the mean; in a loop of your own they are those of the parameters of training.
 
     Args:
       start: the update whose parameters are the first of the mean, a whole number of at least 0 (0 counts as 1, the
@@ -159,7 +169,11 @@ def swa_params(start: Scalar, every: Scalar = 1) -> optax.GradientTransformation
 
 
 def evaluation_params(opt_state: optax.OptState, params: PyTree) -> PyTree:
-    """The average that `ema_params` or `swa_params` keeps anywhere in an optax state, or `params` if none is kept.
+    """What evaluation takes instead of `params`: an average that an optax state keeps, or `params` if none is kept.
+
+    That is the average of `ema_params` or `swa_params`, the averaged x of `optax.contrib.schedule_free` (the parameters
+    are its y, at which gradients are taken), or what the method ``evaluation_params(params)`` of any other state
+    returns, which may leave an `optax.MaskedNode` in the place of parameters that it has nothing for.
 
     Args:
       opt_state: the state of any optax transform: chain, masked, inject_hyperparams, MultiSteps, ...
@@ -169,28 +183,52 @@ def evaluation_params(opt_state: optax.OptState, params: PyTree) -> PyTree:
       A tree like `params`, of their dtypes.
 
     Raises:
-      ValueError: the state keeps two averages or more.
+      ValueError: the state keeps two averages or more of one parameter.
 
     >>> import jax.numpy as jnp, optax
     >>> params = {"kernel": jnp.ones((1, 1))}
     >>> evaluation_params(optax.adam(1e-3).init(params), params)["kernel"].tolist()
     [[1.0]]
 
-    Source: Izmailov et al. (2018), see `swa_params`; Polyak and Juditsky (1992), see `ema_params`.
+    Source: Izmailov et al. (2018), see `swa_params`; Polyak and Juditsky (1992), see `ema_params`; Defazio et al., The
+    road less scheduled (2024), for the three sequences of schedule-free learning.
     """
-    nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, AverageState))
-    states = [node for node in nodes if isinstance(node, AverageState)]
-    if len(states) > 1:
-        raise ValueError(
-            f"the optimizer's state keeps {len(states)} averages of parameters: leave only one ema_params or swa_params"
-        )
-    if not states:
+    found = [_evaluated(state, params) for state in _averages(opt_state)]
+    if not found:
         return params
 
-    def evaluated(average: Any, leaf: Any) -> Any:
-        return leaf if is_masked(average) else average.astype(jnp.result_type(leaf))
+    def chosen(leaf: Array, *averages: Any) -> Array:
+        own = [average for average in averages if not is_masked(average)]
+        if len(own) > 1:
+            raise ValueError(
+                f"the optimizer's state keeps {len(own)} averages of parameters: leave only one ema_params, swa_params "
+                "or schedule_free"
+            )
+        return own[0].astype(jnp.result_type(leaf)) if own else leaf
 
-    def is_masked(node: Any) -> bool:
-        return isinstance(node, optax.MaskedNode)
+    return jax.tree.map(chosen, params, *found)
 
-    return jax.tree.map(evaluated, states[0].average, params, is_leaf=is_masked)
+
+def averages_params(opt_state: optax.OptState) -> bool:
+    """Whether evaluation takes other parameters than those of training."""
+    return bool(_averages(opt_state))
+
+
+def _averages(opt_state: optax.OptState) -> list[Any]:
+    """The states that give parameters for evaluation, wherever they are."""
+
+    def gives(node: Any) -> bool:
+        return isinstance(node, optax.contrib.ScheduleFreeState) or hasattr(node, "evaluation_params")
+
+    found = []
+    for node in jax.tree.leaves(opt_state, is_leaf=gives):
+        if gives(node):
+            found += [node, *_averages(tuple(node))]
+    return found
+
+
+def _evaluated(state: Any, params: PyTree) -> PyTree:
+    if not isinstance(state, optax.contrib.ScheduleFreeState):
+        return state.evaluation_params(params)
+    own = jax.tree.map(lambda z, y: z if is_masked(z) else y, state.z, params, is_leaf=is_masked)
+    return optax.contrib.schedule_free_eval_params(state, own)

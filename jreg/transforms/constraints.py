@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import optax
 
 from jreg._base import checks
-from jreg._base.tree import kernels, map_weights
 from jreg._base.types import Array, Scalar, Where
-from jreg.transforms._params import given, with_rate
+from jreg.transforms._params import Number, mapped_by_axes, per_weight, times
 
 
 def project(
-    projection: Callable[[Array], Array], where: Where = kernels, axis: Any = None
-) -> optax.GradientTransformation:
+    projection: Callable[..., Array], where: Where | None = None, axis: Any = None, **numbers: Number
+) -> optax.GradientTransformationExtraArgs:
     r"""Makes a projection of one weight array a transform, to be put last in the chain.
 
     .. math:: u \leftarrow P(w + u) - w
@@ -23,13 +23,15 @@ def project(
     so that `optax.apply_updates` lands on the projected weights (to rounding).
 
     Args:
-      projection: ``w -> w``, such as ``functools.partial(jreg.projections.max_norm, c=3.0)``.
+      projection: ``(w, **numbers) -> w``, such as `jreg.projections.max_norm`, or that with ``functools.partial``.
       where: which parameters, as in `jreg.on_params`; default: the weights of affine maps.
       axis: which axes of the weights are what, where names, shapes and modules don't tell (`jreg.where` shows what
         they tell): the axes of a unit's incoming weights, a `jreg.Axes`, or a dict of these by path pattern.
+      numbers: what the projection is given by name, such as ``c=3.0``; may be traced, or optax schedules, which are
+        called with the counts 0, 1, 2, ...
 
     Returns:
-      A stateless transform that needs ``params``.
+      A transform that needs ``params``; it counts its updates when a number is a schedule.
 
     Raises:
       ValueError: `where` matches nothing, ``update`` is called without params, or the projection depends on which axes
@@ -47,19 +49,18 @@ def project(
     Source: Srivastava et al., Dropout, JMLR 15 (2014), section 5.1, for max-norm after each update.
     """
 
-    def projected(u: Array, w: Array) -> Array:
-        return projection(w + u.astype(w.dtype)) - w
+    def projected(u: Array, w: Array, *values: Scalar) -> Array:
+        return projection(w + u.astype(w.dtype), **dict(zip(numbers, values, strict=True))) - w
 
-    return optax.stateless(
-        lambda updates, params: map_weights(projected, where, axis, updates, given(params, "project"))
-    )
+    by_axes = functools.partial(mapped_by_axes, axis=axis)
+    return per_weight("project", tuple(numbers.values()), where, projected, by_axes)
 
 
 def proximal(
     operator: Callable[[Array, Scalar], Array],
-    strength: Scalar,
-    learning_rate: Scalar | optax.Schedule,
-    where: Where = kernels,
+    strength: Number,
+    learning_rate: Number,
+    where: Where | None = None,
     axis: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Makes a proximal operator of one weight array a transform that gives exact zeros, to be put last in the chain.
@@ -70,8 +71,8 @@ def proximal(
 
     Args:
       operator: ``(w, t) -> w``, such as `jreg.prox.l1` or ``functools.partial(jreg.prox.group_lasso, axis=-1)``.
-      strength: lambda, the strength of the penalty in the objective, at least 0; may be traced. The threshold is
-        this times the learning rate.
+      strength: lambda, the strength of the penalty in the objective, at least 0; may be traced, or a schedule as
+        `learning_rate` may be. The threshold is this times the learning rate.
       learning_rate: eta, that of the optimizer before it: a number of at least 0, which may be traced, or its
         optax schedule, which is called with the same counts 0, 1, 2, ...
       where: which parameters, as in `jreg.on_params`; default: the weights of affine maps.
@@ -79,7 +80,7 @@ def proximal(
         they tell): the axes of a unit's incoming weights, a `jreg.Axes`, or a dict of these by path pattern.
 
     Returns:
-      A transform that needs ``params``; it counts its updates when the learning rate is a schedule.
+      A transform that needs ``params``; it counts its updates when a number is a schedule.
 
     Raises:
       ValueError: a known `strength` or `learning_rate` is negative or not finite, `where` matches nothing,
@@ -95,6 +96,10 @@ def proximal(
     another one: a weight stays zero while ``|m| / (sqrt(v) + eps)``, not its gradient, is at most lambda. This
     ratio hardly exceeds 1 and is near 1 where gradients keep their sign, so useful strengths lie between 0 and 1,
     don't carry over to SGD, and remove weights whose gradients are noise.
+
+    In a loop of your own, behind `optax.MultiSteps`, it acts at every step, also where gradients are only accumulated:
+    put it inside, ``optax.MultiSteps(optax.chain(optax.sgd(eta), proximal(...)), k)``. A recipe's optimizer may have it
+    in either place.
 
     A projection goes behind: ``optax.chain(optax.sgd(eta), proximal(l1, ...), project(...))``. Those of
     `jreg.projections` keep zeros, so both hold; the other way round thresholding moves weights off the set (max-norm
@@ -112,8 +117,10 @@ def proximal(
     Source: Parikh and Boyd, Proximal algorithms (2014), section 4.2.
     """
     checks.strength(strength, "proximal's strength")
+    checks.strength(learning_rate, "proximal's learning_rate")
 
-    def moved(u: Array, w: Array, t: Array) -> Array:
-        return operator(w + u.astype(w.dtype), t.astype(w.dtype)) - w
+    def moved(u: Array, w: Array, strength: Scalar, learning_rate: Scalar) -> Array:
+        return operator(w + u.astype(w.dtype), times(strength, learning_rate, w).astype(w.dtype)) - w
 
-    return with_rate("proximal", strength, learning_rate, where, moved, axis)
+    by_axes = functools.partial(mapped_by_axes, axis=axis)
+    return per_weight("proximal", (strength, learning_rate), where, moved, by_axes)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
-from jreg._base.tree import kernels, map_selected
 from jreg._base.types import Array, Scalar, Where
-from jreg.transforms._params import given, with_rate
+from jreg.transforms._params import Number, per_weight, times
 
 
-def _pulled(name: str, pull: Callable[[Array], Array], where: Where) -> optax.GradientTransformation:
-    """Subtracts ``pull(w)`` from the updates of chosen weights."""
-
-    def lowered(u: Array, w: Array) -> Array:
-        return u - pull(w.astype(u.dtype))
-
-    return optax.stateless(lambda updates, params: map_selected(lowered, where, updates, given(params, name)))
-
-
-def decoupled_weight_decay(rate: Scalar, where: Where = kernels) -> optax.GradientTransformation:
+def decoupled_weight_decay(rate: Number, where: Where | None = None) -> optax.GradientTransformationExtraArgs:
     r"""Shrinks weights by `rate` at every step, whatever the learning rate; put it after the optimizer.
 
     .. math:: u \leftarrow u - \lambda w
@@ -32,11 +20,12 @@ def decoupled_weight_decay(rate: Scalar, where: Where = kernels) -> optax.Gradie
     the learning rate.
 
     Args:
-      rate: lambda, the share of a weight lost per step, at least 0; may be traced.
+      rate: lambda, the share of a weight lost per step, at least 0: a number, which may be traced, or an optax
+        schedule, which is called with the counts 0, 1, 2, ...
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
 
     Returns:
-      A stateless transform that needs ``params``.
+      A transform that needs ``params``; it counts its updates when the rate is a schedule.
 
     Raises:
       ValueError: a known `rate` is negative, `where` matches nothing, or ``update`` is called without params.
@@ -51,11 +40,15 @@ def decoupled_weight_decay(rate: Scalar, where: Where = kernels) -> optax.Gradie
     Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019.
     """
     checks.strength(rate, "decoupled_weight_decay's rate")
-    return _pulled("decoupled_weight_decay", lambda w: jnp.asarray(rate, w.dtype) * w, where)
+
+    def lowered(u: Array, w: Array, rate: Scalar) -> Array:
+        return u - jnp.asarray(rate, u.dtype) * w.astype(u.dtype)
+
+    return per_weight("decoupled_weight_decay", (rate,), where, lowered)
 
 
 def adamw_weight_decay(
-    rate: Scalar, learning_rate: Scalar | optax.Schedule, where: Where = kernels
+    rate: Number, learning_rate: Number, where: Where | None = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""Shrinks weights by `rate` times the learning rate, AdamW's convention; put it after the optimizer.
 
@@ -66,7 +59,7 @@ def adamw_weight_decay(
     out, as the paper's own formula does: its rate is this one times the learning rate.
 
     Args:
-      rate: lambda, at least 0; may be traced.
+      rate: lambda, at least 0; may be traced, or a schedule as `learning_rate` may be.
       learning_rate: eta, that of the optimizer before it: a number of at least 0, which may be traced, or its
         optax schedule, which is called with the same counts 0, 1, 2, ...
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps
@@ -90,13 +83,15 @@ def adamw_weight_decay(
     """
     checks.strength(rate, "adamw_weight_decay's rate")
 
-    def lowered(u: Array, w: Array, factor: Array) -> Array:
-        return u - factor.astype(u.dtype) * w.astype(u.dtype)
+    checks.strength(learning_rate, "adamw_weight_decay's learning_rate")
 
-    return with_rate("adamw_weight_decay", rate, learning_rate, where, lowered)
+    def lowered(u: Array, w: Array, rate: Scalar, learning_rate: Scalar) -> Array:
+        return u - times(rate, learning_rate, w).astype(u.dtype) * w.astype(u.dtype)
+
+    return per_weight("adamw_weight_decay", (rate, learning_rate), where, lowered)
 
 
-def decoupled_l1(rate: Scalar, where: Where = kernels) -> optax.GradientTransformation:
+def decoupled_l1(rate: Number, where: Where | None = None) -> optax.GradientTransformationExtraArgs:
     r"""Moves weights towards zero by `rate` at every step, whatever the learning rate; put it after the optimizer.
 
     .. math:: u \leftarrow u - \operatorname{sign}(w) \min(\lambda, |w|)
@@ -108,11 +103,12 @@ def decoupled_l1(rate: Scalar, where: Where = kernels) -> optax.GradientTransfor
     step.
 
     Args:
-      rate: lambda, what a weight loses per step, in the units of weights, at least 0; may be traced.
+      rate: lambda, what a weight loses per step, in the units of weights, at least 0: a number, which may be traced, or
+        an optax schedule, which is called with the counts 0, 1, 2, ...
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
 
     Returns:
-      A stateless transform that needs ``params``.
+      A transform that needs ``params``; it counts its updates when the rate is a schedule.
 
     Raises:
       ValueError: a known `rate` is negative, `where` matches nothing, or ``update`` is called without params.
@@ -129,8 +125,8 @@ def decoupled_l1(rate: Scalar, where: Where = kernels) -> optax.GradientTransfor
     """
     checks.strength(rate, "decoupled_l1's rate")
 
-    def pull(w: Array) -> Array:
-        limit = jnp.asarray(rate, w.dtype)
-        return jnp.clip(w, -limit, limit)
+    def lowered(u: Array, w: Array, rate: Scalar) -> Array:
+        limit = jnp.asarray(rate, u.dtype)
+        return u - jnp.clip(w.astype(u.dtype), -limit, limit)
 
-    return _pulled("decoupled_l1", pull, where)
+    return per_weight("decoupled_l1", (rate,), where, lowered)

@@ -9,23 +9,25 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
-from jreg._base.tree import kernels, map_selected
-from jreg._base.types import Array, PyTree, Scalar, Where
-from jreg.transforms._params import given
+from jreg._base.tree import copied
+from jreg._base.types import Array, PyTree, Where
+from jreg.transforms._params import Number, at, begun, counted, given, is_masked, is_part, mapped
 
 
 class ReferenceState(NamedTuple):
-    """What `decay_towards` keeps when no reference is given.
+    """What `decay_towards` keeps.
 
     Attributes:
-      reference: the parameters at ``init``.
+      reference: the parameters at ``init``; () when a reference is given.
+      count: the updates made so far, int32; () when the rate is no schedule.
     """
 
     reference: PyTree
+    count: Array | tuple[()]
 
 
 def decay_towards(
-    rate: Scalar, reference: PyTree | None = None, where: Where = kernels
+    rate: Number, reference: PyTree | None = None, where: Where | None = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""Shrinks the distance to reference weights by `rate` at every step; put it after the optimizer.
 
@@ -35,7 +37,8 @@ def decay_towards(
     learning rate, and not rescaled by Adam. With it a pretrained network forgets less.
 
     Args:
-      rate: lambda, the share of the distance lost per step, at least 0; may be traced.
+      rate: lambda, the share of the distance lost per step, at least 0: a number, which may be traced, or an optax
+        schedule, which is called with the counts 0, 1, 2, ...
       reference: w_0, a tree like the parameters (leaves that `where` doesn't choose are not looked at); default: the
         parameters that training begins with, which the state then keeps.
       where: which parameters: a path pattern or a function of (path, leaf); default: the weights of affine maps.
@@ -60,20 +63,24 @@ def decay_towards(
     checks.strength(rate, "decay_towards' rate")
 
     def init(params: optax.Params) -> optax.OptState:
-        return ReferenceState(params) if reference is None else optax.EmptyState()
+        return ReferenceState(copied(params) if reference is None else (), begun(rate))
 
     def update(updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra: Any):
         del extra
-        anchor = state.reference if reference is None else reference
-        if jax.tree.structure(anchor) != jax.tree.structure(given(params, "decay_towards")):
+        anchor, params = state.reference if reference is None else reference, given(params, "decay_towards")
+        if is_part(params) and not is_part(anchor):
+            anchor = jax.tree.map(lambda w, start: w if is_masked(w) else start, params, anchor, is_leaf=is_masked)
+        if jax.tree.structure(anchor) != jax.tree.structure(params):
             raise ValueError(
                 f"decay_towards' reference has the structure {jax.tree.structure(anchor)}, but the parameters have "
                 f"{jax.tree.structure(params)}"
             )
 
-        def pulled(u: Array, start: Array, w: Array) -> Array:
-            return u - jnp.asarray(rate, u.dtype) * (w.astype(u.dtype) - start.astype(u.dtype))
+        share = at(rate, state.count)
 
-        return map_selected(pulled, where, updates, anchor, params), state
+        def pulled(u: Array, start: Array, w: Array) -> Array:
+            return u - jnp.asarray(share, u.dtype) * (w.astype(u.dtype) - start.astype(u.dtype))
+
+        return mapped(pulled, where, updates, anchor, params), ReferenceState(state.reference, counted(state.count))
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -11,16 +11,15 @@ import optax
 
 from jreg._base import checks
 from jreg._base.arrays import wide
-from jreg._base.tree import kernels, map_selected
 from jreg._base.types import Array, Scalar, Where
-from jreg.transforms._params import given
+from jreg.transforms._params import Number, begun_state, given, mapped, now
 
 # The paper's, for weights near zero; its experiments use it throughout.
 _ETA = 0.01
 
 
 def sam(
-    optimizer: optax.GradientTransformation, rho: Scalar, adaptive: bool = False, where: Where = kernels
+    optimizer: optax.GradientTransformation, rho: Number, adaptive: bool = False, where: Where | None = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""Gives an optimizer the gradient at the worst weights within `rho` of the present ones: SAM, and ASAM.
 
@@ -35,8 +34,8 @@ def sam(
 
     Args:
       optimizer: what moves the parameters, a whole chain; put `sam` outside.
-      rho: radius, at least 0; may be traced. At 0 the optimizer is as it was. The papers use 0.05 for SAM and 0.5
-        for ASAM.
+      rho: radius, at least 0: a number, which may be traced, or an optax schedule of the count. At 0 the
+        optimizer is as it was. The papers use 0.05 for SAM and 0.5 for ASAM.
       adaptive: whether it is ASAM.
       where: which parameters ASAM scales: a path pattern or a function of (path, leaf); default: the weights of
         affine maps.
@@ -63,9 +62,14 @@ def sam(
     ASAM: Adaptive sharpness-aware minimization, ICML 2021, algorithm 1.
     """
     checks.strength(rho, "sam's rho")
+
     # optax subtracts what this returns: it is written for optimizers that go downhill.
-    climb = optax.stateless(lambda g, w: jax.tree.map(jnp.negative, _perturbation(g, w, rho, adaptive, where)))
-    inner = optax.contrib.sam(optimizer, climb, opaque_mode=True)
+    def climb(updates: optax.Updates, state: Any, params: optax.Params | None = None):
+        (radius,), state = now(state, rho)
+        return jax.tree.map(jnp.negative, _perturbation(updates, params, radius, adaptive, where)), state
+
+    up = optax.GradientTransformation(lambda params: begun_state(rho), climb)
+    inner = optax.contrib.sam(optimizer, up, reset_state=False, opaque_mode=True)
 
     def update(
         updates: optax.Updates,
@@ -87,18 +91,18 @@ def sam(
 
 
 def _perturbation(
-    gradients: optax.Updates, params: optax.Params | None, rho: Scalar, adaptive: bool, where: Where
+    gradients: optax.Updates, params: optax.Params | None, rho: Scalar, adaptive: bool, where: Where | None
 ) -> optax.Params:
     params = given(params, "sam")
 
     def scaled(g: Array, w: Array) -> Array:
         return g * (jnp.abs(w) + jnp.asarray(_ETA, w.dtype)).astype(g.dtype)
 
-    once = map_selected(scaled, where, gradients, params) if adaptive else gradients
+    once = mapped(scaled, where, gradients, params) if adaptive else gradients
     squares = [jnp.sum(jnp.square(wide(g))) for g in jax.tree.leaves(once)]
     total = jnp.asarray(sum(squares))
     # Without a gradient there is no direction, and the quotient of zeros would be NaN.
     zero = total == 0
     factor = jnp.asarray(rho, total.dtype) / jnp.sqrt(jnp.where(zero, 1, total))
-    twice = map_selected(scaled, where, once, params) if adaptive else once
+    twice = mapped(scaled, where, once, params) if adaptive else once
     return jax.tree.map(lambda g, w: (factor.astype(g.dtype) * g).astype(w.dtype), twice, params)

@@ -12,9 +12,9 @@ from jreg._base import checks
 from jreg._base.arrays import product, safe_norm, wide_dtype
 from jreg._base.reading import assumed, within
 from jreg._base.sharding import whole
-from jreg._base.tree import kernels, map_weights, readings, selected
+from jreg._base.tree import kernels, readings, selected
 from jreg._base.types import Array, PyTree, Scalar, Where
-from jreg.transforms._params import given
+from jreg.transforms._params import Number, at, begun, counted, given, is_part, mapped_by_axes
 
 
 class SpectralState(NamedTuple):
@@ -23,13 +23,15 @@ class SpectralState(NamedTuple):
     Attributes:
       v: the estimates of the first right singular vectors, a tree like the parameters, with an
         empty array for those not chosen.
+      count: the updates made so far, int32; () when the strength is no schedule.
     """
 
     v: PyTree
+    count: Array | tuple[()]
 
 
 def spectral_penalty(
-    strength: Scalar, where: Where = kernels, axis: Any = None
+    strength: Number, where: Where | None = None, axis: Any = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adds the gradient of half the squared largest singular value of each kernel; put it first in the chain.
 
@@ -44,7 +46,8 @@ def spectral_penalty(
     starts from fixed random vectors, the same in every training. Half precision is computed in float32.
 
     Args:
-      strength: lambda, at least 0; may be traced.
+      strength: lambda, at least 0: a number, which may be traced, or an optax schedule, which is called with the counts
+        0, 1, 2, ...
       where: which parameters, as in `jreg.on_params`, all with two axes or more; default: the weights of affine maps.
       axis: which axes of the weights are what, where names, shapes and modules don't tell, as in `jreg.on_params`.
 
@@ -71,7 +74,7 @@ def spectral_penalty(
     checks.strength(strength, "spectral_penalty's strength")
 
     def init(params: optax.Params) -> SpectralState:
-        flags = selected(params, where)
+        flags = selected(params, kernels if where is None else where, may_be_none=is_part(params))
         known = readings(params, flags, axis)
         leaves, treedef = jax.tree.flatten(params)
         keys = jax.random.split(jax.random.key(0), len(leaves))
@@ -79,14 +82,15 @@ def spectral_penalty(
             within(reading, _start, key, leaf) if flag else jnp.zeros(0)
             for key, leaf, flag, reading in zip(keys, leaves, flags, known, strict=True)
         ]
-        return SpectralState(treedef.unflatten(starts))
+        return SpectralState(treedef.unflatten(starts), begun(strength))
 
     def update(updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra: Any):
         del extra
         weights = given(params, "spectral_penalty")
-        v = map_weights(_turned, where, axis, state.v, weights)
-        pulled = map_weights(lambda u, v, w: _pulled(u, v, w, strength), where, axis, updates, v, weights)
-        return pulled, SpectralState(v)
+        present = at(strength, state.count)
+        v = mapped_by_axes(_turned, where, state.v, weights, axis=axis)
+        pulled = mapped_by_axes(lambda u, v, w: _pulled(u, v, w, present), where, updates, v, weights, axis=axis)
+        return pulled, SpectralState(v, counted(state.count))
 
     return optax.GradientTransformationExtraArgs(init, update)
 

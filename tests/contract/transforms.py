@@ -122,3 +122,17 @@ CASES = [
         unchanged=after,
     ),
 ]
+
+# One of each, for what is kept by all.
+MADE = {
+    transforms.project: transforms.project(projections.max_norm, c=0.5),
+    transforms.proximal: transforms.proximal(prox.l1, 0.5, 0.5),
+    transforms.decoupled_weight_decay: transforms.decoupled_weight_decay(0.1),
+    transforms.adamw_weight_decay: transforms.adamw_weight_decay(0.1, 0.5),
+    transforms.decoupled_l1: transforms.decoupled_l1(0.1),
+    transforms.decay_towards: transforms.decay_towards(0.1),
+    transforms.spectral_penalty: transforms.spectral_penalty(0.1),
+    transforms.sam: transforms.sam(optax.sgd(0.1), 0.05),
+    transforms.ema_params: transforms.ema_params(0.9),
+    transforms.swa_params: transforms.swa_params(1),
+}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import inspect
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,12 +12,12 @@ import optax
 from jreg import metrics
 from jreg._base import checks
 from jreg._base.brief import brief
-from jreg._base.names import listed, qualified_name, shown
+from jreg._base.names import shown
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Preprocessor
 from jreg.losses import link_of
 from jreg.objective import Penalty
-from jreg.search.space import Setting, Space
+from jreg.transforms.withheld import only_updates
 
 # What a recipe's `metrics` may be.
 Metrics = Mapping[str, metrics.Metric | metrics.ParamsMetric]
@@ -57,8 +55,8 @@ class Recipe:
       model: a Flax Linen module, or anything with pure init and apply (`jreg.models.as_model`).
       loss: ``(outputs, targets) -> one loss per example``, such as those in `jreg.losses`; further axes are averaged.
         It may return ``(losses, parts)`` with a dict of named values per example, which become columns of the history.
-      optimizer: an optax transform; `jreg.project` goes last in its chain. It is given the batch's loss as `value`
-        and, as `grad_fn`, ``(params, anything) -> gradients`` of the batch, which `optax.contrib.sam` asks for.
+      optimizer: an optax transform; `jreg.project` goes last in its chain. What it is given beside the gradients is
+        said at `Recipe.update`.
       penalty: what `jreg.on_params` and the other lifts make, times its strengths; default: no penalty.
       metrics: `jreg.metrics` by name; the first one of the outputs ranks the settings. Default: accuracy for
         classification, r2 for regression.
@@ -73,6 +71,9 @@ class Recipe:
       reconstruct: whether the target of an example is the example itself, preprocessed and flattened, as an
         autoencoder's is; augmentation is then noise that the network has to take away.
       batch_size: examples per step; default: the study's.
+      initial: what training begins with, for fine-tuning or for going on: a `Fit` or a `jreg.Network` (with running
+        averages; the optimizer begins anew), a tree of parameters, or a function of the parameters that the model draws
+        that returns such a tree, where only a part is known. Default: what the model draws.
 
     Raises:
       TypeError: a part is not what it must be.
@@ -98,6 +99,8 @@ class Recipe:
     mixing: Callable[[Key, Array, Array, Array], tuple[Array, Array]] | None = None
     reconstruct: bool = False
     batch_size: int | None = None
+    initial: Any = None
+
     __repr__ = brief
 
     def __post_init__(self) -> None:
@@ -138,11 +141,33 @@ class Recipe:
     ) -> tuple[PyTree, PyTree]:
         """One step of the optimizer, with the extra arguments that some transforms of optax ask for.
 
-        `value` is the objective of the batch, `value_fn` that of other parameters, as `optax.lbfgs` searches along a
-        line, and `grad_fn` its gradient, as `optax.contrib.sam` takes it elsewhere.
+        `value` is the objective of the batch, as `optax.polyak_sgd` and `optax.contrib.reduce_on_plateau` look at it,
+        `grad` its gradient, `value_fn` (`obj_fn` too) that of other parameters, as `optax.lbfgs` searches along a line
+        and `optax.contrib.sophia` differentiates it twice, and `grad_fn` its gradient at other parameters, as
+        `jreg.transforms.sam` asks for it. What goes in a chain behind `optax.MultiSteps`, `optax.apply_every` or
+        `optax.apply_if_finite` changes nothing at a step that they make no update at.
+
+        Raises:
+          TypeError: a transform doesn't take extra arguments.
         """
         update = optax.with_extra_args_support(self.optimizer).update
-        return update(gradients, state, params, value=value, grad=gradients, value_fn=value_fn, grad_fn=grad_fn)
+
+        def elsewhere(params: PyTree, grad_fn: Any = None, obj_fn: Any = None) -> Array:
+            del grad_fn, obj_fn  # a line search hands the other extra arguments on
+            return value_fn(params)
+
+        given = {"value": value, "grad": gradients, "value_fn": elsewhere, "obj_fn": value_fn, "grad_fn": grad_fn}
+        try:
+            updates, moved = update(gradients, state, params, **given)
+        except TypeError as error:
+            if "unexpected keyword argument" not in str(error):
+                raise
+            raise TypeError(
+                f"the recipe's optimizer is given {', '.join(given)} beside the gradients, but "
+                f"{str(error).splitlines()[0]}: let its update take **extra_args, and use jreg.transforms.sam in the "
+                "place of optax.contrib.sam"
+            ) from error
+        return only_updates(updates, state, moved)
 
     def losses(self, outputs: PyTree, targets: PyTree) -> Array:
         """One loss per example."""
@@ -171,134 +196,3 @@ class Recipe:
 
 def _per_example(values: Array) -> Array:
     return values if values.ndim == 1 else jnp.mean(values, axis=tuple(range(1, values.ndim)))
-
-
-class Hyperparameters(Mapping[str, Any]):
-    """What a recipe is called with: a mapping that knows which of its names have been read."""
-
-    def __init__(self, values: Mapping[str, Any]):
-        self._values = dict(values)
-        self.read: set[str] = set()
-        self.missing = False
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._values:
-            self.missing = True
-            known = listed(self._values)
-            raise KeyError(f"the recipe reads hyperparameter {name!r}, which is not in the space: it has {known}")
-        self.read.add(name)
-        return self._values[name]
-
-    def __getattr__(self, name: str) -> Any:
-        if name in self.__dict__.get("_values", ()):
-            raise AttributeError(f"the recipe reads hyperparameter {name!r} as an attribute: write hp[{name!r}]")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    def peek(self) -> dict[str, Any]:
-        """The same values, whose comparison doesn't count as reading."""
-        return dict(self._values)
-
-    def __contains__(self, name: object) -> bool:
-        # Mapping would look the name up, which here is reading it.
-        return name in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-
-def takes_steps(recipe: Callable[..., Recipe]) -> bool:
-    """Whether a recipe has a second argument, which then receives the `Steps`.
-
-    >>> takes_steps(lambda hp: None), takes_steps(lambda hp, steps: None), takes_steps(lambda hp, width=3: None)
-    (False, True, False)
-    """
-    try:
-        parameters = list(inspect.signature(recipe).parameters.values())
-    except (TypeError, ValueError):  # some callables don't tell
-        return False
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(positional) > 1 and positional[1].default is inspect.Parameter.empty
-
-
-def build(recipe: Callable[..., Recipe], values: Mapping[str, Any], steps: Steps | None = None) -> Recipe:
-    """Calls the recipe; `steps` may be left out where nothing trains.
-
-    Raises:
-      KeyError: it reads a hyperparameter that is not in `values`.
-      TypeError: `recipe` is no function, or doesn't return a `Recipe`.
-    """
-    hp = values if isinstance(values, Hyperparameters) else Hyperparameters(values)
-    if not callable(recipe) or isinstance(recipe, type) or hasattr(recipe, "apply"):
-        found = shown(recipe) if isinstance(recipe, type) else f"a {type(recipe).__name__}"
-        raise TypeError(
-            f"the recipe is {found}, but must be a function of the hyperparameters: def recipe(hp): return "
-            "jreg.Recipe(model, loss, optimizer)"
-        )
-    given = (hp, steps or Steps(1, 1)) if takes_steps(recipe) else (hp,)
-    _check_takes(recipe, given)
-    try:
-        made = recipe(*given)
-    except (ValueError, TypeError):
-        raise
-    except Exception as error:
-        # A KeyError may be the one above, whose sentence needs nothing added.
-        if isinstance(error, KeyError) and hp.missing:
-            raise
-        raise ValueError(f"the recipe raised {type(error).__name__}: {error}") from error
-    if not isinstance(made, Recipe):
-        remedy = "does its last line say return?" if made is None else "jreg.Recipe(model, loss, optimizer) makes one"
-        raise TypeError(f"the recipe returns a {type(made).__name__}, but must return a jreg.Recipe: {remedy}")
-    return made
-
-
-def _check_takes(recipe: Callable[..., Recipe], given: tuple[Any, ...]) -> None:
-    try:
-        inspect.signature(recipe).bind(*given)
-    except ValueError:  # some callables don't tell
-        return
-    except TypeError:
-        raise TypeError(
-            f"the recipe takes {inspect.signature(recipe)}, but is called with the hyperparameters alone: write "
-            "def recipe(hp), or def recipe(hp, steps) where it needs the number of steps"
-        ) from None
-
-
-def check_read(space: Space, samples: Iterable[Hyperparameters]) -> None:
-    """Raises ValueError where no sample of the settings had one of the space's hyperparameters read."""
-    read = set().union(*(hp.read for hp in samples))
-    unread = [name for name in space.axes if name not in read]
-    if unread:
-        raise ValueError(f"the recipe never reads hyperparameter {unread[0]!r}: use hp[{unread[0]!r}] or leave it out")
-
-
-@contextlib.contextmanager
-def naming(setting: Mapping[str, Any]) -> Generator[None]:
-    """Adds the setting to the sentence of a ValueError."""
-    try:
-        yield
-    except ValueError as error:
-        if not setting:
-            raise
-        raise ValueError(f"{error} (in the setting {describe(setting)})") from error
-
-
-def extremes(space: Space, group: Sequence[Setting]) -> list[Setting]:
-    """The first setting of a group, and it again with each traced hyperparameter at its ends among the group's."""
-    first = group[0]
-    ends = [(name, end(setting[name] for setting in group)) for name in space.traced for end in (min, max)]
-    return [first, *({**first, name: value} for name, value in ends if value != first[name])]
-
-
-def describe(setting: Mapping[str, Any]) -> str:
-    """A setting in a line of text.
-
-    >>> describe({"l2": 1e-4, "activation": "relu"})
-    'l2=0.0001 activation=relu'
-    """
-    return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={qualified_name(value) or value}"
-        for name, value in setting.items()
-    )
