@@ -18,7 +18,7 @@ FIT, APPLY, INVERT = map(jax.jit, standardize())
 
 def test_standardize_is_scikit_learns_fitted_on_the_training_rows():
     scaler = StandardScaler().fit(np.asarray(X, np.float64)[TRAIN])
-    _, mean, deviation = statistics = FIT(X, WEIGHTS)
+    mean, deviation, _ = statistics = FIT(X, WEIGHTS)
     np.testing.assert_allclose(mean[0], scaler.mean_, rtol=2e-6, atol=1e-6)
     np.testing.assert_allclose(deviation[0], scaler.scale_, rtol=1e-5)
     np.testing.assert_allclose(APPLY(statistics, X), scaler.transform(X), rtol=2e-5, atol=5e-5)
@@ -48,7 +48,7 @@ def test_a_row_of_weight_two_is_two_rows():
 def test_a_feature_constant_on_the_training_rows_is_centred_only(value):
     column = jnp.asarray(np.where(TRAIN, value, value + 2.0)[:, None], jnp.float32)
     statistics = FIT(column, WEIGHTS)
-    assert statistics[2].tolist() == [[1.0]]
+    assert statistics[1].tolist() == [[1.0]]
     z = np.asarray(APPLY(statistics, column))[:, 0]
     np.testing.assert_allclose(z[TRAIN], 0, atol=1e-6 * abs(value))
     np.testing.assert_allclose(z[~TRAIN], 2, rtol=1e-3)
@@ -405,8 +405,8 @@ def moments(x, weights):
 def test_standardize_takes_weighted_means_and_deviations(factor):
     mean, deviation = moments(np.asarray(X, np.float64), SHARES)
     found, _ = fitted(standardize(), X, jnp.asarray(factor * SHARES, jnp.float32))
-    np.testing.assert_allclose(found[1][0], mean, rtol=2e-6, atol=1e-6)
-    np.testing.assert_allclose(found[2][0], deviation, rtol=1e-5)
+    np.testing.assert_allclose(found[0][0], mean, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(found[1][0], deviation, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("per", "shape"), [("channel", (-1, 3)), ("data", (-1, 1))])
@@ -430,7 +430,7 @@ def test_whitening_makes_the_weighted_covariance_the_identity(kind):
     np.testing.assert_allclose(np.average(z, axis=0, weights=SHARES), 0, atol=2e-5)
     np.testing.assert_allclose(np.cov(z.T, aweights=SHARES, ddof=0), np.eye(6), atol=3e-4)
     covariance = np.cov(CORRELATED.T, aweights=SHARES, ddof=0)
-    (_, mean, vectors, deviations), _ = fitted(whiten(kind), CORRELATED.astype(np.float32), jnp.float32(SHARES))
+    (mean, vectors, deviations, _), _ = fitted(whiten(kind), CORRELATED.astype(np.float32), jnp.float32(SHARES))
     np.testing.assert_allclose(mean[0], np.average(CORRELATED, axis=0, weights=SHARES), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose((vectors * np.square(deviations)) @ vectors.T, covariance, rtol=1e-3, atol=1e-4)
 
@@ -495,7 +495,7 @@ def test_weighted_rows_are_gone_through_in_blocks(rows, monkeypatch):
     monkeypatch.setattr("jreg.data.blocks._NUMBERS", 512)
     rng = np.random.default_rng(16)
     x, weights = rng.normal(size=(rows, 2)).astype(np.float32), rng.gamma(1.0, size=rows)
-    (_, *statistics), _ = fitted(standardize(), x, jnp.asarray(weights, jnp.float32))
+    (*statistics, _), _ = fitted(standardize(), x, jnp.asarray(weights, jnp.float32))
     for found, wanted in zip(statistics, moments(x, weights), strict=True):
         np.testing.assert_allclose(found[0], wanted, rtol=1e-4, atol=1e-6)
 

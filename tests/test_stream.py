@@ -121,7 +121,7 @@ def test_statistics_are_of_the_training_rows_alone(blobs):
     validation = np.arange(30)
     source = Source(np.where(np.arange(72)[:, None] < 30, 1e6, blobs.x).astype(np.float32), blobs.y)
     fitted = fit_stream(KEY, recipe_of(standardize()), source, epochs=1, validation=validation)
-    _, mean, deviation = fitted.statistics[0]
+    mean, deviation, _ = fitted.statistics[0]
     np.testing.assert_allclose(mean[0], blobs.x[30:].mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(deviation[0], blobs.x[30:].std(axis=0), rtol=1e-5)
 

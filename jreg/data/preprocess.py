@@ -91,7 +91,7 @@ def standardize(center: bool = True, divide: bool = True, per: str = "feature") 
     """
     _check_per(per, "standardize")
 
-    def fit(x: Array, weights: Array) -> tuple[Array | None, Array, Array]:
+    def fit(x: Array, weights: Array) -> tuple[Array, Array, Array | None]:
         others = _others(x, per, "standardize")
         offset, scale = ends(x, weights, others)
 
@@ -109,14 +109,14 @@ def standardize(center: bool = True, divide: bool = True, per: str = "feature") 
         if scale is not None:
             mean, deviation = mean * scale, deviation * scale
         deviation = jnp.where(constant, 1, deviation) if divide else jnp.ones_like(deviation)
-        return (offset, mean, deviation) if center else (None, jnp.zeros_like(mean), deviation)
+        return (mean, deviation, offset) if center else (jnp.zeros_like(mean), deviation, None)
 
-    def apply(statistics: tuple[Array | None, Array, Array], x: Array) -> Array:
-        offset, mean, deviation = statistics
+    def apply(statistics: tuple[Array, Array, Array | None], x: Array) -> Array:
+        mean, deviation, offset = statistics
         return (shifted(x, offset) - mean) / deviation
 
-    def invert(statistics: tuple[Array | None, Array, Array], x: Array) -> Array:
-        offset, mean, deviation = statistics
+    def invert(statistics: tuple[Array, Array, Array | None], x: Array) -> Array:
+        mean, deviation, offset = statistics
         mean, deviation = _fitting((mean, deviation), x)
         return shifted_back(x * deviation + mean, offset)
 
@@ -156,7 +156,7 @@ def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Prep
     ):
         raise ValueError(f"min_max is to map to {low} and {high}, but the first must be below the second")
 
-    def fit(x: Array, weights: Array) -> tuple[Array | None, Array, Array]:
+    def fit(x: Array, weights: Array) -> tuple[Array, Array, Array | None]:
         others = _others(x, per, "min_max")
         axes = (0, *others)
         # Differences of floating numbers near each other are exact, those of integers before they become floating.
@@ -169,15 +169,15 @@ def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Prep
             return sign * over_rows(part, x, weights, jnp.maximum, offset)
 
         least, most = largest(-1.0), largest(1.0)
-        return offset, least, jnp.where(most > least, most - least, 1)
+        return least, jnp.where(most > least, most - least, 1), offset
 
-    def apply(statistics: tuple[Array | None, Array, Array], x: Array) -> Array:
-        offset, least, width = statistics
+    def apply(statistics: tuple[Array, Array, Array | None], x: Array) -> Array:
+        least, width, offset = statistics
         a, b = jnp.float32(low), jnp.float32(high)
         return a + (b - a) * ((shifted(x, offset) - least) / width)
 
-    def invert(statistics: tuple[Array | None, Array, Array], x: Array) -> Array:
-        offset, least, width = statistics
+    def invert(statistics: tuple[Array, Array, Array | None], x: Array) -> Array:
+        least, width, offset = statistics
         least, width = _fitting((least, width), x)
         a, b = jnp.float32(low), jnp.float32(high)
         return shifted_back((x - a) / (b - a) * width + least, offset)

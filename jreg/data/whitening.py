@@ -56,7 +56,7 @@ def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = N
         if kind == "zca":
             raise ValueError("whiten keeps all components with 'zca', so it takes no components: use 'pca'")
 
-    def fit(x: Array, weights: Array) -> tuple[Array | None, Array, Array, Array]:
+    def fit(x: Array, weights: Array) -> tuple[Array, Array, Array, Array | None]:
         features = math.prod(x.shape[1:])
         if components is not None and components > features:
             raise ValueError(f"whiten is to keep {components} components, but the examples have {features} features")
@@ -78,7 +78,7 @@ def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = N
         # Rounding leaves a variance of 0 a little below it. In another unit epsilon may be less than that.
         least = jnp.where(unit > 1, 1e-14 * variances[0], 0)
         deviations = unit * jnp.sqrt(jnp.maximum(variances, least) + jnp.float32(epsilon) / unit / unit)[None]
-        return offset, mean, vectors * jnp.where(largest < 0, -1, 1).astype(jnp.float32), deviations
+        return mean, vectors * jnp.where(largest < 0, -1, 1).astype(jnp.float32), deviations, offset
 
     def turned(centred: Array, vectors: Array) -> Array:
         return jnp.matmul(centred.reshape(centred.shape[0], -1), vectors, precision=lax.Precision.HIGHEST)
@@ -86,13 +86,13 @@ def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = N
     def back(vectors: Array, z: Array, shape: tuple[int, ...]) -> Array:
         return jnp.matmul(z, vectors.T, precision=lax.Precision.HIGHEST).reshape(-1, *shape)
 
-    def apply(statistics: tuple[Array | None, Array, Array, Array], x: Array) -> Array:
-        offset, mean, vectors, deviations = statistics
+    def apply(statistics: tuple[Array, Array, Array, Array | None], x: Array) -> Array:
+        mean, vectors, deviations, offset = statistics
         white = turned(shifted(x, offset) - mean, vectors) / deviations
         return white if kind == "pca" else back(vectors, white, x.shape[1:])
 
-    def invert(statistics: tuple[Array | None, Array, Array, Array], x: Array) -> Array:
-        offset, mean, vectors, deviations = statistics
+    def invert(statistics: tuple[Array, Array, Array, Array | None], x: Array) -> Array:
+        mean, vectors, deviations, offset = statistics
         white = x if kind == "pca" else turned(x, vectors)
         return shifted_back(back(vectors, white * deviations, mean.shape[1:]) + mean, offset)
 
