@@ -161,7 +161,7 @@ X, Y = np.zeros((3, 2)), np.array([0, 1, 2])
         (
             {"x_test": X[:, :1], "y_test": Y},
             ValueError,
-            r"test examples have shape \(1,\), the others \(2,\): give both in one form, x and x_test, also to datac",
+            r"test examples have shape \(1,\), the others \(2,\): what changes x has to change x_test too, as in datac",
         ),
         ({"x_test": X, "y_test": Y + 0.5}, ValueError, "y is int32, but its y_test is float32"),
         ({"x_test": X, "y_test": Y + 1}, ValueError, "y_test has label 3, out of range: y has labels 0 to 2"),

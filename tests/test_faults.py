@@ -137,7 +137,7 @@ def test_r2_takes_half_precision():
 @pytest.mark.parametrize("v", [1e20, jnp.nan, jnp.inf])
 def test_a_row_that_does_not_count_reaches_no_statistic(v):
     fit = standardize().fit
-    m, d = fit(jnp.array([[1.0], [3.0], [v]]), jnp.array([1.0, 1.0, 0.0]))
+    m, d, _ = fit(jnp.array([[1.0], [3.0], [v]]), jnp.array([1.0, 1.0, 0.0]))
     assert (m.tolist(), d.tolist()) == ([[2.0]], [[1.0]])
 
 

@@ -191,7 +191,9 @@ def test_a_score_that_is_undefined_names_itself():
     folds = [(np.delete(np.arange(6), row), [row]) for row in range(6)]
     space = jreg.grid(rate=[0.01, 0.1])
     study = jreg.cross_validate(linear(None), data, space, cv=folds, epochs=2, progress=False)
-    with pytest.raises(ValueError, match=r"val_r2 is NaN or infinite in 12 of 12 trainings .* such as score='val_loss'"):
+    with pytest.raises(
+        ValueError, match=r"val_r2 is NaN or infinite in 12 of 12 trainings .* such as score='val_loss'"
+    ):
         _ = study.best
     by_loss = jreg.cross_validate(linear(None), data, space, cv=folds, epochs=2, progress=False, score="val_loss")
     assert np.isfinite(by_loss.best.mean)

@@ -394,7 +394,7 @@ class Constant:
         (
             {"a": search.when("b", 1, U, otherwise="none"), "b": [1, 2]},
             TypeError,
-            r"hyperparameter 'a' mixes numbers with other values: \('none', 0.5\)",
+            r"hyperparameter 'a' mixes numbers with other values: 'none', 0.5",
         ),
     ],
 )

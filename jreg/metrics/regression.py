@@ -119,8 +119,9 @@ def _update(state: _Sums, outputs: Array, targets: Array, weights: Array) -> _Su
 
 def _compute(state: _Sums) -> Array:
     total = jnp.sum(state.squares)
-    # Rounding leaves a little of the squares around the mean of numbers that are all the same.
-    vary = jnp.any(state.most > state.least) & (total > 0)
+    # Numbers that are all the same may differ in their last bits.
+    size = jnp.maximum(jnp.abs(state.least), jnp.abs(state.most))
+    vary = jnp.any(state.most - state.least > 2 * jnp.finfo(jnp.float32).eps * size) & (total > 0)
     return jnp.where(vary, 1 - jnp.sum(state.error) / jnp.where(vary, total, 1), jnp.nan)
 
 
