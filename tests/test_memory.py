@@ -79,8 +79,15 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("slots", "batch"), [(1, 1), (4, 1), (4, 4)])
-@pytest.mark.parametrize("case", CASES)
+# The formulas have slots and what a case has apart.
+@pytest.mark.parametrize(
+    ("case", "slots", "batch"),
+    [
+        pytest.param(case, *layout, marks=() if case == "plain" or layout == (4, 4) else pytest.mark.slow)
+        for case in CASES
+        for layout in ((1, 1), (4, 1), (4, 4))
+    ],
+)
 def test_arguments_are_what_the_compiled_program_takes(case, slots, batch, accounts):
     plan, jobs, rows, folds = planned(**CASES[case])
     sizes = sizes_for(plan, jobs, rows, folds)
@@ -149,7 +156,7 @@ def test_the_outbox_has_room_for_all_that_can_end_or_for_one():
 # The choice of slots.
 
 
-@pytest.mark.parametrize(("slots", "batch"), [(5, 5), (6, 2), (4, 1)])
+@pytest.mark.parametrize(("slots", "batch"), [pytest.param(5, 5, marks=pytest.mark.slow), (6, 2), (4, 1)])
 def test_the_largest_layout_that_fits_is_found_with_two_compilations(slots, batch, monkeypatch):
     plan, jobs, rows, folds = planned(stopping=STOPPING)
     # An outbox of one whatever the limit, so that accounts of different limits can be compared.

@@ -93,7 +93,7 @@ def test_thirteen_rounds_are_the_published_ones():
         assert tuple(map(int, words)) == expected
 
 
-@pytest.mark.parametrize("length", [1, 2, 1438, 2**16, 2**16 + 1])
+@pytest.mark.parametrize("length", [1, 2, 1438, pytest.param(2**16, marks=pytest.mark.slow), 2**16 + 1])
 def test_the_order_of_draws_is_argsort(length):
     bits = np.random.default_rng(length).integers(0, 2**32, length, np.uint32)
     # Ties and the largest number, which marks padding, keep their order.
