@@ -513,9 +513,13 @@ ALL = {
     "samples": standardize_samples(),
     "chain": chain(impute("median"), standardize()),
 }
+SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.uint16, np.int32, np.float16, jnp.bfloat16])
+@pytest.mark.parametrize(
+    "dtype",
+    [bool, np.uint8, np.int32, np.float16, *(pytest.param(d, marks=SLOW) for d in (np.int8, np.uint16, jnp.bfloat16))],
+)
 @pytest.mark.parametrize("name", ALL)
 def test_every_dtype_is_computed_in_float32(name, dtype):
     x = NUMBERS.astype(dtype)
