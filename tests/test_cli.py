@@ -111,7 +111,7 @@ def test_a_sweep_shows_progress_on_standard_error(swept):
     lines = swept[0].stderr.splitlines()
     assert lines[0] == "compiling one program for 36 trainings"
     assert re.fullmatch(r"36/36 trainings, best val_accuracy [01]\.\d{4}, \S+ a second, took .*", lines[-3])
-    assert lines[-2] == "drawing scores.png and curves.png"
+    assert lines[-2] == "drawing pictures"
     assert re.fullmatch(r"refitting on all 142 rows for \d epochs?", lines[-1])
 
 

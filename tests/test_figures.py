@@ -96,6 +96,7 @@ def test_a_zero_and_an_infinity_have_places_on_a_logarithmic_axis():
     ("values", "kind"),
     [
         ([0.0, 0.2, 0.5], "linear"), ([1.0, 10.0], "linear"), ([1e-3, 1.0], "log"), ([0.0, 1e-3, 1.0], "symlog"),
+        ([0.0, 1e-3, 1e-2], "symlog"),
         ([-1.0, 100.0], "linear"), ([0.0, INF], "linear"), ([INF], "linear"), ([-INF, 1.0, 2.0], "linear"),
     ],
 )  # fmt: skip

@@ -109,7 +109,7 @@ def sweep(
         )
         # Before the final training, which may fail.
         with report.Display(transient=True) as show:
-            show(report.Progress.of_stage("drawing scores.png and curves.png"))
+            show(report.Progress.of_stage("drawing pictures"))
             report.save_pictures(study.results, folder)
         final = jreg.refit(study) if study.finished else None
         write_results(folder, study.results, report.test_result(final))

@@ -65,7 +65,9 @@ def scale_of(space: Space, name: str) -> Scale:
     values = sorted({float(setting[name]) for setting in space.settings})
     finite = [value for value in values if abs(value) <= _LARGEST]
     positive = [value for value in finite if value > _SMALLEST]
-    wide = bool(positive) and finite[0] >= 0 and positive[-1] > _WIDE * positive[0]
+    # Beside 0 the smaller of two values that are a decade apart is lost, too.
+    least = 9.9 if finite[:1] == [0.0] else _WIDE
+    wide = bool(positive) and finite[0] >= 0 and positive[-1] > least * positive[0]
     logarithmic = wide if space.logarithmic is None else name in space.logarithmic
     if not logarithmic or not positive:
         return Scale(name, _placed(values, finite))
