@@ -104,9 +104,12 @@ def fitting(sizes: Sizes, layout: Layout, limit: int, needed: int | None = None)
             return found
     if needed is None or layout.slots == 1:
         needed = arguments(sizes, 1, limit) if needed is None else needed
+        # CPU devices are parts of one memory, and each holds the data.
+        shares = layout.devices[0].platform == "cpu" and len(layout.devices) > 1
+        other = "fewer devices (jreg.use_cpu_devices(1))" if shares else "another device"
         raise MemoryError(
             f"one training needs {needed / 2**20:.0f} MiB with its data, but {layout.devices[0]} has "
-            f"{limit / 2**20:.0f} MiB for it: use a smaller network, smaller batches or another device"
+            f"{limit / 2**20:.0f} MiB for it: use a smaller network, smaller batches or {other}"
         )
     # Its program may need less than was estimated.
     return layout.with_slots(1)
