@@ -58,6 +58,7 @@ PACKAGES = (
     "jreg.objective",
     "jreg.penalties",
     "jreg.projections",
+    "jreg.recipe",
     "jreg.report",
     "jreg.stochastic",
     "jreg.study",
