@@ -94,23 +94,26 @@ def test_penalties_projections_and_proximal_operators_find_the_weights(model):
     # Haiku's dropout multiplies a mask by numbers.
     with jax.numpy_dtype_promotion("standard"):
         params, _ = as_model(model(0.0)).init(KEY, X)
-    matrices = [np.asarray(leaf) for leaf in jax.tree.leaves(params) if jnp.ndim(leaf) == 2]
+    # Haiku's normalizations have scales and offsets of shape (1, n); Equinox keeps (out, in).
+    flags = [leaf.ndim == 2 and leaf.shape[0] > 1 for leaf in jax.tree.leaves(params)]
+    matrices = [np.asarray(leaf) for leaf, flag in zip(jax.tree.leaves(params), flags, strict=True) if flag]
     assert matrices
+    inputs = 1 if "layers" in params else 0
     value = jreg.on_params(jreg.penalties.l2)(jreg.objective.Forward(params, X, jnp.ones(6)))
     np.testing.assert_allclose(value, sum((w**2).sum() / 2 for w in matrices), rtol=1e-5)
     zeros = jax.tree.map(jnp.zeros_like, params)
     for transform, check in (
         (
             jreg.project(lambda w: jreg.projections.max_norm(w, 0.05)),
-            lambda w: np.linalg.norm(w, axis=0).max() < 0.0501,
+            lambda w: np.linalg.norm(w, axis=inputs).max() < 0.0501,
         ),
         (jreg.proximal(jreg.prox.l1, 100.0, 1.0), lambda w: (w == 0).all()),
     ):
         updates, _ = transform.update(zeros, transform.init(params), params)
         moved = optax.apply_updates(params, updates)
         assert jax.tree.structure(moved) == jax.tree.structure(params)
-        for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(moved), strict=True):
-            assert check(np.asarray(after)) if before.ndim == 2 else np.array_equal(before, after)
+        for flag, before, after in zip(flags, jax.tree.leaves(params), jax.tree.leaves(moved), strict=True):
+            assert check(np.asarray(after)) if flag else np.array_equal(before, after)
 
 
 def test_equinox_outputs_are_its_own():

@@ -42,16 +42,16 @@ PARAMS = {"scale": jnp.asarray(SCALE), "bias": jnp.asarray(BIAS)}
 def test_batch_norm_and_what_comes_down_to_it():
     theirs = affine(torch.nn.BatchNorm1d(8, momentum=0.1))
     expected = theirs(torch.tensor(X))
-    stats = {"mean": jnp.zeros(8), "var": jnp.ones(8)}
-    for layer, more in (
-        (linen.BatchNorm(use_running_average=False, momentum=0.9), {}),
-        (nn.GhostBatchNorm(size=12, momentum=0.9), {"train": True}),
+    for layer, prefix, more in (
+        (linen.BatchNorm(use_running_average=False, momentum=0.9), "", {}),
+        (nn.GhostBatchNorm(size=12, momentum=0.9), "ghost_", {"train": True}),
     ):
+        stats = {f"{prefix}mean": jnp.zeros(8), f"{prefix}var": jnp.ones(8)}
         y, moved = layer.apply({"params": PARAMS, "batch_stats": stats}, X, mutable=["batch_stats"], **more)
         close(y, expected)
-        close(moved["batch_stats"]["mean"], theirs.running_mean)
+        close(moved["batch_stats"][f"{prefix}mean"], theirs.running_mean)
         # PyTorch keeps the variance with n - 1 in its denominator, Flax (and jreg) with n.
-        close((moved["batch_stats"]["var"] - 0.9) * 12 / 11, theirs.running_var - 0.9)
+        close((moved["batch_stats"][f"{prefix}var"] - 0.9) * 12 / 11, theirs.running_var - 0.9)
     renorm = nn.BatchRenorm(r_max=1.0, d_max=0.0, epsilon=1e-5)
     variables = {"params": PARAMS, "batch_stats": renorm.init(KEY, X)["batch_stats"]}
     close(renorm.apply(variables, X, train=True, mutable=["batch_stats"])[0], expected)
