@@ -25,7 +25,7 @@ def observers(
             yield []
         elif not all(map(callable, several := list(progress) if isinstance(progress, Sequence) else [progress])):
             raise TypeError(
-                f"progress is {progress!r}, but must be True, False, or one or several functions of a jreg.report.Progress"
+                f"progress is {progress!r}, but must be True, False, or functions of a jreg.report.Progress"
             )
         else:
             yield several

@@ -16,6 +16,7 @@ from jreg._base.names import listed
 from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
+from jreg.data.given import given_rows, given_targets
 from jreg.recipe import Recipe, build, takes_steps
 from jreg.search.space import values_of
 from jreg.splits import Folds, pack
@@ -248,7 +249,7 @@ def predict(recipe: Callable[[Any], Recipe], fitted: Fit, x: Any, hp: Mapping[st
     (36, 3)
     """
     made = build(recipe, hp or {})
-    x = jax.tree.map(jnp.asarray, x)
+    x = given_rows(x, "x")
     outputs = measure.outputs_for(made, fitted.params, fitted.model_state, fitted.statistics, x)
     if made.targets is not None and made.targets.invert is not None:
         return made.targets.invert(fitted.statistics[1], outputs)
@@ -277,7 +278,8 @@ def evaluate(
     ['accuracy', 'loss']
     """
     made = build(recipe, hp or {})
-    x, y = jax.tree.map(jnp.asarray, (x, y))
+    x, y = given_rows(x, "x"), given_rows(y, "y")
+    y = given_targets(y, _task_of(y))
     network = (fitted.params, fitted.model_state, fitted.statistics)
     weights = jnp.ones(jax.tree.leaves(y)[0].shape[0], jnp.float32)
     found = measure.scores_for(made, _task_of(y), network, x, y, weights)
