@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jreg._base.types import Array, PyTree
 from jreg.data.arrays import convert, integer, is_tree, numbers
@@ -48,7 +49,7 @@ def given_targets(values: Any, task: str, encoder: Encoder | None = None) -> PyT
         if encoder is not None and (known.dtype.kind in "OUST" or (known.size and known.min() < 0)):
             values = encoder.encode_target(values)
     y: Array = given_rows(values, "y")
-    if task == "classification" and not is_tree(y) and not isinstance(y, jax.core.Tracer) and y.dtype.kind in "iu":
+    if task == "classification" and not is_tree(y) and not isinstance(y, Tracer) and y.dtype.kind in "iu":
         least = int(y.min())
         if least < 0:
             raise ValueError(f"y has label {least}, out of range: labels are 0 to K - 1")
