@@ -264,3 +264,11 @@ def test_an_unknown_number_has_no_class(named):
 def test_a_setting_of_another_kind_is_refused():
     with pytest.raises(TypeError, match=r"the setting is 'best', but must be one of the study's settings"):
         jreg.Study.setting(None, "best")
+
+
+def test_a_layout_takes_what_jax_calls_devices():
+    devices = jax.devices()
+    assert jreg.Layout(devices, 2) == jreg.Layout(tuple(devices), 2)
+    assert jreg.Layout(devices[0], 2).devices == (devices[0],)
+    with pytest.raises(TypeError, match=r"the layout's devices are 'cpu', but must be devices of JAX's"):
+        jreg.Layout("cpu", 2)
