@@ -59,6 +59,8 @@ def pack(pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None)
 def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Partitions the rows into `folds` validation sets of equal size, shuffled; classes keep their shares.
 
+    Where rows belong to groups, none is in two folds, and sizes and shares are as near to equal as that allows.
+
     Args:
       data: classification data with one label per row are stratified, others only shuffled.
       folds: at least 2.
@@ -68,7 +70,7 @@ def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, n
       One (training rows, validation rows) pair per fold.
 
     Raises:
-      ValueError: there are fewer rows than folds, or fewer examples of a class.
+      ValueError: there are fewer rows or groups than folds, or fewer examples of a class.
       TypeError: `folds` is no whole number.
 
     >>> data = Dataset(x=[[0.0]] * 6, y=[0, 1] * 3)
@@ -80,10 +82,15 @@ def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, n
     folds = checks.count(folds, "the number of folds", least=2)
     if len(data) < folds:
         raise ValueError(f"{data.name} has {len(data)} rows, fewer than the {folds} folds asked for")
-    from sklearn.model_selection import KFold, StratifiedKFold
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
+    groups, options = data.groups, {"shuffle": True, "random_state": seed}
+    together = 0 if groups is None else len(np.unique(groups))
+    if groups is not None and together < folds:
+        raise ValueError(f"{data.name} has {together} groups of rows, fewer than the {folds} folds asked for")
     if data.task != "classification" or not isinstance(data.y, np.ndarray) or data.y.ndim > 1:
-        return list(KFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(data))))
+        splitter = KFold(folds, **options) if groups is None else GroupKFold(folds, **options)
+        return list(splitter.split(np.zeros(len(data)), groups=groups))
     counts = np.bincount(data.y)
     rare = [int(label) for label in np.flatnonzero((counts > 0) & (counts < folds))]
     if rare:
@@ -91,11 +98,14 @@ def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, n
             f"{data.name}'s class {rare[0]} has {counts[rare[0]]} examples, fewer than the {folds} folds asked for"
         )
     # The splitter wants as many rows as labels but never reads them.
-    return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(data.y, data.y))
+    splitter = StratifiedKFold(folds, **options) if groups is None else StratifiedGroupKFold(folds, **options)
+    return list(splitter.split(data.y, data.y, groups))
 
 
 def hold_out(data: Dataset, size: float = 0.2, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """One fold for `cv`: a random share of the rows to validate on, the others to train on; classes keep their shares.
+
+    Where rows belong to groups it is a share of the groups, and classes don't keep theirs.
 
     `cross_validate` then tunes on it, and `refit` trains the best setting again on all rows and tests it once, which is
     hold-out validation.
@@ -120,7 +130,13 @@ def hold_out(data: Dataset, size: float = 0.2, seed: int = 0) -> list[tuple[np.n
     """
     if not 0 < size < 1:
         raise ValueError(f"hold_out's size is {size}, but must lie between 0 and 1")
-    return [split(data, size, seed)]
+    if data.groups is None:
+        return [split(data, size, seed)]
+    from sklearn.model_selection import GroupShuffleSplit
+
+    shuffled = GroupShuffleSplit(1, test_size=size, random_state=seed)
+    [(train, validation)] = shuffled.split(np.zeros(len(data)), groups=data.groups)
+    return [(np.sort(train), np.sort(validation))]
 
 
 def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -142,7 +158,15 @@ def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
         # The splitter wants as many rows as labels but never reads them.
         placeholder = np.zeros(len(data))
         labels = data.y if isinstance(data.y, np.ndarray) else placeholder
-        pairs = list(cv.split(placeholder, labels, data.groups))
+        try:
+            pairs = list(cv.split(placeholder, labels, data.groups))
+        except ValueError as error:
+            if data.groups is not None or "groups" not in str(error):
+                raise
+            raise ValueError(
+                f"{type(cv).__name__} splits groups of rows, but {data.name} has none: give them with the data, "
+                "dataclasses.replace(data, groups=...)"
+            ) from error
     else:
         pairs = _pairs(cv, len(data))
     if not pairs:

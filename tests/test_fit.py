@@ -218,3 +218,35 @@ def test_batches_of_trainings_and_the_final_network_have_the_statistics_of_their
     )
     found = final.model_state["batch_stats"]["BatchNorm_0"]["mean"]
     np.testing.assert_allclose(found, hidden.mean(axis=0), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"train": []}, ValueError, r"fit's train names no row"),
+        ({"train": np.zeros(8, bool)}, ValueError, r"fit's train names no row"),
+        ({"validation": range(8)}, ValueError, r"fit's validation takes all 8 rows"),
+        ({"batch_size": None}, TypeError, r"batch_size is None"),
+        ({"epochs": None}, TypeError, r"epochs is None"),
+        ({"progress": True}, TypeError, r"progress is True, but must be a function of a jreg\.training\.Epoch"),
+        ({"hp": {"rate": "1e-3"}}, TypeError, r"'rate' is the text '1e-3', but must be a number"),
+        ({"hp": {"rate": [0.1]}}, TypeError, r"'rate' has the value \[0\.1\], which is not hashable"),
+    ],
+)
+def test_arguments_that_no_training_can_have_are_refused(options, error, sentence):
+    data = jreg.Dataset(np.ones((8, 3)), np.arange(8.0))
+    with pytest.raises(error, match=sentence):
+        jreg.fit(KEY, plain, data, **{"epochs": 1, "hp": {"rate": 0.1}} | options)
+
+
+def test_an_observer_can_not_be_traced():
+    def score(rate):
+        return jreg.fit(KEY, plain, DATA, {"rate": rate}, epochs=1, progress=print).epochs
+
+    with pytest.raises(TypeError, match=r"fit calls progress after each epoch, which it can't while jax\.jit"):
+        jax.jit(score)(0.1)
+
+
+def test_an_array_without_axes_is_a_traced_number():
+    found = [jreg.fit(KEY, plain, DATA, {"rate": kind(0.25)}, **OPTIONS) for kind in (float, np.array)]
+    np.testing.assert_array_equal(*[one.history["train_loss"] for one in found])

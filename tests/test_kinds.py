@@ -205,3 +205,70 @@ def test_a_hyperparameter_that_is_read_as_an_attribute_is_named():
         _ = given.l2
     with pytest.raises(AttributeError, match=r"no attribute 'l3'"):
         _ = given.l3
+
+
+def half(hp):
+    return jreg.Recipe(nn.MLP((2,)), losses.softmax_cross_entropy, optax.sgd(0.1), preprocess=jreg.data.standardize())
+
+
+@pytest.fixture(scope="module")
+def named():
+    """A network of three features whose labels are texts, its training and its examples."""
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    data = jreg.Dataset(x, np.where(x[:, 0] > 0, "yes", "no"))
+    fitted = jreg.fit(jax.random.key(0), half, data, epochs=2)
+    return jreg.Network.of(half, {}, (), fitted[:3], data), fitted, data
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (3,), (5, 4), (5, 3, 1)])
+def test_rows_of_another_shape_are_not_broadcast(named, shape):
+    network, fitted, _ = named
+    for predict in (network.predict, network.predict_proba, lambda x: jreg.predict(half, fitted, x)):
+        with pytest.raises(ValueError, match=r"standardize got an array of shape .* fitted on rows of shape \(3,\)"):
+            predict(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("made", ["standardize", "min_max", "impute", "whiten"])
+def test_every_preprocessor_knows_the_rows_that_it_was_fitted_on(made):
+    fit, apply, _ = getattr(jreg.data, made)()
+    statistics = fit(jnp.eye(4, 3), jnp.ones(4))
+    with pytest.raises(ValueError, match=rf"{made} got an array of shape \(2, 1\), but was fitted on rows of shape"):
+        apply(statistics, jnp.ones((2, 1)))
+
+
+def test_what_a_network_is_given_is_what_a_data_set_is_made_of(named):
+    network, fitted, data = named
+    expected = network.outputs(data.x[:4])
+    np.testing.assert_array_equal(network.outputs(data.x[:4].tolist()), expected)
+    np.testing.assert_array_equal(jreg.predict(half, fitted, data.x[:4].tolist()), expected)
+    texts = np.where(data.x[:, 0] > 0, "yes", "no")
+    assert network.evaluate(data.x, texts) == network.evaluate(data.x, data.y)
+    assert jreg.evaluate(half, fitted, data.x, data.y.tolist()) == jreg.evaluate(half, fitted, data.x, data.y)
+    with pytest.raises(ValueError, match=r"'maybe' in row 1, which is none of the labels"):
+        network.evaluate(data.x[:2], ["yes", "maybe"])
+    with pytest.raises(ValueError, match=r"y has label -1, out of range"):
+        jreg.evaluate(half, fitted, data.x[:2], [-1, 1])
+    with pytest.raises(ValueError, match=r"x has shape \(0, 3\), but must be rows"):
+        network.predict(data.x[:0])
+
+
+def test_an_unknown_number_has_no_class(named):
+    network, _, data = named
+    x = data.x[:3].copy()
+    x[1, 0] = np.nan
+    for predict in (network.predict, jreg.Ensemble([network]).predict):
+        with pytest.raises(ValueError, match=r"NaN for row 1, which is no class: .*impute"):
+            predict(x)
+
+
+def test_a_setting_of_another_kind_is_refused():
+    with pytest.raises(TypeError, match=r"the setting is 'best', but must be one of the study's settings"):
+        jreg.Study.setting(None, "best")
+
+
+def test_a_layout_takes_what_jax_calls_devices():
+    devices = jax.devices()
+    assert jreg.Layout(devices, 2) == jreg.Layout(tuple(devices), 2)
+    assert jreg.Layout(devices[0], 2).devices == (devices[0],)
+    with pytest.raises(TypeError, match=r"the layout's devices are 'cpu', but must be devices of JAX's"):
+        jreg.Layout("cpu", 2)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold, train_test_split
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold, train_test_split
 
 import jreg
 from jreg.splits import Folds, as_pairs, hold_out, k_fold, pack
@@ -179,3 +179,22 @@ def test_hold_out_refuses_what_leaves_a_class_out():
 def test_the_seed_of_hold_out_is_a_whole_number():
     with pytest.raises(TypeError, match=r"seed is 0.5, but must be a whole number of at least 0"):
         hold_out(numbers(5), 0.2, seed=0.5)
+
+
+@pytest.mark.parametrize("y", [np.arange(30) % 2, np.linspace(0, 1, 30)])
+def test_rows_of_a_group_are_never_in_both_parts(y):
+    """As many folds are asked for as a plain number, which has no groups in scikit-learn."""
+    groups = np.arange(30) // 3
+    data = jreg.Dataset(np.zeros((30, 1)), y, groups=groups)
+    for pairs in (as_pairs(4, data), hold_out(data, 0.3)):
+        for train, validation in pairs:
+            assert not set(groups[train]) & set(groups[validation])
+            assert sorted([*train, *validation]) == list(range(30))
+    assert sorted(np.concatenate([validation for _, validation in as_pairs(4, data)])) == list(range(30))
+    with pytest.raises(ValueError, match=r"has 10 groups of rows, fewer than the 11 folds"):
+        as_pairs(11, data)
+
+
+def test_a_splitter_of_groups_that_there_are_none_of_says_where_they_go():
+    with pytest.raises(ValueError, match=r"GroupKFold splits groups of rows, but numbers has none: .*groups=\.\.\."):
+        as_pairs(GroupKFold(3), numbers(30))

@@ -52,6 +52,17 @@ def count(value: Any, name: str, least: int = 1) -> int:
     return int(value)
 
 
+def no_number_as_text(value: Any, name: str) -> None:
+    """Raises TypeError where a text is a number, as YAML reads 1e-3 and a command line everything."""
+    if not isinstance(value, str) or not any(letter.isdigit() for letter in value):
+        return
+    try:
+        float(value)
+    except ValueError:
+        return
+    raise TypeError(f"{name} is the text {value!r}, but must be a number: float({value!r}) makes one")
+
+
 def positive(value: Any, name: str) -> None:
     """Raises ValueError unless a known `value` is finite and above 0."""
     number = concrete(value)

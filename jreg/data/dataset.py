@@ -46,7 +46,8 @@ class Dataset:
         predict. Afterwards the attribute always says which one it is, and ``dataclasses.replace`` keeps it.
       weights: ``(n,)`` finite numbers of at least 0, not all 0: how much each row counts in the loss, the metrics and
         the statistics of preprocessing; default: 1 for all rows. Test rows have none.
-      groups: ``(n,)`` numbers or texts: which rows belong together, such as those of one patient; default: no groups.
+      groups: ``(n,)`` numbers or texts: which rows belong together, such as those of one patient, so that a
+        number of folds leaves none in two; default: no groups.
       encoder: the `Encoder` of the table that the examples and the labels come from, or of the data frame that is `x`,
         where there is one; with features of other names it keeps the labels alone. Whoever replaces `x` by other
         numbers of the same features gives ``encoder=None``, as it makes the old ones.

@@ -9,7 +9,7 @@ from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.data.blocks import over_rows
 from jreg.data.offsets import ends
-from jreg.data.preprocess import Preprocessor, for_array
+from jreg.data.preprocess import Preprocessor, check_rows, for_array
 
 
 def impute(strategy: str | Scalar = "mean") -> Preprocessor:
@@ -59,6 +59,7 @@ def impute(strategy: str | Scalar = "mean") -> Preprocessor:
 
     def apply(statistics: Array, x: Array) -> Array:
         x = x.astype(jnp.float32)
+        check_rows(x, statistics, "impute")
         return jnp.where(jnp.isnan(x), statistics, x)
 
     return for_array("impute", fit, apply)

@@ -113,6 +113,7 @@ def standardize(center: bool = True, divide: bool = True, per: str = "feature") 
 
     def apply(statistics: tuple[Array, Array, Array | None], x: Array) -> Array:
         mean, deviation, offset = statistics
+        check_rows(x, mean, "standardize", per)
         return (shifted(x, offset) - mean) / deviation
 
     def invert(statistics: tuple[Array, Array, Array | None], x: Array) -> Array:
@@ -173,6 +174,7 @@ def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Prep
 
     def apply(statistics: tuple[Array, Array, Array | None], x: Array) -> Array:
         least, width, offset = statistics
+        check_rows(x, least, "min_max", per)
         a, b = jnp.float32(low), jnp.float32(high)
         return a + (b - a) * ((shifted(x, offset) - least) / width)
 
@@ -183,6 +185,19 @@ def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Prep
         return shifted_back((x - a) / (b - a) * width + least, offset)
 
     return for_array("min_max", fit, apply, invert)
+
+
+def check_rows(x: Array, statistic: Array, name: str, per: str = "feature") -> None:
+    """Raises ValueError where `x` isn't rows like those that a statistic is of, which would be broadcast silently."""
+    wanted, given = statistic.shape[1:], x.shape[1:]
+    if per != "feature":
+        # One number stands for the rows, and perhaps the columns, of an image of any size.
+        given = given if len(given) != len(wanted) else (*(1 for _ in given[:-1]), given[-1] if per == "channel" else 1)
+    if x.ndim == 0 or (wanted != given and not (wanted == () and given == (1,))):
+        raise ValueError(
+            f"{name} got an array of shape {x.shape}, but was fitted on rows of shape {wanted}: give (n, "
+            f"{', '.join(map(str, wanted)) or '...'}), one row too, as x[:1]"
+        )
 
 
 def _check_per(per: str, name: str) -> None:

@@ -160,7 +160,7 @@ def check_task(y: PyTree, task: str, name: str) -> None:
         if int(y.min()) < 0:
             raise ValueError(
                 f"{name} has label {y.min()}, out of range: labels are 0 to K - 1, or -1 and 1, or texts, which "
-                ".astype(str) makes of any others"
+                ".astype(str) makes of any others; numbers to predict are floating, or have task='regression'"
             )
         # A label near 2**31 is a mistake, and would ask for as many output units.
         if int(y.max()) >= 2**20:

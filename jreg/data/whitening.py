@@ -11,7 +11,7 @@ from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.data.blocks import over_rows, shifted
 from jreg.data.offsets import ends
-from jreg.data.preprocess import Preprocessor, for_array, shifted_back
+from jreg.data.preprocess import Preprocessor, check_rows, for_array, shifted_back
 
 
 def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = None) -> Preprocessor:
@@ -88,6 +88,7 @@ def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = N
 
     def apply(statistics: tuple[Array, Array, Array, Array | None], x: Array) -> Array:
         mean, vectors, deviations, offset = statistics
+        check_rows(x, mean, "whiten")
         white = turned(shifted(x, offset) - mean, vectors) / deviations
         return white if kind == "pca" else back(vectors, white, x.shape[1:])
 

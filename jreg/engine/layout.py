@@ -58,7 +58,7 @@ class Layout:
 
     Raises:
       ValueError: `slots` is no multiple of `batch`, or one of them is below 1.
-      TypeError: one of them is no whole number.
+      TypeError: one of them is no whole number, or `devices` are none.
     """
 
     devices: tuple[jax.Device, ...]
@@ -66,6 +66,10 @@ class Layout:
     batch: int = 1
 
     def __post_init__(self) -> None:
+        devices = (self.devices,) if isinstance(self.devices, jax.Device) else tuple(self.devices)
+        if not devices or not all(isinstance(device, jax.Device) for device in devices):
+            raise TypeError(f"the layout's devices are {self.devices!r}, but must be devices of JAX's: jax.devices()")
+        object.__setattr__(self, "devices", devices)
         checks.count(self.slots, "the layout's slots")
         checks.count(self.batch, "the layout's batch")
         if self.slots % self.batch:

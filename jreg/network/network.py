@@ -13,6 +13,7 @@ import numpy as np
 
 from jreg._base.types import Array, PyTree
 from jreg.data import Dataset, Encoder
+from jreg.data.given import given_rows, given_targets
 from jreg.data.reading import as_table, is_table
 from jreg.network.predictions import labels_of, probabilities_of, values_of
 from jreg.recipe import Recipe, build
@@ -107,7 +108,7 @@ class Network:
         """The network's outputs for examples ``(n, ...)``: logits, or numbers in the targets' units in a regression."""
         static, hp, network = self._given()
         x = x if (encoder := self.encoder_for(x)) is None else encoder.encode(x)
-        return _outputs(self.recipe, static, hp, network, jax.tree.map(jnp.asarray, x))
+        return _outputs(self.recipe, static, hp, network, given_rows(x, "x"))
 
     def encoder_for(self, x: Any) -> Encoder | None:
         """The encoder where examples are a table that it codes; None where they are arrays."""
@@ -141,7 +142,7 @@ class Network:
             # Where the encoder has no labels, targets are numbers already.
             y = encoder.encode_target(read if y is None else y) if y is None or encoder.labels else y
             x = encoder.encode(read)
-        x, y = jax.tree.map(jnp.asarray, (x, y))
+        x, y = given_rows(x, "x"), given_targets(y, self.task, self.encoder)
         count = jax.tree.leaves(y)[0].shape[0]
         weights = jnp.ones(count, jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
         found = _scores(self.recipe, static, self.task, hp, network, x, y, weights)

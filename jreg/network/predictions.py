@@ -52,11 +52,13 @@ def labels_of(outputs: Any, task: str, values_shape: tuple[int, ...] = ()) -> np
 
     Raises:
       TypeError: the outputs are several arrays.
+      ValueError: an output is NaN, which is no class.
     """
     check_one(outputs)
     found = np.asarray(outputs)
     if task == "regression":
         return found.reshape(len(found), *values_shape)
+    _check_known(found)
     if task == "multilabel":
         return (found > 0).astype(np.int32)
     if found.ndim == 1 or found.shape[-1] == 1:
@@ -73,6 +75,15 @@ def check_one(outputs: Any) -> None:
         )
 
 
+def _check_known(found: np.ndarray) -> None:
+    """Raises ValueError where an output or a probability is NaN, of which argmax would make a class."""
+    if np.isnan(found).any():
+        raise ValueError(
+            f"the outputs are NaN for row {np.argwhere(np.isnan(found))[0][0]}, which is no class: the training "
+            "diverged, or examples have NaN, which jreg.data.impute in the recipe's preprocess fills in"
+        )
+
+
 def mean_probabilities(parts: list[np.ndarray]) -> np.ndarray:
     """The mean of several networks' probabilities or values, float64."""
     for part in parts:
@@ -81,7 +92,8 @@ def mean_probabilities(parts: list[np.ndarray]) -> np.ndarray:
 
 
 def most_probable(probabilities: np.ndarray, task: str) -> np.ndarray:
-    """What probabilities predict: class numbers, or flags of labels."""
+    """What probabilities predict: class numbers, or flags of labels; ValueError where one is NaN."""
+    _check_known(probabilities)
     if task == "multilabel":
         return (probabilities > 0.5).astype(np.int32)
     return probabilities.argmax(axis=-1).astype(np.int32)

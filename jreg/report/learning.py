@@ -85,6 +85,7 @@ def _draw(axes: Any, panel: Panel, found: Mapping[str, np.ndarray]) -> None:
             rest = f"{plain(name)}: mean of the trainings that are left"
             axes.plot(epochs[first:], mean[first:], color=colour, ls=dashes, lw=1, label=rest)
     axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(plain(panel.validation.name))
     axes.grid(alpha=0.3, which="both")
 

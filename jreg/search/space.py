@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jreg._base import checks
 from jreg._base.names import cut, listed, shown
 
 Setting = dict[str, Any]
@@ -256,6 +257,7 @@ def values_of(label: str, axis: Any) -> tuple[Any, ...]:
             raise ValueError(f"{label} has the value NaN")
         return values
     for value in values:
+        checks.no_number_as_text(value, label)
         if isinstance(value, float):
             raise TypeError(f"{label} mixes numbers with other values: {listed(list(map(repr, values)))}")
         try:

@@ -55,8 +55,8 @@ def cross_validate(
       recipe: a function of the hyperparameters that returns a `Recipe`.
       data: its test set is not touched.
       space: what `grid` returns, or a list of settings.
-      cv: a number of folds (stratified for classification, shuffled with seed 0), a scikit-learn splitter, or
-        pairs of (training rows, validation rows).
+      cv: a number of folds (stratified for classification, shuffled with seed 0, groups kept together), a scikit-learn
+        splitter, or pairs of (training rows, validation rows).
       seeds: how many seeds, 0, 1, ..., or which; they set the initial weights, the order of examples and dropout.
       epochs: the most passes over the training rows.
       batch_size: examples per step, unless the recipe says otherwise.

@@ -23,5 +23,9 @@ def observers(
             yield [stack.enter_context(Display(transient=transient))]
         elif progress is False:
             yield []
+        elif not all(map(callable, several := list(progress) if isinstance(progress, Sequence) else [progress])):
+            raise TypeError(
+                f"progress is {progress!r}, but must be True, False, or functions of a jreg.report.Progress"
+            )
         else:
-            yield list(progress) if isinstance(progress, Sequence) else [progress]
+            yield several

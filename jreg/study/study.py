@@ -129,6 +129,11 @@ class Study:
             return self.best
         if isinstance(which, SettingResult):
             return which
+        if not isinstance(which, Mapping):
+            raise TypeError(
+                f"the setting is {which!r}, but must be one of the study's settings, such as study.best, or its "
+                "hyperparameters by name"
+            )
         for result in self.settings:
             if result.hyperparameters == dict(which):
                 return result

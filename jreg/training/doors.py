@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jreg._base import checks
 from jreg.data import Dataset
 from jreg.search.space import Space
 from jreg.training.stopping import EarlyStopping
@@ -51,3 +53,14 @@ def check_key(key: Any) -> None:
             f"the key is a {type(key).__name__}, but must be a random key, which comes first: jax.random.key(0), or "
             "jreg.member_key(seed, fold) of a study's training"
         )
+
+
+def rows_given(train: Any, validation: Any, length: int, owner: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the rows to train on, by default all others, and of those to validate on."""
+    chosen = checks.rows(validation, length, f"{owner}validation")
+    others = train is None
+    rows = np.setdiff1d(np.arange(length), chosen) if others else checks.rows(train, length, f"{owner}train")
+    if not len(rows):
+        found = f"{owner}validation takes all {length} rows" if others else f"{owner}train names no row"
+        raise ValueError(f"{found}, so there are no rows to train on")
+    return rows, chosen

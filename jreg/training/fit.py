@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jreg._base import checks
 from jreg._base.names import listed
 from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
+from jreg.data.given import given_rows, given_targets
 from jreg.recipe import Recipe, build, takes_steps
+from jreg.search.space import values_of
 from jreg.splits import Folds, pack
 from jreg.training import blame, doors, keys, measure
 from jreg.training.check import make_plan, sample_steps, sampled
@@ -157,21 +158,14 @@ def fit(
     doors.check_key(key)
     doors.check_data(data)
     setting, traced, fixed = divided(hp, static)
-    rows, chosen = rows_given(train, validation, len(data), "fit's ")
+    observe = observer(progress, (key, traced)) if progress else None
+    rows, chosen = doors.rows_given(train, validation, len(data), "fit's ")
     folds = pack([(rows, chosen)])
     samples = sampled(recipe, [setting], sample_steps(data, folds, epochs, batch_size))
     plan = make_plan(recipe, samples, fixed, data, folds, epochs, batch_size, stopping)
     with named_tracers(plan, traced, data, folds):
         given = (key, traced, first_fold(folds), np.int32(epochs), rows_of(data))
-        return _watched(observer(progress), plan, *given) if progress else _fit(plan, *given)
-
-
-def rows_given(train: Any, validation: Any, length: int, owner: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of the rows to train on, by default all others, and of those to validate on."""
-    chosen = checks.rows(validation, length, f"{owner}validation")
-    if train is None:
-        return np.setdiff1d(np.arange(length), chosen), chosen
-    return checks.rows(train, length, f"{owner}train"), chosen
+        return _watched(observe, plan, *given) if observe else _fit(plan, *given)
 
 
 def rows_of(data: Dataset) -> Rows:
@@ -185,9 +179,12 @@ def divided(
     """The hyperparameters as they are, those that are traced, and those that are not."""
     if not isinstance(hp, Mapping | None):
         raise TypeError(f"hp is {hp!r}, but must be a mapping of names to values, such as {{'l2': 1e-3}}")
-    setting = dict(hp or {})
+    # An array without axes is a number too.
+    setting = {name: value[()] if isinstance(value, np.ndarray) else value for name, value in (hp or {}).items()}
     numbers = [name for name, value in setting.items() if isinstance(value, float | np.floating | jax.Array)]
     traced = {name: jnp.asarray(setting[name], jnp.float32) for name in numbers if name not in set(static)}
+    for name in setting.keys() - traced.keys():
+        values_of(f"hyperparameter {name!r}", (setting[name],))  # which refuses what is no value
     return setting, traced, tuple((name, value) for name, value in setting.items() if name not in traced)
 
 
@@ -252,7 +249,7 @@ def predict(recipe: Callable[[Any], Recipe], fitted: Fit, x: Any, hp: Mapping[st
     (36, 3)
     """
     made = build(recipe, hp or {})
-    x = jax.tree.map(jnp.asarray, x)
+    x = given_rows(x, "x")
     outputs = measure.outputs_for(made, fitted.params, fitted.model_state, fitted.statistics, x)
     if made.targets is not None and made.targets.invert is not None:
         return made.targets.invert(fitted.statistics[1], outputs)
@@ -281,7 +278,8 @@ def evaluate(
     ['accuracy', 'loss']
     """
     made = build(recipe, hp or {})
-    x, y = jax.tree.map(jnp.asarray, (x, y))
+    x, y = given_rows(x, "x"), given_rows(y, "y")
+    y = given_targets(y, _task_of(y))
     network = (fitted.params, fitted.model_state, fitted.statistics)
     weights = jnp.ones(jax.tree.leaves(y)[0].shape[0], jnp.float32)
     found = measure.scores_for(made, _task_of(y), network, x, y, weights)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jax.core import Tracer
 
 from jreg.training.columns import labels
 from jreg.training.plan import Plan
@@ -32,8 +34,18 @@ class Epoch(NamedTuple):
 Observer = Callable[[Epoch], None]
 
 
-def observer(progress: Observer | Sequence[Observer]) -> Observer:
-    """One function that calls all."""
+def observer(progress: Observer | Sequence[Observer], given: Any = ()) -> Observer:
+    """One function that calls all, for a training of what is `given`, which must be known after each epoch."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
+        raise TypeError(
+            "fit calls progress after each epoch, which it can't while jax.jit, jax.vmap or a derivative traces it: "
+            "leave progress out, and read the history that it returns"
+        )
+    if not callable(progress) and not isinstance(progress, Sequence):
+        raise TypeError(
+            f"progress is {progress!r}, but must be a function of a jreg.training.Epoch, or several, such as "
+            "progress=print"
+        )
     several = (progress,) if callable(progress) else tuple(progress)
     for one in several:
         if not callable(one):

@@ -57,7 +57,9 @@ def added(
         share = 1 - m
         here = (new - m * old) / jnp.where(share > 0, share, 1)
         counts = jnp.where(jnp.all(share > 0), rows, 0)
-        return total[0] + jnp.where(counts > 0, counts.astype(here.dtype) * here, 0), total[1] + counts
+        seen = jnp.where(counts > 0, counts.astype(here.dtype) * here, 0)
+        # Flax's statistics of a batch may be in double precision, and their averages in single.
+        return total[0] + seen.astype(total[0].dtype), total[1] + counts
 
     return [one(*parts) for parts in zip(sums, before, after, kept, strict=True)]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from numbers import Real
 from typing import Literal, NamedTuple
 
 import jax
@@ -85,8 +86,8 @@ class EarlyStopping:
         checks.count(self.patience, "EarlyStopping's patience", least=0)
         checks.strength(self.min_delta, "EarlyStopping's min_delta")
         checks.count(self.start_from_epoch, "EarlyStopping's start_from_epoch", least=0)
-        if self.baseline is not None and not math.isfinite(self.baseline):
-            raise ValueError(f"EarlyStopping's baseline is {self.baseline}, but must be a finite number")
+        if self.baseline is not None and not (isinstance(self.baseline, Real) and math.isfinite(self.baseline)):
+            raise ValueError(f"EarlyStopping's baseline is {self.baseline!r}, but must be a finite number, or None")
         if self.mode not in ("auto", "min", "max"):
             raise ValueError(f"EarlyStopping's mode is {self.mode!r}, but must be 'auto', 'min' or 'max'")
 

@@ -20,7 +20,7 @@ from jreg.splits import Folds, pack
 from jreg.training import doors, keys, measure, recomputed
 from jreg.training._source import Reader, batches_of, host_device
 from jreg.training.check import make_plan, sample_steps, sampled
-from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers, rows_given
+from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers
 from jreg.training.inputs import Rows, targets_of
 from jreg.training.objective import Carry, purposes_of, term_names, train_batch
 from jreg.training.observing import Observer, epoch_of, observer
@@ -166,9 +166,9 @@ def fit_stream(
     doors.check_key(key)
     setting, traced, fixed = divided(hp, static)
     reader = Reader(source, missing, checks.count(workers, "workers"), checks.count(prefetch, "prefetch"))
-    rows, chosen = rows_given(train, validation, reader.length)
-    if rows.size == 0:
-        raise ValueError("fit_stream has no rows to train on: the source is empty, or all rows are for validation")
+    if not reader.length:
+        raise ValueError("fit_stream has no rows to train on: the source is empty")
+    rows, chosen = doors.rows_given(train, validation, reader.length)
     head, folds = reader.head(int(rows[0])), pack([(rows, chosen)])
     samples = sampled(recipe, [setting], sample_steps(head, folds, epochs, batch_size))
     plan = make_plan(recipe, samples, fixed, head, folds, epochs, batch_size, stopping)
@@ -176,7 +176,7 @@ def fit_stream(
     plan = dataclasses.replace(plan, batch_size=min(samples[0][1].batch_size or batch_size, reader.length))
     training = Training(_streams(key), traced, first_fold(folds), np.int32(epochs))
     with named_tracers(plan, traced, head, folds):
-        return _run(plan, training, reader, statistics, observer(progress))
+        return _run(plan, training, reader, statistics, observer(progress or ()))
 
 
 def _run(
