@@ -51,12 +51,20 @@ def labels_of(outputs: Any, task: str, values_shape: tuple[int, ...] = ()) -> np
       values_shape: of one target of a regression.
 
     Raises:
+      ValueError: an output is NaN.
       TypeError: the outputs are several arrays.
     """
     check_one(outputs)
     found = np.asarray(outputs)
     if task == "regression":
         return found.reshape(len(found), *values_shape)
+    # No comparison with NaN holds, so that such a row would get the first class or no label.
+    undefined = np.isnan(found.reshape(len(found), -1)).any(axis=1)
+    if undefined.any():
+        raise ValueError(
+            f"the outputs for row {undefined.argmax()} are NaN, so that it has no label: its example has NaN or "
+            "infinity, which only a recipe that imputes takes, or the network diverged"
+        )
     if task == "multilabel":
         return (found > 0).astype(np.int32)
     if found.ndim == 1 or found.shape[-1] == 1:
