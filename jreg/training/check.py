@@ -98,7 +98,7 @@ def _known(setting: Mapping[str, Any]) -> dict[str, Any]:
 
 def sample_steps(data: Dataset, folds: Folds, epochs: int, batch_size: int) -> Steps:
     """What a recipe with a second argument receives when it is tried with plain numbers."""
-    steps = -(-int(np.max(folds.train_count)) // min(max(1, batch_size), len(data)))
+    steps = -(-int(np.max(folds.train_count)) // min(checks.count(batch_size, "batch_size"), len(data)))
     return Steps(np.int32(steps), np.int32(steps * epochs))
 
 
