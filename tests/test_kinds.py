@@ -223,7 +223,7 @@ def regressed(loss, **options):
         (lambda outputs, targets: (outputs - targets) ** 2, "loss pairs every output with every target"),
         (
             lambda outputs, targets: jnp.mean((outputs - targets) ** 2, axis=-1),
-            r"shape \(n, 1\) broadcast against .*\(n,",
+            r"loss pairs .* shape \(n, 1\) broadcast",
         ),
         (jax.jit(lambda outputs, targets: jnp.abs(outputs - targets).sum(-1)), "loss pairs every output"),
         (optax.huber_loss, "loss pairs every output"),
