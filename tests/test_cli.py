@@ -331,6 +331,8 @@ def test_help_names_every_option(capsys):
     [
         ([], "a command is missing: jreg sweep or data"),
         (["swep"], "jreg has no command 'swep': did you mean jreg sweep (see jreg --help)?"),
+        (["version"], "did you mean jreg --version"),
+        (["train", "--data", "mine.csv"], "did you mean jreg sweep (see jreg --help)?"),
         (["mine.csv"], "did you mean jreg sweep --data mine.csv"),
         (["mine.py"], "did you mean jreg sweep mine.py"),
         (["--data", "wine"], "a command comes before --data"),

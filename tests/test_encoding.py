@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.sparse
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder
 
 import jreg
@@ -92,7 +93,7 @@ def test_an_unseen_category_is_an_error_or_zeros():
 
 def test_a_missing_value_is_refused_or_kept():
     table = {"region": [None, "west"], "size": [1.0, np.nan]}
-    with pytest.raises(ValueError, match=r"x has NaN or infinity \(first in row 0\): remove the row, or keep NaN by m"):
+    with pytest.raises(ValueError, match=r"column 'region' has NaN or infinity \(first in row 0\): remove the row, or"):
         Encoder.fit(TRAIN).encode(table)
     found = Encoder.fit(TRAIN, missing="keep").encode(table)
     np.testing.assert_array_equal(np.isnan(found), [[True, True, True, False], [False, False, False, True]])
@@ -109,7 +110,7 @@ def without(*names: str) -> dict:
         ({**without("size"), "b": [1] * 3, "a": [2] * 3}, "but lacks 'size' and has besides 'b', 'a'"),
         ({**TEST, "size": ["1", "big", "2"]}, "column 'size' has 'big' in row 1, but must hold numbers"),
         ({**TEST, "size": ["1,5", "2", "2"]}, "column 'size' has '1,5' in row 0, but must hold numbers"),
-        ({**TEST, "size": [1e99, 2, 2]}, "x has 1e.99, which float32 can't hold"),
+        ({**TEST, "size": [1e99, 2, 2]}, "column 'size' has 1e.99, which float32 can't hold"),
         ({**TEST, "size": [1, 2]}, "has columns of 2 and 3 rows, but needs one length"),
         ({name: [] for name in TEST}, "the table has no rows"),
         ({**TEST, "size": [[1], [2], [3]]}, r"'size' has shape \(3, 1\), but a table's column has one value per row"),
@@ -341,6 +342,49 @@ def test_a_network_codes_new_tables_and_gives_their_labels_back():
     assert jreg.network.Ensemble([network]).predict(TEST).tolist() == network.predict(TEST).tolist()
     with pytest.raises(ValueError, match="the table needs the columns of the training table, but lacks 'size'"):
         network.predict(without("size"))
+    # Arrays beside labels as they were given; what fits neither is named.
+    assert network.evaluate(data.x_test, TEST["kind"]) == dict(network.test)
+    assert network.predict(data.x_test.tolist()).tolist() == number.tolist()
+    for call, error, sentence in (
+        (lambda: network.evaluate(data.x_test, ["c", "b", "z"]), ValueError, "y has 'z' in row 2"),
+        (lambda: network.evaluate(data.x_test, [0, 1, 3]), ValueError, "y has label 3, out of range: .* 0 to 2"),
+        (lambda: network.evaluate(data.x_test, [0, 1]), ValueError, r"x has 3 rows, but y has shape \(2,\)"),
+        (lambda: network.evaluate(data.x_test), ValueError, "y is missing"),
+        (lambda: network.evaluate(data), TypeError, "the network got a Dataset, but needs its arrays"),
+        (lambda: network.predict(data.x_test[0]), ValueError, r"x has shape \(4,\), which is one example alone"),
+        (lambda: network.predict(data.x_test[:, :3]), ValueError, r"shape \(3, 3\), but the network takes \(n, 4\)"),
+        (lambda: network.predict(data.x_test[:0]), ValueError, "with n at least 1"),
+        (lambda: network.predict({"x": data.x_test}), ValueError, r"has shape \(3, 4\), but a table.s column has one"),
+        (lambda: network.predict(data.x_test * np.nan), ValueError, "the outputs for row 0 are NaN"),
+    ):
+        with pytest.raises(error, match=sentence):
+            call()
+
+
+def test_what_no_column_can_hold_is_named():
+    for column, found in (([[1], [2, 3]], "a list"), ([1j, 2j], "a complex")):
+        held = np.empty(2, object)
+        held[:] = column
+        with pytest.raises(ValueError, match=f"'x' has {found}, but must have numbers or texts"):
+            Encoder.fit({"x": held, "y": [0, 1]})
+    lazy = type("LazyFrame", (), {"columns": ["x"], "__getitem__": None})()
+    with pytest.raises(TypeError, match="a LazyFrame has no rows in memory"):
+        Encoder.fit(lazy)
+    with pytest.raises(TypeError, match=r"x is sparse, a csr_matrix: .toarray\(\)"):
+        jreg.Dataset(scipy.sparse.csr_matrix(np.eye(3)), [0, 1, 0])
+    for names in ("ab", {0: "a", 1: "b"}, {"a", "b"}):
+        with pytest.raises(TypeError, match=r"labels are a (str|dict|set), but must be a list of names in order"):
+            jreg.Dataset(np.eye(2), [0, 1], labels=names)
+
+
+def test_what_a_mask_hides_is_missing():
+    masked = np.ma.masked_array([[7, 1], [2, 3]], [[True, False], [False, False]])
+    with pytest.raises(ValueError, match=r"x has NaN or infinity \(first in row 0\)"):
+        jreg.Dataset(masked, [0, 1])
+    np.testing.assert_array_equal(jreg.Dataset(masked, [0, 1], missing="keep").x, [[np.nan, 1], [2, 3]])
+    table = {"x": masked[:, 0], "kind": np.ma.masked_array(["a", "b"], [False, True]), "y": [0.5, 1.5]}
+    encoder = Encoder.fit(table, missing="keep")
+    np.testing.assert_array_equal(encoder.encode(table), [[np.nan, 1], [2, np.nan]])
 
 
 def test_the_command_line_says_what_a_table_is_taken_for(tmp_path, monkeypatch, capsys):

@@ -272,3 +272,53 @@ def test_a_layout_takes_what_jax_calls_devices():
     assert jreg.Layout(devices[0], 2).devices == (devices[0],)
     with pytest.raises(TypeError, match=r"the layout's devices are 'cpu', but must be devices of JAX's"):
         jreg.Layout("cpu", 2)
+
+
+def regressed(loss, **options):
+    """A training of one step on six rows, of which a batch of four leaves two of padding."""
+    data = jreg.Dataset(np.eye(6), np.arange(6.0))
+
+    def recipe(hp):
+        return Recipe(nn.Linear(1), loss, optax.sgd(0.1), **options)
+
+    return jreg.fit(jax.random.key(0), recipe, data, {}, epochs=1, batch_size=4)
+
+
+@pytest.mark.parametrize(
+    ("loss", "sentence"),
+    [
+        (lambda outputs, targets: (outputs - targets) ** 2, "loss pairs every output with every target"),
+        (
+            lambda outputs, targets: jnp.mean((outputs - targets) ** 2, axis=-1),
+            r"loss pairs .* shape \(n, 1\) broadcast",
+        ),
+        (jax.jit(lambda outputs, targets: jnp.abs(outputs - targets).sum(-1)), "loss pairs every output"),
+        (optax.huber_loss, "loss pairs every output"),
+        (lambda outputs, targets: jnp.mean((outputs[:, 0] - targets) ** 2), r"loss has shape \(\) for 11 examples"),
+        (
+            lambda outputs, targets: (outputs[:, 0], {"bias": jnp.mean(outputs)}),
+            r"loss's part 'bias' has shape \(\) for",
+        ),
+        (
+            lambda outputs, targets: optax.softmax_cross_entropy(outputs + jnp.zeros(2), targets),
+            "loss raised ValueError",
+        ),
+    ],
+)
+def test_a_loss_that_mixes_examples_is_an_error(loss, sentence):
+    with jax.numpy_rank_promotion("allow"), pytest.raises(ValueError, match=f"the recipe's {sentence}"):
+        regressed(loss)
+
+
+def test_a_loss_of_ones_own_that_keeps_examples_apart_trains_as_ours_does():
+    ours = jax.tree.leaves(regressed(losses.squared_error).params)
+    for loss in (lambda z, y: (z[:, 0] - y) ** 2 / 2, jax.vmap(lambda z, y: (z - y) ** 2 / 2)):
+        for found, right in zip(jax.tree.leaves(regressed(loss).params), ours, strict=True):
+            np.testing.assert_allclose(found, right, rtol=1e-6)
+
+
+def test_a_metric_that_pairs_outputs_with_targets_is_an_error():
+    pairing = jreg.metrics.average(lambda outputs, targets: (outputs - targets) ** 2, maximize=False)
+    with jax.numpy_rank_promotion("allow"), pytest.raises(ValueError, match="pairs every output with every target"):
+        pairing(jnp.zeros((3, 1)), jnp.zeros(3))
+    assert pairing(jnp.zeros((3, 1)), jnp.ones((3, 1))) == 1

@@ -140,6 +140,16 @@ def test_a_metric_of_scikit_learn_as_it_is_names_the_study_that_scores_it():
 def test_pythons_own_errors_name_the_part(blobs):
     with pytest.raises(ValueError, match=r"the recipe's loss raised AttributeError: .* has no attribute '?detach"):
         tried(plain(loss=lambda outputs, targets: outputs.detach()), blobs, {})
+    with pytest.raises(TypeError, match=r"the recipe's model returns None: does its __call__ say return"):
+        tried(plain(model=(lambda key, x: {}, lambda params, x, train, rngs: None)), blobs, {})
+
+
+def test_errors_of_other_libraries_name_the_part(blobs):
+    def wrong(params, x, train, rngs):
+        return x @ jnp.ones((99, 3))
+
+    with pytest.raises(TypeError, match=r"the recipe's model raised TypeError: .*\(99,"):
+        tried(plain(model=(lambda key, x: {}, wrong)), blobs, {})
 
 
 READERS = {
@@ -177,6 +187,10 @@ def test_a_floating_width_is_named(blobs, recipe):
 @pytest.mark.parametrize(
     ("recipe", "sentence"),
     [
+        (
+            lambda l2: None,
+            r"the recipe takes \(l2\), but is called with all hyper.*: write def recipe\(hp\), and hp\['l2'\]",
+        ),
         (lambda: None, r"the recipe takes \(\), but is called with the hyperparameters alone: write def recipe\(hp\)"),
         (lambda a, b, c: None, r"the recipe takes \(a, b, c\)"),
         (lambda hp, *, k: None, r"the recipe takes \(hp, \*, k\)"),
@@ -377,3 +391,22 @@ class Theirs(linen.Module):
 def test_an_error_inside_a_model_names_it(blobs):
     with pytest.raises(ValueError, match="the recipe's model raised AttributeError"):
         tried(plain(model=Theirs()), blobs, {})
+
+
+@pytest.mark.parametrize(
+    "name", ["train", "training", "is_training", "deterministic", "inference", "use_running_average"]
+)
+@pytest.mark.parametrize("library", ["linen", "nnx"])
+def test_a_network_is_told_that_it_trains_whatever_it_calls_it(name, library):
+    rests = name in ("deterministic", "inference", "use_running_average")
+    body = f"def call(self, x, {name}={rests}):\n    return x * (2.0 if {name} != {rests} else 1.0)"
+    space: dict[str, typing.Any] = {}
+    exec(body, space)
+    if library == "linen":
+        model = models.as_model(type("Net", (linen.Module,), {"__call__": space["call"]})())
+    else:
+        model = models.from_nnx(lambda rngs: type("Net", (nnx.Module,), {"__call__": space["call"]})())
+    params, state = model.init(KEY, jnp.ones((1, 2)))
+    for train in (True, False):
+        outputs, _ = model.apply(params, state, jnp.ones((1, 2)), train=train, key=KEY if train else None, mask=None)
+        assert outputs.tolist() == [[1.0 + train] * 2]

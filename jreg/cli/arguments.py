@@ -41,8 +41,10 @@ def parse(commands: Mapping[str, Callable[..., None]], arguments: Sequence[str])
     if command.startswith("-"):
         raise ValueError(f"a command comes before {command}: jreg {known} (see jreg --help)")
     if command not in commands:
-        near = difflib.get_close_matches(command, commands, n=1)
-        remedy = f"did you mean jreg {near[0]}" if near else f"did you mean jreg sweep {_placed(command)}"
+        near = difflib.get_close_matches(command, (*commands, "--help", "--version"), n=1)
+        named = any(argument.partition("=")[0] == "--data" for argument in rest) and not command.endswith(".py")
+        known = "sweep" if named else f"sweep {_placed(command)}"
+        remedy = f"did you mean jreg {near[0] if near else known}"
         raise ValueError(f"jreg has no command {command!r}: {remedy} (see jreg --help)?")
     _check_options(command, commands[command], rest)
     return _bound(command, commands[command], rest)

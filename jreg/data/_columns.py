@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from jreg._base.names import listed
-from jreg.data.arrays import is_missing
+from jreg.data.arrays import check_digits, is_missing, unmasked
 
 # What stands for a missing value in CSV files of all kinds.
-_MISSING = ("", "?", "na", "n/a", "nan", "null", "none")
+_MISSING = ("", "?", "na", "n/a", "nan", "null", "none", "nat", "<na>", "#n/a", "#na")
+# What may stand for one, but also for itself: an error where all others are numbers.
+_DOUBTFUL = ("-", "--", "\u2013", "\u2014", ".", "..", "...", "*")
 # A column with more different texts than this is a name or a date, and no category.
-MOST_CATEGORIES = 256
+_MOST_CATEGORIES = 256
 # At most as many numbers are class labels; as many beside fewer texts are a column of numbers with slips.
 _MOST_NUMBERED = 10
 _CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR)"
@@ -35,12 +38,21 @@ def as_column(values: Any, name: str) -> Values:
     Raises:
       ValueError: it has more than one axis.
     """
-    array = np.asarray(values)
+    array = unmasked(values)
     if array.ndim != 1:
-        raise ValueError(f"{name} has shape {array.shape}, but a table's column has one value per row")
+        raise ValueError(
+            f"{name} has shape {array.shape}, but a table's column has one value per row: arrays become data by "
+            "jreg.Dataset(x, y)"
+        )
     if array.dtype.kind == "S":
         array = array.astype("U")
-    return array if array.dtype.kind in "fiub" else [_text(value) for value in array.tolist()]
+    if array.dtype.kind in "fiub":
+        return array
+    found = array.tolist()
+    odd = next((value for value in found if isinstance(value, complex | list | tuple | dict | set | np.ndarray)), None)
+    if odd is not None:
+        raise ValueError(f"{name} has a {type(odd).__name__}, but must have numbers or texts")
+    return [_text(value) for value in found]
 
 
 def _text(value: Any) -> str:
@@ -103,6 +115,8 @@ def seems_numeric(column: Values) -> str | None:
     if all(_DISGUISED.fullmatch(text) for text in odd):
         return f"{place}, no plain number"
     numbers = len({*column} - {*odd, ""})
+    if numbers > 1 and all(text in _DOUBTFUL for text in odd):
+        return f"{place} among {numbers} different numbers, but a missing value is an empty field"
     if numbers >= _MOST_NUMBERED and numbers > len(odd):
         return f"{place} among {numbers} different numbers"
     return None
@@ -135,3 +149,31 @@ def are_classes(column: Values, values: np.ndarray) -> bool:
 def some(names: Iterable[Any], most: int = 8) -> str:
     """Names for a sentence, the first ones where they are many."""
     return listed([repr(name) for name in names], most)
+
+
+def categories_of(column: Values, name: str, chosen: bool) -> tuple[str, ...] | str | None:
+    """The categories of a column, None where it has numbers, or what is wrong with it."""
+    if not chosen:
+        if not name or name.startswith("Unnamed: "):
+            return "has no name, as row numbers have that pandas writes"
+        if (numbers := as_numbers(column)) is not None:
+            try:
+                check_digits(numbers, "it", 0.01)
+            except ValueError as error:
+                # As in a data set of arrays, which tables reach in float32.
+                reason, advice = str(error).removeprefix("it ").split(": ")
+                return f"{reason} ({advice})"
+            return None
+        if slip := seems_numeric(column):
+            return slip
+    found = sorted({*as_texts(column)} - {""})
+    if len(found) > _MOST_CATEGORIES:
+        return f"has {len(found)} different texts, more than the {_MOST_CATEGORIES} that become columns of 0 and 1"
+    return tuple(found)
+
+
+def alike(name: str, columns: Iterable[str]) -> str:
+    """What to say of a name that no column has: which one was meant, or which there are."""
+    by_case = {column.lower(): column for column in columns}
+    near = difflib.get_close_matches(name.lower(), by_case, n=1)
+    return f"did you mean {by_case[near[0]]!r}?" if near else f"it has {some(tuple(columns))}"

@@ -101,8 +101,10 @@ def numbers(values: Any, name: str) -> np.ndarray:
       ValueError: the rows differ in shape.
       TypeError: they hold something else.
     """
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        raise TypeError(f"{name} is sparse, a {type(values).__name__}: .toarray() makes the array that is needed")
     try:
-        array = np.asarray(values)
+        array = unmasked(values)
     except ValueError:
         raise ValueError(
             f"{name} is a {type(values).__name__} of rows of different shapes, but must be one array, or a dict or "
@@ -116,6 +118,19 @@ def numbers(values: Any, name: str) -> np.ndarray:
         )
         raise TypeError(f"{name} has dtype {array.dtype}, but must hold real numbers{advice}")
     return array
+
+
+def unmasked(values: Any) -> np.ndarray:
+    """`values` as an array, with NaN for what a masked array hides.
+
+    >>> unmasked(np.ma.masked_array([1, 2], [True, False])).tolist(), unmasked([1, 2]).tolist()
+    ([nan, 2.0], [1, 2])
+    """
+    if not np.ma.is_masked(values):
+        return np.asarray(values)
+    return (values if values.dtype.kind in "fOUS" else values.astype(np.float64)).filled(
+        "" if values.dtype.kind in "US" else np.nan
+    )
 
 
 def refuse(bad: np.ndarray, sentence: str) -> None:
@@ -164,8 +179,8 @@ def check_digits(array: np.ndarray, name: str, share: float) -> None:
             if largest[number] * 2**-24 < tiny:
                 advice = f"divide it by a number such as {largest[number]:.1g} in float64, of new rows too"
             raise ValueError(
-                f"{where} has {len(np.unique(values))} different values from {least[number]:.10g} to "
-                f"{most[number]:.10g}, of which float32 keeps {len(np.unique(short))}: {advice}"
+                f"{where} has {len(np.unique(values))} different values from {least[number]:.15g} to "
+                f"{most[number]:.15g}, of which float32 keeps {len(np.unique(short))}: {advice}"
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import jax
@@ -85,6 +85,9 @@ class Dataset:
             raise ValueError(f"{self.name}'s missing is {self.missing!r}, but must be 'reject' or 'keep'")
         check_word(self.task, self.name)
         for field in ("labels", "features"):
+            if isinstance(getattr(self, field), str | Mapping | Set):
+                kind = type(getattr(self, field)).__name__
+                raise TypeError(f"{self.name}'s {field} are a {kind}, but must be a list of names in order")
             self._set(field, tuple(map(str, getattr(self, field))))
         names = self._frame_names()
         self._code()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jreg.data._columns import (
-    MOST_CATEGORIES,
     Values,
+    alike,
     are_classes,
     as_column,
     as_numbers,
     as_texts,
+    categories_of,
     odd_texts,
     seems_numeric,
     some,
@@ -100,16 +103,30 @@ class Encoder:
         """
         name, columns = as_table(table)
         # A name alone is a frequent slip; its letters are no columns.
-        drop, chosen = ((given,) if isinstance(given, str) else tuple(given) for given in (drop, categories))
-        target = next(reversed(columns)) if target is None else target
+        drop, chosen = ((given,) if isinstance(given, str) else tuple(map(str, given)) for given in (drop, categories))
+        if isinstance(target, list | set):
+            raise ValueError(
+                f"{name}'s target is {target!r}, but must be one column: several are given as Dataset(x, y)"
+            )
+        given, target = target, next(reversed(columns)) if target is None else str(target)
         for column in (target, *drop, *chosen):
             if column not in columns:
-                raise ValueError(f"{name} has no column {column!r}: it has {some(columns)}")
+                raise ValueError(f"{name} has no column {column!r}: {alike(column, columns)}")
+        if not target:
+            raise ValueError(f"{name}'s last column has no name, so it can't be the target: name the one that is")
+        if target in drop:
+            which = "the target" if given is not None else "the last column, which is the target where none is named"
+            raise ValueError(f"{name}'s {target!r} can't be dropped, it is {which}: name another target")
+        if target in chosen:
+            raise ValueError(
+                f"{name}'s {target!r} is the target and no feature: task='classification' (--task classification) "
+                "takes its numbers for labels"
+            )
         task, labels = _labels_of(columns[target], task, f"{name}'s target {target!r}")
         names = tuple(column for column in columns if column != target and column not in drop)
         if not names:
             raise ValueError(f"{name} has no column but its target {target!r}: there is nothing to predict it from")
-        found = [_categories_of(columns[column], column in chosen) for column in names]
+        found = [categories_of(columns[column], column, column in chosen) for column in names]
         bad = {column: reason for column, reason in zip(names, found, strict=True) if isinstance(reason, str)}
         if bad:
             _refuse(name, bad)
@@ -141,8 +158,8 @@ class Encoder:
             )
             raise ValueError(f"{name} needs the columns of the training table, but {found}")
         pairs = zip(self.columns, self.categories, strict=True)
-        parts = [self._coded(columns[column], kind, f"{name}'s column {column!r}") for column, kind in pairs]
-        return example(np.concatenate(parts, axis=1), f"{name}'s x", self.missing, 2)
+        places = ((columns[column], kind, f"{name}'s column {column!r}") for column, kind in pairs)
+        return np.concatenate([example(self._coded(*place), place[-1], self.missing, 2) for place in places], axis=1)
 
     def _coded(self, column: Values, categories: Sequence[str] | None, name: str) -> np.ndarray:
         if categories is None:
@@ -168,7 +185,9 @@ class Encoder:
         """
         if is_table(values):
             table, columns = as_table(values)
-            if self.target is None or self.target not in columns:
+            if self.target is None:
+                raise ValueError(f"{table} has no targets, which were given apart from the examples: give y beside it")
+            if self.target not in columns:
                 raise ValueError(f"{table} has no column {self.target!r}, the target")
             name, values = f"{table}'s target {self.target!r}", columns[self.target]
         column = as_column(values, name)
@@ -245,19 +264,6 @@ def _labels_of(column: Values, task: str | None, name: str) -> tuple[str, tuple[
     return "classification", tuple(map(_plain, values.tolist()))
 
 
-def _categories_of(column: Values, chosen: bool) -> tuple[str, ...] | str | None:
-    """The categories of a column, None where it has numbers, or what is wrong with it."""
-    if not chosen:
-        if as_numbers(column) is not None:
-            return None
-        if slip := seems_numeric(column):
-            return slip
-    found = sorted({*as_texts(column)} - {""})
-    if len(found) > MOST_CATEGORIES:
-        return f"has {len(found)} different texts, more than the {MOST_CATEGORIES} that become columns of 0 and 1"
-    return tuple(found)
-
-
 _WRITE = (
     "write numbers with a point before the decimals, without separators of thousands and signs of percent or currency"
 )
@@ -266,7 +272,7 @@ _WRITE = (
 def _refuse(table: str, bad: Mapping[str, str]) -> None:
     """Raises ValueError with all columns that can't be features, and what to do about them."""
     found = "; ".join(f"column {name!r} {reason}" for name, reason in bad.items())
-    numeric = [name for name, reason in bad.items() if "different texts" not in reason]
+    numeric = [name for name, reason in bad.items() if not re.search("different (texts|values)|no name", reason)]
     mend = f"{_WRITE}, read them as categories by categories={numeric}, or " if numeric else ""
-    drop = f"leave them out by drop={list(bad)} (--drop {' '.join(bad)})"
+    drop = f"leave them out by drop={list(bad)} (--drop {shlex.join(bad)})"
     raise ValueError(f"{table}'s {found}: {mend}{drop}")

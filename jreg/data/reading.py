@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +54,10 @@ def as_table(source: Any) -> Table:
             f"a {type(source).__name__} is no table: give the path of a .csv file, a data frame, or a mapping of "
             "columns by name"
         )
+    if not hasattr(source, "__len__"):
+        raise TypeError(
+            f"a {type(source).__name__} has no rows in memory: give what its collect() or toPandas() returns"
+        )
     name = f"the {'table' if isinstance(source, Mapping) else type(source).__name__}"
     keys = list(source if isinstance(source, Mapping) else source.columns)
     _check_names([str(key) for key in keys], name)
@@ -72,6 +76,13 @@ def _check_names(names: list[str], table: str) -> None:
         raise ValueError(f"{table} has two columns {twice[0]!r}: give them different names")
 
 
+def _without_zeros(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("zero bytes, as UTF-16 has")
+        yield line
+
+
 def _read(path: Path) -> dict[str, Values]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -81,24 +92,25 @@ def _read(path: Path) -> dict[str, Values]:
     rows = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
+            # Blank lines are no rows, before the names neither.
+            first = next((line for line in file if line.strip()), "")
             file.seek(0)
             # The names of the columns show what separates them; a name with a comma in it is rarer than a column.
             separator = max(_SEPARATORS, key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
-            lines = csv.reader(file, strict=True, delimiter=separator)
-            names = [name.strip() for name in next(lines, [])]
+            lines = csv.reader(_without_zeros(file), strict=True, delimiter=separator)
+            names = [name.strip() for name in next((row for row in lines if "".join(row).strip()), [])]
             for row in lines:
-                # A blank line is no row.
                 if not row:
                     continue
                 if len(row) != len(names):
                     raise ValueError(
-                        f"{path} has {len(row)} fields in line {lines.line_num}, but {len(names)} columns separated by "
-                        f"{separator!r}: quote a field that has {separator!r} in it"
+                        f"{path} has {len(row)} fields in line {lines.line_num}, but its first line names "
+                        f"{len(names)} columns, separated by {separator!r}: quote a field that has {separator!r} in "
+                        "it, and remove lines above the columns' names"
                     )
                 rows.append(row)
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no readable CSV file in UTF-8 ({error})") from None
+        raise ValueError(f"{path} is no readable CSV file in UTF-8 ({error}): save it as CSV in UTF-8") from None
     if not rows:
         raise ValueError(f"{path} has no rows below a line of column names")
     _check_names(names, str(path))

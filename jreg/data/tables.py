@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base.deprecation import deprecated
-from jreg.data.arrays import is_missing
+from jreg.data.arrays import check_digits, is_missing
 from jreg.data.dataset import Dataset
 from jreg.data.encoding import Encoder
 from jreg.data.reading import Table, as_table
@@ -149,6 +149,9 @@ def from_openml(name: str, version: int = 1, missing: str = "reject") -> Dataset
     target = str(found.target_names[0]) if "target_names" in found else None
     if task == "classification" and not labels:
         labels = np.unique(y).tolist()
+    for feature, kind in zip(names, kinds, strict=True):
+        if kind is None:
+            check_digits(columns[feature], f"{title}'s column {feature!r}", 0.01)
     encoder = Encoder(names, kinds, target, task, labels, missing=missing)
     x, y = encoder.encode(Table(name, columns)), encoder.encode_target(y, f"{title}'s target")
     return Dataset(x, y, name=name, missing=missing, task=task, features=encoder.features, encoder=encoder)

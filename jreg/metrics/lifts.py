@@ -42,7 +42,7 @@ def average(
 
     Raises:
       TypeError: `maximize` is no bool.
-      ValueError: at a call, f's values have no axis of examples.
+      ValueError: at a call, f's values have no axis of examples, or one for all pairs of them.
 
     >>> import jax.numpy as jnp
     >>> rmse = average(lambda outputs, targets: jnp.square(outputs - targets), maximize=False, finish=jnp.sqrt)
@@ -61,6 +61,12 @@ def average(
                 f"the function of jreg.metrics.average returned an array of shape {found.shape} for {rows} examples, "
                 "but must return a value per example: jreg.metrics.collecting takes a function that returns one number "
                 "for all"
+            )
+        shapes = sorted(getattr(tree, "shape", ()) for tree in (outputs, targets))
+        if shapes == [(rows,), (rows, 1)] and found.shape == (rows, rows) and rows > 1:
+            raise ValueError(
+                "the function of jreg.metrics.average pairs every output with every target, as shapes (n, 1) and (n,) "
+                "broadcast: take jnp.squeeze of the longer one, axis=-1"
             )
         return jnp.mean(found.astype(jnp.float32), axis=tuple(range(1, found.ndim)))
 

@@ -12,6 +12,7 @@ import jax
 
 from jreg._base.tree import kernels, map_weights, path_of
 from jreg._base.types import Array, Key, Model, PyTree, Where
+from jreg.models.flags import flags
 from jreg.models.foreign import library_of, no_model
 from jreg.models.nnx import from_nnx, takes_rngs
 
@@ -25,8 +26,9 @@ def as_model(model: Any) -> Model:
     """Brings a network to the form `Model`.
 
     Args:
-      model: a `Model`; a Flax Linen module whose ``__call__`` takes `x` and, if it has them, one of `train`,
-        `training` and `deterministic`, and `mask`; or anything with pure ``init(key, x) -> variables`` and
+      model: a `Model`; a Flax Linen module whose ``__call__`` takes `x` and, if it has them, `train`,
+        `training`, `is_training` or `is_train`, their opposites `deterministic`, `inference`, `use_running_average`,
+        `eval` or `evaluate`, and `mask`; or anything with pure ``init(key, x) -> variables`` and
         ``apply(variables, x, train, rngs)`` as attributes or as a pair. Variables in Flax's form, a dict with
         ``"params"`` and more beside it, mean that apply returns ``(outputs, updated)``; any other variables are
         all parameters, and apply returns the outputs, or ``(outputs, {"intermediates": activations})`` for
@@ -111,18 +113,15 @@ def _streams(key: Key | None) -> dict[str, Key]:
 def _from_linen(module: Any) -> Model:
     accepted = set(inspect.signature(type(module).__call__).parameters)
 
-    def options(train: bool, mask: Array | None) -> dict[str, Any]:
-        known = {"train": train, "training": train, "deterministic": not train, "mask": mask}
-        return {name: value for name, value in known.items() if name in accepted}
-
     def start(key: Key, x: Array) -> tuple[PyTree, PyTree]:
-        return _split(module.init({"params": key}, x, **options(False, None)))
+        return _split(module.init({"params": key}, x, **flags(False, accepted, mask=None)))
 
     def run(params: PyTree, state: PyTree, x: Array, *, train: bool, key: Key | None, mask: Array | None):
         variables = {"params": params, **state}
         if not train:
-            return module.apply(variables, x, **options(False, mask)), state
-        outputs, updated = module.apply(variables, x, rngs=_streams(key), mutable=list(state), **options(True, mask))
+            return module.apply(variables, x, **flags(False, accepted, mask=mask)), state
+        told = flags(True, accepted, mask=mask)
+        outputs, updated = module.apply(variables, x, rngs=_streams(key), mutable=list(state), **told)
         return outputs, {**state, **updated}
 
     def capture(params: PyTree, state: PyTree, x: Array, *, train: bool, key: Key | None, mask: Array | None):
@@ -132,7 +131,7 @@ def _from_linen(module: Any) -> Model:
             rngs=_streams(key),
             mutable=[*(state if train else ()), _ACTIVATIONS],
             capture_intermediates=True,
-            **options(train, mask),
+            **flags(train, accepted, mask=mask),
         )
         activations = updated.pop(_ACTIVATIONS, {})
         return outputs, {**state, **updated}, _by_path(activations)

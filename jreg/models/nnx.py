@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from jreg._base.types import Array, Key, Model, PyTree
+from jreg.models.flags import flags
 from jreg.models.foreign import check_makes
 
 
@@ -23,7 +24,7 @@ def from_nnx(make: Callable[..., Any]) -> Model:
 
     Args:
       make: ``rngs -> module``, or a module's class that needs `rngs` alone. The module's ``__call__`` takes `x` and,
-        if it has them, one of `train`, `training` and `deterministic`, `mask` and `rngs`. Its parts are switched by
+        if it has them, `mask`, `rngs` and what says whether it trains, as in `as_model`. Its parts are switched by
         `nnx.Module.train` and `eval`. Numbers that `make` reads from the hyperparameters may be traced; `nnx.Dropout`
         refuses a traced rate, for which a module calls ``jreg.stochastic.dropout(self.rngs.dropout(), x, rate)`` in
         training.
@@ -73,9 +74,8 @@ def from_nnx(make: Callable[..., Any]) -> Model:
             nnx.replace_by_pure_dict(whole, _renamed(nnx.to_pure_dict(whole), values))
             nnx.update(module, whole)
         _ = module.train() if train else module.eval()
-        known = {"train": train, "training": train, "deterministic": not train, "mask": mask, "rngs": rngs}
         accepted = inspect.signature(type(module).__call__).parameters
-        outputs = module(x, **{name: value for name, value in known.items() if name in accepted})
+        outputs = module(x, **flags(train, accepted, mask=mask, rngs=rngs))
         if not (train and state):
             return outputs, state
         return outputs, {"nnx": parts(module)[1]}

@@ -13,8 +13,8 @@ import numpy as np
 
 from jreg._base.types import Array, PyTree
 from jreg.data import Dataset, Encoder
-from jreg.data.given import given_rows, given_targets
 from jreg.data.reading import as_table, is_table
+from jreg.network.examples import as_examples, as_targets
 from jreg.network.predictions import labels_of, probabilities_of, values_of
 from jreg.recipe import Recipe, build
 from jreg.search.space import Setting
@@ -59,6 +59,7 @@ class Network:
       encoder: of the table that it was trained on, where there was one, or of its labels (`jreg.data.Encoder`).
         Examples may then be given as a table, too, such as the path of a CSV file or a data frame: columns go by name
         and are coded as those of the training table, and what is predicted are labels as that table has them.
+      example: one example as `jax.ShapeDtypeStruct`, or a tree of them; None where it isn't known.
     """
 
     recipe: Callable[..., Recipe]
@@ -76,6 +77,7 @@ class Network:
     test: Mapping[str, float] = dataclasses.field(default_factory=dict)
     interval: tuple[float, float] | None = None
     encoder: Encoder | None = None
+    example: PyTree = None
 
     @classmethod
     def of(
@@ -91,7 +93,9 @@ class Network:
         shape = data.y.shape[1:] if isinstance(data.y, np.ndarray) else ()
         link = build(recipe, setting).link
         names = tuple(data.labels) if data.task != "regression" else ()
-        return cls(recipe, setting, traced, *network, data.task, link, names, shape, encoder=data.encoder, **more)
+        example = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape[1:], part.dtype), data.x)
+        more |= {"encoder": data.encoder, "example": example}
+        return cls(recipe, setting, traced, *network, data.task, link, names, shape, **more)
 
     def __repr__(self) -> str:
         count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
@@ -105,10 +109,15 @@ class Network:
         return static, numbers, (self.params, self.model_state, self.statistics)
 
     def outputs(self, x: PyTree) -> PyTree:
-        """The network's outputs for examples ``(n, ...)``: logits, or numbers in the targets' units in a regression."""
+        """The network's outputs for examples ``(n, ...)``: logits, or numbers in the targets' units in a regression.
+
+        Raises:
+          ValueError: the examples have another shape than those that it was trained on.
+          TypeError: they hold no numbers.
+        """
         static, hp, network = self._given()
         x = x if (encoder := self.encoder_for(x)) is None else encoder.encode(x)
-        return _outputs(self.recipe, static, hp, network, given_rows(x, "x"))
+        return _outputs(self.recipe, static, hp, network, as_examples(x, self.example))
 
     def encoder_for(self, x: Any) -> Encoder | None:
         """The encoder where examples are a table that it codes; None where they are arrays."""
@@ -131,10 +140,12 @@ class Network:
         """Loss and metrics on examples by name, in the units in which the loss was minimized.
 
         Targets are as in the `Dataset` that it was trained on; those of a table are in its target column, so that `y`
-        is left out.
+        is left out. Beside arrays labels are class numbers, or texts where those of the training data were.
 
         Raises:
-          ValueError: the table has other columns than the training table, or a label that it doesn't have.
+          ValueError: the table has other columns than the training table, a label is none of the training data's, or
+            the shapes don't fit.
+          TypeError: the examples hold no numbers.
         """
         static, hp, network = self._given()
         if (encoder := self.encoder_for(x)) is not None:
@@ -142,8 +153,12 @@ class Network:
             # Where the encoder has no labels, targets are numbers already.
             y = encoder.encode_target(read if y is None else y) if y is None or encoder.labels else y
             x = encoder.encode(read)
-        x, y = given_rows(x, "x"), given_targets(y, self.task, self.encoder)
-        count = jax.tree.leaves(y)[0].shape[0]
+        x = as_examples(x, self.example)
+        count = jax.tree.leaves(x)[0].shape[0]
+        shape = None
+        if self.task == "classification" and self.link in ("softmax", "sigmoid"):
+            shape = jax.eval_shape(functools.partial(_outputs, self.recipe, static), hp, network, x)
+        y = as_targets(y, self.task, count, getattr(shape, "shape", None), self.encoder)
         weights = jnp.ones(count, jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
         found = _scores(self.recipe, static, self.task, hp, network, x, y, weights)
         known = sorted(found, key=lambda name: name != "loss")

@@ -34,6 +34,14 @@ WEIGHTS = ("weight", "spectral", "standardized", "cosine")
 POSITIONS = ("before", "after")
 
 
+def check_several(owner: str, name: str, values: Any, what: str) -> None:
+    """Raises unless these are the widths of one layer or more."""
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise TypeError(f"{owner}'s {name} are {values!r}, but must be a tuple, {what}: such as ({values}, 10)")
+    if not len(values):
+        raise ValueError(f"{owner}'s {name} are empty, but must be {what}")
+
+
 def check(owner: str, activation: Activation, normalization: Normalization, position: str, spatial: bool) -> None:
     """Raises ValueError unless a network can have this activation and this normalization there."""
     known = callable(activation) or activation in ("prelu", "identity") or callable(getattr(jax.nn, activation, None))

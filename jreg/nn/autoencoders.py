@@ -11,7 +11,7 @@ from flax import linen
 from jreg import initializers
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
-from jreg.nn._parts import Activation, activated, check
+from jreg.nn._parts import Activation, activated, check, check_several
 from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout
 from jreg.nn.noise import GaussianNoise
@@ -134,8 +134,7 @@ def _check_options(network: Autoencoder | TiedAutoencoder) -> None:
     name = type(network).__name__
     checks.strength(network.input_noise, f"{name}'s input_noise")
     checks.rate(network.input_dropout, f"{name}'s input_dropout")
-    if not network.features:
-        raise ValueError(f"{name}'s features are empty, but must be the units of the encoder's layers, the code last")
+    check_several(name, "features", network.features, "the units of the encoder's layers, the code last")
     for activation in (network.activation, network.output):
         check(name, activation, None, "before", spatial=False)
 

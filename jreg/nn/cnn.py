@@ -10,7 +10,7 @@ from flax import linen
 from jreg import initializers
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
-from jreg.nn._parts import Activation, Normalization, activated, affine, check, images, normalized
+from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_several, images, normalized
 from jreg.nn.convolution import pooled
 from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout, SpatialDropout
@@ -64,8 +64,9 @@ class CNN(linen.Module):
         checks.rate(self.dropout, "CNN's dropout")
         checks.rate(self.spatial_dropout, "CNN's spatial_dropout")
         checks.count(self.kernel_size, "CNN's kernel_size")
-        if not self.features:
-            raise ValueError("CNN's features are empty, but must be the units of each dense layer, the outputs last")
+        if self.channels != ():
+            check_several("CNN", "channels", self.channels, "those of each convolution")
+        check_several("CNN", "features", self.features, "the units of each dense layer, the outputs last")
         check("CNN", self.activation, self.normalization, self.position, spatial=True)
         super().__post_init__()
 

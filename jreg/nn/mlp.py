@@ -10,7 +10,7 @@ from flax import linen
 from jreg import activations, initializers
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
-from jreg.nn._parts import Activation, Normalization, activated, affine, check, normalized
+from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_several, normalized
 from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout
 
@@ -143,8 +143,7 @@ class MLP(linen.Module):
     def __post_init__(self) -> None:
         checks.rate(self.dropout, "MLP's dropout")
         checks.rate(self.input_dropout, "MLP's input_dropout")
-        if not self.features:
-            raise ValueError("MLP's features are empty, but must be the units of each layer, the outputs last")
+        check_several("MLP", "features", self.features, "the units of each layer, the outputs last")
         check("MLP", self.activation, self.normalization, self.position, spatial=False)
         super().__post_init__()
 

@@ -11,7 +11,7 @@ from flax import linen
 from jreg import initializers, stochastic
 from jreg._base import checks
 from jreg._base.types import Array, Scalar
-from jreg.nn._parts import Activation, Normalization, activated, affine, check, images, normalized
+from jreg.nn._parts import Activation, Normalization, activated, affine, check, check_several, images, normalized
 from jreg.nn.branches import DropPath
 from jreg.nn.dense import Dense
 from jreg.nn.layers import Dropout
@@ -129,8 +129,7 @@ class ResidualCNN(linen.Module):
     def __post_init__(self) -> None:
         for name in ("blocks", "outputs"):
             checks.count(getattr(self, name), f"ResidualCNN's {name}")
-        if not self.channels:
-            raise ValueError("ResidualCNN's channels are empty, but must be those of each stage")
+        check_several("ResidualCNN", "channels", self.channels, "those of each stage")
         checks.rate(self.drop_path, "ResidualCNN's drop_path")
         check("ResidualCNN", self.activation, self.normalization, "before", spatial=True)
         super().__post_init__()

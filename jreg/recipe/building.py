@@ -95,13 +95,21 @@ def build(recipe: Callable[..., Recipe], values: Mapping[str, Any], steps: Steps
 
 def _check_takes(recipe: Callable[..., Recipe], given: tuple[Any, ...]) -> None:
     try:
-        inspect.signature(recipe).bind(*given)
-    except ValueError:  # some callables don't tell
+        signature = inspect.signature(recipe)
+    except (TypeError, ValueError):  # some callables don't tell
         return
+    taken = [name for name in list(signature.parameters)[: len(given)] if name in given[0]]
+    if taken:
+        raise TypeError(
+            f"the recipe takes {signature}, but is called with all hyperparameters together: write def recipe(hp), and "
+            f"hp[{taken[0]!r}] in it"
+        )
+    try:
+        signature.bind(*given)
     except TypeError:
         raise TypeError(
-            f"the recipe takes {inspect.signature(recipe)}, but is called with the hyperparameters alone: write "
-            "def recipe(hp), or def recipe(hp, steps) where it needs the number of steps"
+            f"the recipe takes {signature}, but is called with the hyperparameters alone: write def recipe(hp), or "
+            "def recipe(hp, steps) where it needs the number of steps"
         ) from None
 
 

@@ -75,7 +75,7 @@ def samples(data: Dataset, shape: Sequence[int] | None = None, columns: int = 10
       ValueError: the examples are no images, or `shape` doesn't fit them.
     """
     form = tuple(shape or data.x.shape[1:])
-    if math.prod(form) != math.prod(data.x.shape[1:]):
+    if min(form, default=0) < 1 or math.prod(form) != math.prod(data.x.shape[1:]):
         raise ValueError(f"{data.name}'s examples have shape {data.x.shape[1:]}, which shape {form} doesn't fit")
     if len(form) not in (2, 3) or (len(form) == 3 and form[2] not in (1, 3, 4)):
         raise ValueError(

@@ -47,16 +47,27 @@ def of_hyperparameter(name: str) -> str:
 def part(what: str, remedy: str = _JAX) -> Generator[None]:
     """Words what a part of a recipe raises when it is tried; `what` names it.
 
-    Errors that already are a sentence pass. What is left is Python's own, such as an AttributeError.
+    Errors that already are a sentence pass. What is left is Python's own, such as an AttributeError, and what other
+    libraries say of their parts.
     """
     try:
         yield
     except Exception as error:
         if is_of_tracer(error):
             raise TypeError(in_numpy(what, remedy)) from error
-        if isinstance(error, _TOLD):
+        if isinstance(error, _TOLD) and not (isinstance(error, ValueError | TypeError) and _of_library(error)):
             raise
-        raise ValueError(f"{what} raised {type(error).__name__}: {' '.join(str(error).split())}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{what} raised {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _of_library(error: BaseException) -> bool:
+    """Whether an error was raised inside one of the libraries that networks, losses and optimizers are made of."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = "" if place is None else str(place.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] in ("jax", "flax", "optax", "haiku", "equinox", "numpy")
 
 
 @contextlib.contextmanager

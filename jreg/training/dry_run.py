@@ -13,6 +13,7 @@ import numpy as np
 
 from jreg._base.types import Array, PyTree
 from jreg.data import Dataset
+from jreg.data.arrays import structure
 from jreg.models import as_model
 from jreg.objective import Penalty
 from jreg.recipe import Hyperparameters, Recipe, takes_steps
@@ -20,6 +21,7 @@ from jreg.training import blame, measure
 from jreg.training.initial import initial
 from jreg.training.inputs import augmented, mixed
 from jreg.training.objective import forward_of
+from jreg.training.probe import check_loss
 
 # What to do about a metric that can't be traced.
 _OF_METRIC = (
@@ -35,13 +37,13 @@ def remembered(
     if takes_steps(function):
         # What a recipe makes of its steps is another thing with each number of epochs and rows.
         return dry_run(recipe, data)
-    leaves, structure = jax.tree.flatten((data.x, data.y))
+    leaves, form = jax.tree.flatten((data.x, data.y))
     shapes = tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
     classes = data.classes if data.task == "classification" else 0
     noted = setting if isinstance(setting, Hyperparameters) else Hyperparameters(setting)
     named = tuple((name, type(value), value) for name, value in noted.peek().items())
     try:
-        found = _found(function, named, structure, shapes, data.task, classes)
+        found = _found(function, named, form, shapes, data.task, classes)
     except TypeError:
         # Arrays among the hyperparameters have no hash.
         return dry_run(recipe, data)
@@ -78,8 +80,12 @@ def dry_run(recipe: Recipe, data: Dataset) -> tuple[dict[tuple[str, str, str], A
             x, targets = mixed(recipe, model, key, x, clean, weights, params, state)
         with blame.part("the recipe's model"):
             forward, _ = forward_of(recipe, model, penalty, params, state, x, targets, weights, key)
-        with blame.part("the recipe's loss"):
+        if forward.outputs is None:
+            raise TypeError("the recipe's model returns None: does its __call__ say return?")
+        several = "" if hasattr(forward.outputs, "shape") else f", which the model gives {structure(forward.outputs)},"
+        with blame.part(f"the recipe's loss{several}"):
             losses, parts = recipe.losses_and_parts(forward.outputs, targets)
+            check_loss(recipe, forward.outputs, targets)
         block = measure.Seen(forward.outputs, clean, losses, parts)
         numbers = _measured(recipe, data.task, block, weights, params)
         with blame.part("the recipe's penalty"):

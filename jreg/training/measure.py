@@ -15,6 +15,7 @@ from jreg._base.types import Array, PyTree
 from jreg.models import as_model
 from jreg.recipe import Recipe
 from jreg.splits import Folds
+from jreg.training import blame
 from jreg.training.inputs import Rows, counted, examples, take, targets_of
 from jreg.training.plan import MOST_ROWS, Plan
 
@@ -162,7 +163,8 @@ def _reshaped(recipe: Recipe, block: Seen) -> Seen:
 def forward(recipe: Recipe, params: PyTree, model_state: PyTree, statistics: PyTree, x: PyTree) -> PyTree:
     """The network's outputs in evaluation for rows of the data."""
     inputs = examples(recipe, statistics, x)
-    return as_model(recipe.model).apply(params, model_state, inputs, train=False, key=None, mask=None)[0]
+    with blame.part("the recipe's model, in evaluation,"):
+        return as_model(recipe.model).apply(params, model_state, inputs, train=False, key=None, mask=None)[0]
 
 
 def outputs_for(recipe: Recipe, params: PyTree, model_state: PyTree, statistics: PyTree, x: PyTree) -> PyTree:
