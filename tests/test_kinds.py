@@ -7,8 +7,9 @@ import optax
 import pytest
 
 import jreg
-from jreg import Recipe, losses, nn, penalties, projections
+from jreg import Recipe, losses, metrics, nn, penalties, projections
 from jreg._base.tree import all_finite
+from jreg.objective import Forward
 from jreg.training import Status
 
 
@@ -48,6 +49,101 @@ def test_a_unit_with_nan_has_no_norm():
     limited = np.asarray(projections.max_norm(w, c=1.0))
     assert np.isnan(limited[:, 0]).all()
     np.testing.assert_allclose(limited[:, 1], [0.6, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 3, -100])
+def test_a_label_that_is_no_class_has_no_loss(label):
+    logits, labels = jnp.array([[0.0, 1.0, 3.0], [0.0, 1.0, 3.0]]), jnp.array([label, 2])
+    found = (
+        losses.softmax_cross_entropy(logits, labels),
+        losses.softmax_cross_entropy(logits, labels, 0.1),
+        losses.softmax_cross_entropy(logits, labels, class_weights=jnp.ones(3)),
+        losses.focal(logits, labels, 2.0),
+        losses.multiclass_hinge(logits, labels),
+    )
+    for loss in found:
+        assert np.isnan(loss).tolist() == [True, False]
+    # What is to be ignored is left out, and so is its gradient.
+    kept = jax.grad(lambda z: jnp.sum(jnp.where(labels == 2, losses.softmax_cross_entropy(z, labels), 0)))(logits)
+    np.testing.assert_array_equal(kept[0], 0)
+    assert np.isnan(metrics.log_loss(logits, labels))
+    assert np.isnan(metrics.perplexity(logits, labels))
+
+
+@pytest.mark.parametrize("loss", [losses.hinge, losses.squared_hinge, losses.sigmoid_cross_entropy])
+def test_labels_of_minus_one_are_not_taken_for_zero_and_one(loss):
+    assert np.isnan(loss(jnp.array([2.0, 2.0]), jnp.array([1, -1]))).tolist() == [False, True]
+
+
+def test_a_label_beyond_what_its_dtype_counts_to_is_a_class():
+    logits = jnp.arange(300.0)[None]
+    wanted = np.log(np.exp(np.arange(300) - 299.0).sum()) + 99
+    found = losses.softmax_cross_entropy(logits, jnp.array([200], jnp.uint8))
+    np.testing.assert_allclose(found, [wanted], rtol=1e-6)
+
+
+def test_a_class_ruled_out_by_an_infinite_logit_counts_nothing():
+    logits, shares = np.array([0.5, -0.3, 1.0], np.float32), np.array([0.25, 0.75, 0.0], np.float32)
+    ruled_out = jnp.asarray(np.insert(logits, 1, -np.inf))[None]
+    wide = jnp.asarray(np.insert(shares, 1, 0.0))[None]
+    for loss in (
+        lambda z, y: jnp.sum(losses.softmax_cross_entropy(z, y)),
+        jax.jit(lambda z, y: jnp.sum(losses.softmax_cross_entropy(z, y, jnp.asarray(0.0)))),
+        lambda z, y: jnp.sum(losses.kl_divergence(z, y)),
+        lambda z, y: penalties.confidence(z),
+        lambda z, y: penalties.r_drop(z, z / 2),
+    ):
+        found, slope = jax.value_and_grad(loss)(ruled_out, wide)
+        value, wanted = jax.value_and_grad(loss)(jnp.asarray(logits)[None], jnp.asarray(shares)[None])
+        np.testing.assert_allclose(found, value, rtol=1e-6)
+        np.testing.assert_allclose(slope, np.insert(wanted, 1, 0.0, axis=1), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("delta", [1e4, 1e8, np.inf])
+def test_hubers_gradient_is_the_error_below_any_delta(delta):
+    # optax's is 0.29980 for 1e4 and 0 for 1e8.
+    found = jax.value_and_grad(lambda e: losses.huber(e, jnp.zeros(()), delta))(jnp.asarray(0.3))
+    np.testing.assert_allclose(found, (0.045, 0.3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [losses.cosine_proximity, losses.kl_divergence])
+def test_a_column_is_not_taken_for_one_vector_over_the_batch(loss):
+    with pytest.raises(ValueError, match=r"shape \(4, 1\) and targets of shape \(4,\), but takes vectors"):
+        loss(jnp.ones((4, 1)), jnp.ones(4))
+
+
+def test_what_is_no_array_of_numbers_is_said():
+    with pytest.raises(TypeError, match=r"outputs is a list, but must be an array: jnp.asarray"):
+        losses.hinge([0.5], [1])
+    with pytest.raises(TypeError, match=r"outputs has dtype int32, but must have a floating one"):
+        losses.softmax_cross_entropy(jnp.array([[0, 1]]), jnp.array([1]))
+    with pytest.raises(TypeError, match=r"targets are a list, but must be an array"):
+        losses.squared_error(jnp.ones(1), [1.0])
+    with pytest.raises(ValueError, match=r"first axis of examples, but got single numbers: jnp.asarray"):
+        metrics.accuracy([1.0], [1])
+    with pytest.raises(ValueError, match=r"axis=\(0, -2\) names an axis of an array of shape \(2, 2\) twice"):
+        projections.max_norm(jnp.ones((2, 2)), 1.0, axis=(0, -2))
+    with pytest.raises(TypeError, match=r"axis is 0.5, but must be a whole number, several, or None"):
+        penalties.group_lasso(jnp.ones((2, 2)), axis=0.5)
+
+
+def test_outputs_of_nan_have_no_accuracy():
+    lost = jnp.array([[jnp.nan, 1.0], [2.0, 1.0]])
+    assert np.isnan(metrics.accuracy(lost, jnp.array([0, 0])))
+    assert np.isnan(metrics.accuracy(lost[:, 0], jnp.array([0, 1])))
+    assert metrics.accuracy(lost, jnp.array([0, 0]), jnp.array([0.0, 1.0])) == 1.0
+
+
+def test_a_matrix_with_infinity_has_no_nearest_orthogonal_one():
+    assert np.isnan(projections.orthogonal(jnp.array([[jnp.inf, 3.0], [1.0, 4.0]]))).all()
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_a_penalty_over_the_batch_is_a_mean_whatever_the_rows_weigh_together(scale):
+    weights = scale * jnp.array([0.5, 1.5, 0.0])
+    forward = Forward({}, jnp.array([[2.0], [4.0], [jnp.nan]]), weights, activations={"h": jnp.ones((3, 1))})
+    np.testing.assert_allclose(jreg.on_outputs(penalties.l2)(forward), (0.5 * 2 + 1.5 * 8) / 2, rtol=1e-6)
+    np.testing.assert_allclose(jreg.on_activations(penalties.l1, "h")(forward), 1.0, rtol=1e-6)
 
 
 def linear(optimizer, **options):
