@@ -7,10 +7,11 @@ import optax
 import pytest
 
 import jreg
-from jreg import Recipe, losses, metrics, nn, penalties, projections
+from jreg import Recipe, losses, metrics, nn, penalties, projections, prox, transforms
 from jreg._base.tree import all_finite
 from jreg.objective import Forward
 from jreg.training import Status
+from jreg.transforms.withheld import only_updates
 
 
 def weighted(logits, shares, weights):
@@ -144,6 +145,81 @@ def test_a_penalty_over_the_batch_is_a_mean_whatever_the_rows_weigh_together(sca
     forward = Forward({}, jnp.array([[2.0], [4.0], [jnp.nan]]), weights, activations={"h": jnp.ones((3, 1))})
     np.testing.assert_allclose(jreg.on_outputs(penalties.l2)(forward), (0.5 * 2 + 1.5 * 8) / 2, rtol=1e-6)
     np.testing.assert_allclose(jreg.on_activations(penalties.l1, "h")(forward), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        transforms.decoupled_weight_decay,
+        transforms.decoupled_l1,
+        transforms.decay_towards,
+        transforms.spectral_penalty,
+        lambda rate: transforms.adamw_weight_decay(rate, 0.1),
+        lambda rate: transforms.adamw_weight_decay(-rate, -0.1 * jnp.ones(())),
+        lambda rate: transforms.proximal(prox.l1, 0.1, rate),
+        lambda rate: transforms.sam(optax.sgd(0.1), rate),
+        transforms.ema_params,
+    ],
+)
+def test_a_traced_rate_below_0_moves_no_weights_away(make):
+    params = {"kernel": jnp.array([[3.0, -1.0], [4.0, 0.5]])}
+
+    def moved(rate):
+        transform = make(rate)
+        more = {"grad_fn": lambda params, index: params} if isinstance(transform.init(params), tuple) else {}
+        updates, state = transform.update(params, transform.init(params), params, **more)
+        return jax.tree.leaves((updates, transforms.evaluation_params(state, params)))
+
+    assert any(np.isnan(leaf).all() for leaf in moved(jnp.asarray(-0.5)))
+
+
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [(1e-7, jnp.float16), (8e3, jnp.float16), (1e-24, jnp.bfloat16), (1e-24, jnp.float32), (1e20, jnp.float32)],
+)
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_the_worst_point_nearby_is_the_same_for_gradients_of_any_size(size, dtype, adaptive):
+    params, seen = {"kernel": jnp.array([[8.0], [2.0]], dtype)}, []
+    gradient = {"kernel": (jnp.array([[3.0], [4.0]]) * size).astype(dtype)}
+
+    def grad_fn(params, index):
+        del index
+        seen.append(params["kernel"])
+        return gradient
+
+    transform = transforms.sam(optax.sgd(1.0), 0.5, adaptive)
+    transform.update(gradient, transform.init(params), params, grad_fn=grad_fn)
+    g, w = np.asarray(gradient["kernel"], np.float64), np.asarray(params["kernel"], np.float64)
+    scale = np.abs(w) + 0.01 if adaptive else 1
+    wanted = w + 0.5 * scale**2 * g / np.linalg.norm(scale * g)
+    np.testing.assert_allclose(np.asarray(seen[0], np.float64), wanted, rtol=2 * float(jnp.finfo(dtype).eps))
+
+
+@pytest.mark.adam
+def test_averages_of_groups_that_are_whole_branches():
+    params = {"a": {"kernel": jnp.full((2, 2), 4.0), "bias": jnp.ones(2)}, "b": {"kernel": jnp.full((2, 1), 4.0)}}
+    ones = jax.tree.map(jnp.ones_like, params)
+    group = optax.chain(optax.sgd(1.0), transforms.ema_params(1.0))
+    labels = {"a": "averaged", "b": "other"}
+    optimizer = optax.partition({"averaged": group, "other": optax.MultiSteps(optax.sgd(1.0), 2)}, labels)
+    state = before = optimizer.init(params)
+    for _ in range(2):
+        before = state
+        updates, state = optimizer.update(ones, state, params)
+        updates, state = only_updates(updates, before, state)
+        params = optax.apply_updates(params, updates)
+    found = transforms.evaluation_params(state, params)
+    np.testing.assert_array_equal(found["a"]["kernel"], np.full((2, 2), 2.5))
+    np.testing.assert_array_equal(found["a"]["bias"], [-0.5, -0.5])
+    np.testing.assert_array_equal(found["b"]["kernel"], np.full((2, 1), 3.0))
+
+
+@pytest.mark.parametrize("average", [transforms.ema_params(0.5), transforms.swa_params(1)])
+def test_counts_among_parameters_are_not_averaged(average):
+    params = {"kernel": jnp.ones((2, 2)), "count": jnp.array(3)}
+    updates, state = average.update({"kernel": jnp.ones((2, 2)), "count": jnp.array(1)}, average.init(params), params)
+    after = optax.apply_updates(params, updates)
+    assert transforms.evaluation_params(state, after)["count"] == 4
 
 
 def linear(optimizer, **options):
