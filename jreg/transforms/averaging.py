@@ -12,7 +12,7 @@ import optax
 from jreg._base import checks
 from jreg._base.arrays import in_range, wide_dtype
 from jreg._base.types import Array, PyTree, Scalar
-from jreg.transforms._params import given, is_masked
+from jreg.transforms._params import at, given, is_masked
 
 
 class AverageState(NamedTuple):
@@ -115,7 +115,7 @@ def ema_params(decay: Scalar | optax.Schedule, debias: bool = True) -> optax.Gra
         checks.share(decay, "ema_params' decay")
 
     def weigh(state: AverageState) -> tuple[Array, Array]:
-        d = in_range(decay(state.count) if callable(decay) else decay, jnp.dtype(jnp.float32), high=1)
+        d = in_range(at(decay, state.count), jnp.dtype(jnp.float32), high=1)
         mass = 1 + d * state.mass
         return (1 / mass if debias else jnp.where(state.count == 0, 1, 1 - d)), mass
 
