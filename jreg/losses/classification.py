@@ -8,6 +8,7 @@ import optax
 
 from jreg._base import checks
 from jreg._base.arrays import in_range, wide, wide_dtype
+from jreg._base.sharding import whole_rows
 from jreg._base.types import Array, Scalar
 from jreg.losses._shapes import check_labels, exists, squeeze, zero_one
 
@@ -49,7 +50,8 @@ def softmax_cross_entropy(
         check_labels(labels, logits, "softmax_cross_entropy")
         labels = labels.astype(jnp.int32) if labels.dtype == bool else labels
     checks.floating(logits, "softmax_cross_entropy's logits")
-    logits = wide(logits)
+    # A label is looked up among all classes.
+    logits = whole_rows(wide(logits))
     if soft:
         labels = labels.astype(logits.dtype)
     if class_weights is not None:

@@ -7,6 +7,7 @@ from functools import partial
 import jax.numpy as jnp
 import optax
 
+from jreg._base.sharding import whole_rows
 from jreg._base.types import Array
 from jreg.metrics.lifts import average
 
@@ -121,7 +122,7 @@ def _cross_entropy(outputs: Array, targets: Array) -> Array:
             ".astype(jnp.int32)"
         )
     loss = optax.losses.softmax_cross_entropy_with_integer_labels(
-        outputs.astype(jnp.float32), targets.astype(jnp.int32)
+        whole_rows(outputs.astype(jnp.float32)), targets.astype(jnp.int32)
     )
     # A negative label would be counted from the last class.
     return jnp.where(targets.astype(jnp.int32) >= 0, loss, jnp.nan)
