@@ -7,9 +7,11 @@ import optax
 import pytest
 
 import jreg
-from jreg import Recipe, losses, nn, penalties, projections
+from jreg import Recipe, losses, metrics, nn, penalties, projections, prox, transforms
 from jreg._base.tree import all_finite
+from jreg.objective import Forward
 from jreg.training import Status
+from jreg.transforms.withheld import only_updates
 
 
 def weighted(logits, shares, weights):
@@ -48,6 +50,176 @@ def test_a_unit_with_nan_has_no_norm():
     limited = np.asarray(projections.max_norm(w, c=1.0))
     assert np.isnan(limited[:, 0]).all()
     np.testing.assert_allclose(limited[:, 1], [0.6, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 3, -100])
+def test_a_label_that_is_no_class_has_no_loss(label):
+    logits, labels = jnp.array([[0.0, 1.0, 3.0], [0.0, 1.0, 3.0]]), jnp.array([label, 2])
+    found = (
+        losses.softmax_cross_entropy(logits, labels),
+        losses.softmax_cross_entropy(logits, labels, 0.1),
+        losses.softmax_cross_entropy(logits, labels, class_weights=jnp.ones(3)),
+        losses.focal(logits, labels, 2.0),
+        losses.multiclass_hinge(logits, labels),
+    )
+    for loss in found:
+        assert np.isnan(loss).tolist() == [True, False]
+    # What is to be ignored is left out, and so is its gradient.
+    kept = jax.grad(lambda z: jnp.sum(jnp.where(labels == 2, losses.softmax_cross_entropy(z, labels), 0)))(logits)
+    np.testing.assert_array_equal(kept[0], 0)
+    assert np.isnan(metrics.log_loss(logits, labels))
+    assert np.isnan(metrics.perplexity(logits, labels))
+
+
+@pytest.mark.parametrize("loss", [losses.hinge, losses.squared_hinge, losses.sigmoid_cross_entropy])
+def test_labels_of_minus_one_are_not_taken_for_zero_and_one(loss):
+    assert np.isnan(loss(jnp.array([2.0, 2.0]), jnp.array([1, -1]))).tolist() == [False, True]
+
+
+def test_a_label_beyond_what_its_dtype_counts_to_is_a_class():
+    logits = jnp.arange(300.0)[None]
+    wanted = np.log(np.exp(np.arange(300) - 299.0).sum()) + 99
+    found = losses.softmax_cross_entropy(logits, jnp.array([200], jnp.uint8))
+    np.testing.assert_allclose(found, [wanted], rtol=1e-6)
+
+
+def test_a_class_ruled_out_by_an_infinite_logit_counts_nothing():
+    logits, shares = np.array([0.5, -0.3, 1.0], np.float32), np.array([0.25, 0.75, 0.0], np.float32)
+    ruled_out = jnp.asarray(np.insert(logits, 1, -np.inf))[None]
+    wide = jnp.asarray(np.insert(shares, 1, 0.0))[None]
+    for loss in (
+        lambda z, y: jnp.sum(losses.softmax_cross_entropy(z, y)),
+        jax.jit(lambda z, y: jnp.sum(losses.softmax_cross_entropy(z, y, jnp.asarray(0.0)))),
+        lambda z, y: jnp.sum(losses.kl_divergence(z, y)),
+        lambda z, y: penalties.confidence(z),
+        lambda z, y: penalties.r_drop(z, z / 2),
+    ):
+        found, slope = jax.value_and_grad(loss)(ruled_out, wide)
+        value, wanted = jax.value_and_grad(loss)(jnp.asarray(logits)[None], jnp.asarray(shares)[None])
+        np.testing.assert_allclose(found, value, rtol=1e-6)
+        np.testing.assert_allclose(slope, np.insert(wanted, 1, 0.0, axis=1), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("delta", [1e4, 1e8, np.inf])
+def test_hubers_gradient_is_the_error_below_any_delta(delta):
+    # optax's is 0.29980 for 1e4 and 0 for 1e8.
+    found = jax.value_and_grad(lambda e: losses.huber(e, jnp.zeros(()), delta))(jnp.asarray(0.3))
+    np.testing.assert_allclose(found, (0.045, 0.3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [losses.cosine_proximity, losses.kl_divergence])
+def test_a_column_is_not_taken_for_one_vector_over_the_batch(loss):
+    with pytest.raises(ValueError, match=r"shape \(4, 1\) and targets of shape \(4,\), but takes vectors"):
+        loss(jnp.ones((4, 1)), jnp.ones(4))
+
+
+def test_what_is_no_array_of_numbers_is_said():
+    with pytest.raises(TypeError, match=r"outputs is a list, but must be an array: jnp.asarray"):
+        losses.hinge([0.5], [1])
+    with pytest.raises(TypeError, match=r"outputs has dtype int32, but must have a floating one"):
+        losses.softmax_cross_entropy(jnp.array([[0, 1]]), jnp.array([1]))
+    with pytest.raises(TypeError, match=r"targets are a list, but must be an array"):
+        losses.squared_error(jnp.ones(1), [1.0])
+    with pytest.raises(ValueError, match=r"first axis of examples, but got single numbers: jnp.asarray"):
+        metrics.accuracy([1.0], [1])
+    with pytest.raises(ValueError, match=r"axis=\(0, -2\) names an axis of an array of shape \(2, 2\) twice"):
+        projections.max_norm(jnp.ones((2, 2)), 1.0, axis=(0, -2))
+    with pytest.raises(TypeError, match=r"axis is 0.5, but must be a whole number, several, or None"):
+        penalties.group_lasso(jnp.ones((2, 2)), axis=0.5)
+
+
+def test_outputs_of_nan_have_no_accuracy():
+    lost = jnp.array([[jnp.nan, 1.0], [2.0, 1.0]])
+    assert np.isnan(metrics.accuracy(lost, jnp.array([0, 0])))
+    assert np.isnan(metrics.accuracy(lost[:, 0], jnp.array([0, 1])))
+    assert metrics.accuracy(lost, jnp.array([0, 0]), jnp.array([0.0, 1.0])) == 1.0
+
+
+def test_a_matrix_with_infinity_has_no_nearest_orthogonal_one():
+    assert np.isnan(projections.orthogonal(jnp.array([[jnp.inf, 3.0], [1.0, 4.0]]))).all()
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_a_penalty_over_the_batch_is_a_mean_whatever_the_rows_weigh_together(scale):
+    weights = scale * jnp.array([0.5, 1.5, 0.0])
+    forward = Forward({}, jnp.array([[2.0], [4.0], [jnp.nan]]), weights, activations={"h": jnp.ones((3, 1))})
+    np.testing.assert_allclose(jreg.on_outputs(penalties.l2)(forward), (0.5 * 2 + 1.5 * 8) / 2, rtol=1e-6)
+    np.testing.assert_allclose(jreg.on_activations(penalties.l1, "h")(forward), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        transforms.decoupled_weight_decay,
+        transforms.decoupled_l1,
+        transforms.decay_towards,
+        transforms.spectral_penalty,
+        lambda rate: transforms.adamw_weight_decay(rate, 0.1),
+        lambda rate: transforms.adamw_weight_decay(-rate, -0.1 * jnp.ones(())),
+        lambda rate: transforms.proximal(prox.l1, 0.1, rate),
+        lambda rate: transforms.sam(optax.sgd(0.1), rate),
+        transforms.ema_params,
+    ],
+)
+def test_a_traced_rate_below_0_moves_no_weights_away(make):
+    params = {"kernel": jnp.array([[3.0, -1.0], [4.0, 0.5]])}
+
+    def moved(rate):
+        transform = make(rate)
+        more = {"grad_fn": lambda params, index: params} if isinstance(transform.init(params), tuple) else {}
+        updates, state = transform.update(params, transform.init(params), params, **more)
+        return jax.tree.leaves((updates, transforms.evaluation_params(state, params)))
+
+    assert any(np.isnan(leaf).all() for leaf in moved(jnp.asarray(-0.5)))
+
+
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [(1e-7, jnp.float16), (8e3, jnp.float16), (1e-24, jnp.bfloat16), (1e-24, jnp.float32), (1e20, jnp.float32)],
+)
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_the_worst_point_nearby_is_the_same_for_gradients_of_any_size(size, dtype, adaptive):
+    params, seen = {"kernel": jnp.array([[8.0], [2.0]], dtype)}, []
+    gradient = {"kernel": (jnp.array([[3.0], [4.0]]) * size).astype(dtype)}
+
+    def grad_fn(params, index):
+        del index
+        seen.append(params["kernel"])
+        return gradient
+
+    transform = transforms.sam(optax.sgd(1.0), 0.5, adaptive)
+    transform.update(gradient, transform.init(params), params, grad_fn=grad_fn)
+    g, w = np.asarray(gradient["kernel"], np.float64), np.asarray(params["kernel"], np.float64)
+    scale = np.abs(w) + 0.01 if adaptive else 1
+    wanted = w + 0.5 * scale**2 * g / np.linalg.norm(scale * g)
+    np.testing.assert_allclose(np.asarray(seen[0], np.float64), wanted, rtol=2 * float(jnp.finfo(dtype).eps))
+
+
+@pytest.mark.adam
+def test_averages_of_groups_that_are_whole_branches():
+    params = {"a": {"kernel": jnp.full((2, 2), 4.0), "bias": jnp.ones(2)}, "b": {"kernel": jnp.full((2, 1), 4.0)}}
+    ones = jax.tree.map(jnp.ones_like, params)
+    group = optax.chain(optax.sgd(1.0), transforms.ema_params(1.0))
+    labels = {"a": "averaged", "b": "other"}
+    optimizer = optax.partition({"averaged": group, "other": optax.MultiSteps(optax.sgd(1.0), 2)}, labels)
+    state = before = optimizer.init(params)
+    for _ in range(2):
+        before = state
+        updates, state = optimizer.update(ones, state, params)
+        updates, state = only_updates(updates, before, state)
+        params = optax.apply_updates(params, updates)
+    found = transforms.evaluation_params(state, params)
+    np.testing.assert_array_equal(found["a"]["kernel"], np.full((2, 2), 2.5))
+    np.testing.assert_array_equal(found["a"]["bias"], [-0.5, -0.5])
+    np.testing.assert_array_equal(found["b"]["kernel"], np.full((2, 1), 3.0))
+
+
+@pytest.mark.parametrize("average", [transforms.ema_params(0.5), transforms.swa_params(1)])
+def test_counts_among_parameters_are_not_averaged(average):
+    params = {"kernel": jnp.ones((2, 2)), "count": jnp.array(3)}
+    updates, state = average.update({"kernel": jnp.ones((2, 2)), "count": jnp.array(1)}, average.init(params), params)
+    after = optax.apply_updates(params, updates)
+    assert transforms.evaluation_params(state, after)["count"] == 4
 
 
 def linear(optimizer, **options):

@@ -1,5 +1,6 @@
 """Arrays that are split over two devices: what is computed, where it comes back, and what has to travel."""
 
+import functools
 import re
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jreg import initializers, penalties, projections, prox, stochastic, transforms
+from jreg import initializers, losses, metrics, penalties, projections, prox, stochastic, transforms
 from jreg._base.bits import uniform16
 
 COLLECTIVE = re.compile(r"= \S+ (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(-start)?\(")
@@ -135,3 +136,13 @@ def test_initial_weights_go_where_they_are_asked_for(kind):
         w = jax.jit(lambda key: init(key, W.shape, jnp.float32, out_sharding=sharding))(KEY)
     assert w.sharding.is_equivalent_to(sharding, 2)
     np.testing.assert_array_equal(w, init(KEY, W.shape))
+
+
+def test_classes_that_are_split_over_devices_have_the_loss_of_all():
+    logits, labels = jax.random.normal(jax.random.key(0), (4, 6)), jnp.array([0, 5, 2, 3])
+    functions = (losses.softmax_cross_entropy, functools.partial(losses.focal, gamma=2.0), metrics.log_loss)
+    wanted = [f(logits, labels) for f in functions]
+    split = spread(logits, SPLITS[1], AxisType.Explicit)
+    with jax.set_mesh(split.sharding.mesh):
+        for f, alone in zip(functions, wanted, strict=True):
+            np.testing.assert_allclose(f(split, labels), alone, rtol=1e-6)

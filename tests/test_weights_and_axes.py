@@ -411,6 +411,33 @@ def test_names_shapes_and_biases_tell_axes(params, path, axes):
     assert table[path][4:] == axes
 
 
+def test_a_flat_dictionary_of_pytorch_has_its_outputs_first():
+    params = {
+        "fc.weight": jnp.ones((4, 3)),
+        "fc.bias": jnp.ones(4),
+        "conv.weight": jnp.ones((8, 3, 5, 5)),
+        "conv.bias": jnp.ones(8),
+        "emb.weight": jnp.ones((10, 3)),
+    }
+    table = jreg.where(params)
+    assert [(row.path, row.chosen, row.outputs) for row in table if len(row.shape) > 1] == [
+        ("conv.weight", True, (0,)),
+        ("emb.weight", False, (0,)),
+        ("fc.weight", True, (0,)),
+    ]
+
+
+def test_layers_that_are_counted_along_another_axis_are_an_error():
+    # What nn.scan with variable_axes={"params": 1} makes: (in, layers, out).
+    params = {
+        "Dense_0": {"kernel": jnp.ones((8, 3, 8))},
+        "SelfAttention_0": {"query": {"kernel": jnp.ones((8, 3, 2, 4)), "bias": jnp.ones((2, 3, 4))}},
+    }
+    assert jreg.where(params)["Dense_0/kernel"].inputs is None
+    known = jreg.where(params, axis={"Dense_0/*": jreg.Axes(inputs=0, stack=1)})["Dense_0/kernel"]
+    assert (known.stack, known.inputs, known.outputs) == ((1,), (0,), (2,))
+
+
 def test_the_table_says_what_is_chosen_and_why():
     table = jreg.where(TRANSFORMER)
     lines = str(table).splitlines()

@@ -50,7 +50,8 @@ def surroundings(tree: PyTree) -> tuple[list[Place], Shapes]:
 
 def _place(tree: PyTree, keys: tuple[Any, ...], leaf: Any) -> Place:
     path = path_of(keys)
-    parts = path.split("/")
+    # PyTorch's names have dots in one flat dictionary.
+    parts = re.split(r"[/.]", path)
     # Flax's boxes of a parameter have it as their value.
     if len(parts) > 1 and parts[-1] == "value" and isinstance(keys[-1], jax.tree_util.GetAttrKey):
         parts.pop()

@@ -32,6 +32,14 @@ def whole(x: Array) -> Array:
     return jax.sharding.reshard(x, NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec()))
 
 
+def whole_rows(x: Array) -> Array:
+    """`x` with its last axis on every device, where its type says how it is split, and the others as they are."""
+    if not _is_explicit(x):
+        return x
+    mesh, spec = jax.typeof(x).sharding.mesh, jax.typeof(x).sharding.spec
+    return jax.sharding.reshard(x, NamedSharding(mesh, PartitionSpec(*spec[: x.ndim - 1], None)))
+
+
 def placed_like(y: Array, x: Array) -> Array:
     """`y`, which is the same on every device, as it meets `x` elementwise: some operations ask for equal types."""
     return jax.sharding.reshard(y, jax.typeof(x).sharding) if y.shape == jnp.shape(x) and _is_explicit(x) else y

@@ -175,9 +175,14 @@ def axes(w: Array, axis: Axis) -> tuple[int, ...]:
         if reading is not None:
             return tuple(sorted(reading.inputs))
         return tuple(range(rank - 1)) if rank > 1 else tuple(range(rank))
-    wanted = tuple(map(operator.index, axis if isinstance(axis, Sequence) else (axis,)))
+    try:
+        wanted = tuple(map(operator.index, axis if isinstance(axis, Sequence) else (axis,)))
+    except TypeError:
+        raise TypeError(f"axis is {axis!r}, but must be a whole number, several, or None") from None
     if any(not -rank <= a < rank for a in wanted):
         raise ValueError(f"axis={axis!r} does not exist in an array of shape {jnp.shape(w)}")
+    if len({a % rank for a in wanted}) < len(wanted):
+        raise ValueError(f"axis={axis!r} names an axis of an array of shape {jnp.shape(w)} twice")
     return tuple(a % rank for a in wanted)
 
 

@@ -76,8 +76,10 @@ def _candidates(place: Place, beside: Shapes) -> list[Reading]:
             return [_outputs_first(shape, rank - 2)]
     around = beside[place.modules[:-1]] if place.modules else {}
     neighbours = {path.split("/")[0] for path in around}
+    # What is stacked elsewhere than along the first axes, as by `nn.scan` with another axis, can't be told by names.
+    stacked_first = len({shape[: rank - 2] for shape in around.values()}) <= 1
     if (
-        (name == "kernel" and re.match(r"Dense_\d+$|ConvLocal", parent))
+        (name == "kernel" and re.match(r"Dense_\d+$|ConvLocal", parent) and stacked_first)
         or (name == "w" and re.match(r"linear(_\d+)?$", parent))
         or (name in ("w_i", "w_h") and {"w_i", "w_h"} <= set(beside[place.modules]))
         or (len(neighbours) > 1 and all(map(_RECURRENT.match, neighbours)))

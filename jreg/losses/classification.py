@@ -8,8 +8,9 @@ import optax
 
 from jreg._base import checks
 from jreg._base.arrays import in_range, wide, wide_dtype
+from jreg._base.sharding import whole_rows
 from jreg._base.types import Array, Scalar
-from jreg.losses._shapes import check_labels, squeeze
+from jreg.losses._shapes import check_labels, exists, squeeze, zero_one
 
 
 def softmax_cross_entropy(
@@ -24,7 +25,8 @@ def softmax_cross_entropy(
 
     Args:
       logits: ``(..., K)``, the last layer before the softmax.
-      labels: ``(...)`` integers in [0, K), or ``(..., K)`` floating shares that sum to 1, as mixup makes them.
+      labels: ``(...)`` integers in [0, K), or ``(..., K)`` floating shares that sum to 1, as mixup makes them. For
+        another integer, such as -1 for what is to be ignored, the loss is NaN: leave it out by `jnp.where`.
       label_smoothing: s in [0, 1); may be traced.
       class_weights: ``(K,)``, c, what each class counts; default: 1.
 
@@ -43,25 +45,30 @@ def softmax_cross_entropy(
     Source: optax; Szegedy et al., Rethinking the Inception architecture (2016), section 7, for the smoothing.
     """
     checks.rate(label_smoothing, "label_smoothing")
-    logits = wide(logits)
-    soft = jnp.issubdtype(labels.dtype, jnp.floating)
-    if soft and labels.shape == logits.shape:
-        labels = labels.astype(logits.dtype)
-    else:
+    soft = jnp.shape(labels) == jnp.shape(logits) and jnp.issubdtype(jnp.result_type(labels), jnp.floating)
+    if not soft:
         check_labels(labels, logits, "softmax_cross_entropy")
+        labels = labels.astype(jnp.int32) if labels.dtype == bool else labels
+    checks.floating(logits, "softmax_cross_entropy's logits")
+    # A label is looked up among all classes.
+    logits = whole_rows(wide(logits))
+    if soft:
+        labels = labels.astype(logits.dtype)
     if class_weights is not None:
         return _weighted(logits, labels, label_smoothing, class_weights)
+    # A class that is ruled out by an infinite logit counts nothing where its share is 0, nor does smoothing by 0.
     if soft:
-        loss = optax.losses.softmax_cross_entropy(logits, labels)
-        label = jnp.sum(labels * logits, axis=-1)
+        loss = optax.losses.safe_softmax_cross_entropy(logits, labels)
+        label = jnp.sum(jnp.where(labels == 0, 0, labels * logits), axis=-1)
     else:
         loss = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
         label = jnp.squeeze(jnp.take_along_axis(logits, labels[..., None], axis=-1), -1)
     if checks.concrete(label_smoothing) != 0:
         # log p_k = z_k - logsumexp(z), so the mean of -log p_k over the classes differs from the loss on the label
         # by z_y minus the mean of z, which needs no second logsumexp.
-        loss = loss + in_range(label_smoothing, logits.dtype, high=1) * (label - jnp.mean(logits, axis=-1))
-    return loss
+        smoothing = in_range(label_smoothing, logits.dtype, high=1)
+        loss = loss + jnp.where(smoothing == 0, 0, smoothing * (label - jnp.mean(logits, axis=-1)))
+    return loss if soft else jnp.where(exists(labels, logits.shape[-1]), loss, jnp.nan)
 
 
 def sigmoid_cross_entropy(logits: Array, labels: Array) -> Array:
@@ -83,7 +90,7 @@ def sigmoid_cross_entropy(logits: Array, labels: Array) -> Array:
     Source: optax; Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.2.2.
     """
     logits = wide(squeeze(logits, labels))
-    return optax.losses.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))
+    return optax.losses.sigmoid_binary_cross_entropy(logits, zero_one(labels, logits.dtype))
 
 
 def hinge(outputs: Array, labels: Array) -> Array:
@@ -93,7 +100,7 @@ def hinge(outputs: Array, labels: Array) -> Array:
 
     Args:
       outputs: ``(..., 1)`` or ``(...)``.
-      labels: ``(...)`` of 0 and 1; Keras and optax take -1 and 1.
+      labels: ``(...)`` of 0 and 1; Keras and optax take -1 and 1, for which the loss is NaN here.
 
     Returns:
       ``(...)`` of the outputs' dtype, float32 at least.
@@ -108,7 +115,8 @@ def hinge(outputs: Array, labels: Array) -> Array:
     Source: optax; Cortes and Vapnik, Support-vector networks, Machine Learning 20 (1995).
     """
     outputs = wide(squeeze(outputs, labels))
-    return optax.losses.hinge_loss(outputs, 2 * labels.astype(outputs.dtype) - 1)
+    known = zero_one(labels, outputs.dtype)
+    return optax.losses.hinge_loss(outputs, jnp.where((known >= 0) & (known <= 1), 2 * known - 1, jnp.nan))
 
 
 def squared_hinge(outputs: Array, labels: Array) -> Array:
@@ -118,7 +126,7 @@ def squared_hinge(outputs: Array, labels: Array) -> Array:
 
     Args:
       outputs: ``(..., 1)`` or ``(...)``.
-      labels: ``(...)`` of 0 and 1; Keras takes -1 and 1.
+      labels: ``(...)`` of 0 and 1; Keras takes -1 and 1, for which the loss is NaN here.
 
     Returns:
       ``(...)`` of the outputs' dtype, float32 at least.
@@ -161,7 +169,8 @@ def multiclass_hinge(outputs: Array, labels: Array) -> Array:
     check_labels(labels, outputs, "multiclass_hinge")
     # optax computes in JAX's default precision whatever it is given.
     default = outputs.astype(jnp.result_type(float))
-    return optax.losses.multiclass_hinge_loss(default, labels).astype(wide_dtype(outputs))
+    loss = optax.losses.multiclass_hinge_loss(default, labels).astype(wide_dtype(outputs))
+    return jnp.where(exists(labels, outputs.shape[-1]), loss, jnp.nan)
 
 
 def focal(logits: Array, labels: Array, gamma: Scalar, class_weights: Array | None = None) -> Array:
@@ -225,7 +234,7 @@ def sigmoid_focal(logits: Array, labels: Array, gamma: Scalar) -> Array:
     checks.strength(gamma, "sigmoid_focal's gamma")
     logits = wide(squeeze(logits, labels))
     power = in_range(gamma, logits.dtype)
-    return optax.losses.sigmoid_focal_loss(logits, labels.astype(logits.dtype), gamma=power)
+    return optax.losses.sigmoid_focal_loss(logits, zero_one(labels, logits.dtype), gamma=power)
 
 
 def _weighted(logits: Array, labels: Array, label_smoothing: Scalar, class_weights: Array) -> Array:
@@ -236,10 +245,13 @@ def _weighted(logits: Array, labels: Array, label_smoothing: Scalar, class_weigh
             f"class_weights has shape {jnp.shape(class_weights)}, but must have one number for each of the {classes} "
             "classes"
         )
+    known = jnp.ones(logits.shape[:-1], bool)
     if not jnp.issubdtype(labels.dtype, jnp.floating):
+        known = exists(labels, classes)
         labels = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
     smoothing = in_range(label_smoothing, logits.dtype, high=1)
     weights = jnp.asarray(class_weights, logits.dtype).reshape((1,) * (logits.ndim - 1) + (classes,))
     shares = ((1 - smoothing) * labels + smoothing / classes) * weights
     # A class that is ruled out by an infinite logit counts nothing where its share is 0.
-    return -jnp.sum(jnp.where(shares == 0, 0, shares * jax.nn.log_softmax(logits)), axis=-1)
+    loss = -jnp.sum(jnp.where(shares == 0, 0, shares * jax.nn.log_softmax(logits)), axis=-1)
+    return jnp.where(known, loss, jnp.nan)

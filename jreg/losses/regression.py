@@ -9,7 +9,7 @@ import optax
 from jreg._base import checks
 from jreg._base.arrays import in_range, wide
 from jreg._base.types import Array, Scalar
-from jreg.losses._shapes import squeeze
+from jreg.losses._shapes import squeeze, vectors
 
 
 def squared_error(outputs: Array, targets: Array) -> Array:
@@ -70,7 +70,7 @@ def huber(outputs: Array, targets: Array, delta: Scalar) -> Array:
     Args:
       outputs: ``(..., 1)`` or ``(...)``.
       targets: ``(...)`` floating.
-      delta: where the loss becomes linear, above 0; may be traced.
+      delta: where the loss becomes linear, above 0; may be traced; infinity is `squared_error`.
 
     Returns:
       ``(...)``, in squared units of the target and float32 at least.
@@ -82,11 +82,14 @@ def huber(outputs: Array, targets: Array, delta: Scalar) -> Array:
     >>> huber(jnp.array([1.0, 4.0]), jnp.array([2.0, 1.0]), delta=2.0).tolist()
     [0.5, 4.0]
 
-    Source: optax (``huber_loss``); Huber, Robust estimation of a location parameter (1964).
+    Source: Huber, Robust estimation of a location parameter (1964).
     """
     checks.radius(delta, "huber's delta")
     outputs = wide(squeeze(outputs, targets))
-    return optax.losses.huber_loss(outputs, targets.astype(outputs.dtype), delta=in_range(delta, outputs.dtype))
+    size = jnp.abs(outputs - targets.astype(outputs.dtype))
+    # In optax's huber_loss, which is the same formula, the derivative is delta - (delta - e), and lost for a large one.
+    near = jnp.minimum(size, in_range(delta, outputs.dtype))
+    return near * (size - near / 2)
 
 
 def cosine_proximity(outputs: Array, targets: Array) -> Array:
@@ -110,7 +113,7 @@ def cosine_proximity(outputs: Array, targets: Array) -> Array:
 
     Source: optax (``cosine_distance``); Keras' ``CosineSimilarity``, which is this minus 1.
     """
-    outputs = wide(squeeze(outputs, targets))
+    outputs = wide(vectors(outputs, targets, "cosine_proximity"))
     return optax.losses.cosine_distance(outputs, targets.astype(outputs.dtype), epsilon=1e-6)
 
 
@@ -135,6 +138,8 @@ def kl_divergence(logits: Array, targets: Array) -> Array:
 
     Source: optax (``kl_divergence``); Kullback and Leibler, On information and sufficiency (1951).
     """
-    logits = wide(squeeze(logits, targets))
+    logits, targets = wide(vectors(logits, targets, "kl_divergence")), jnp.asarray(targets)
     shifted = logits - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+    # A class that is ruled out by an infinite logit counts nothing where its probability is 0.
+    shifted = jnp.where(targets == 0, 0, shifted)
     return optax.losses.kl_divergence(shifted, targets.astype(logits.dtype))

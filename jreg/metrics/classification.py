@@ -7,6 +7,7 @@ from functools import partial
 import jax.numpy as jnp
 import optax
 
+from jreg._base.sharding import whole_rows
 from jreg._base.types import Array
 from jreg.metrics.lifts import average
 
@@ -27,7 +28,7 @@ def accuracy(outputs: Array, targets: Array) -> Array:
       weights: ``(n,)``, default 1.
 
     Returns:
-      A float32 scalar in [0, 1]; NaN without any weight.
+      A float32 scalar in [0, 1]; NaN without any weight, and where an output is NaN.
 
     Raises:
       ValueError: the shapes of outputs and targets do not fit.
@@ -38,11 +39,13 @@ def accuracy(outputs: Array, targets: Array) -> Array:
 
     Source: scikit-learn's ``accuracy_score``.
     """
+    lost = jnp.isnan(outputs)
     if _has_classes(outputs, targets):
-        predicted = jnp.argmax(outputs, axis=-1).astype(jnp.int32)
+        predicted, lost = jnp.argmax(outputs, axis=-1).astype(jnp.int32), jnp.any(lost, axis=-1)
     else:
-        predicted = (outputs.reshape(targets.shape) > 0).astype(jnp.int32)
-    return predicted == targets.astype(jnp.int32)
+        predicted, lost = (outputs.reshape(targets.shape) > 0).astype(jnp.int32), lost.reshape(targets.shape)
+    # NaN is no prediction, though argmax and comparisons take it for one.
+    return jnp.where(lost, jnp.float32(jnp.nan), (predicted == targets.astype(jnp.int32)).astype(jnp.float32))
 
 
 @partial(average, maximize=False)
@@ -118,9 +121,11 @@ def _cross_entropy(outputs: Array, targets: Array) -> Array:
             f"targets have dtype {targets.dtype}, but labels of several classes must be integers: convert them with "
             ".astype(jnp.int32)"
         )
-    return optax.losses.softmax_cross_entropy_with_integer_labels(
-        outputs.astype(jnp.float32), targets.astype(jnp.int32)
+    loss = optax.losses.softmax_cross_entropy_with_integer_labels(
+        whole_rows(outputs.astype(jnp.float32)), targets.astype(jnp.int32)
     )
+    # A negative label would be counted from the last class.
+    return jnp.where(targets.astype(jnp.int32) >= 0, loss, jnp.nan)
 
 
 def _has_classes(outputs: Array, targets: Array) -> bool:

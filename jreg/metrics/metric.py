@@ -58,7 +58,13 @@ class Metric:
     def __call__(self, outputs: PyTree, targets: PyTree, weights: Array | None = None) -> Array:
         """The score of all examples at once, a float32 scalar; `weights` are 1 by default."""
         outputs, targets = jax.tree.map(jnp.asarray, (outputs, targets))
-        rows = jax.tree.leaves((outputs, targets))[0].shape[0]
+        leaves = jax.tree.leaves((outputs, targets))
+        if not all(map(jnp.ndim, leaves)):
+            raise ValueError(
+                "a metric takes outputs and targets as arrays, or trees of arrays, with a first axis of examples, but "
+                "got single numbers: jnp.asarray makes an array of a list"
+            )
+        rows = leaves[0].shape[0]
         weights = jnp.ones(rows, jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
         if weights.shape != (rows,):
             raise ValueError(

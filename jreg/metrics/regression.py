@@ -93,7 +93,7 @@ def _update(state: _Sums, outputs: Array, targets: Array, weights: Array) -> _Su
     outputs, targets = (jnp.where(meant, _flat(a, targets), 0) for a in (outputs, targets))
     count = jnp.sum(weights)
     divisor = jnp.where(count > 0, count, 1)
-    least, most = (jnp.min(jnp.where(meant, sign * targets, jnp.inf), axis=0) for sign in (1, -1))
+    least, most = (jnp.min(jnp.where(meant, sign * targets, jnp.inf), axis=0, initial=jnp.inf) for sign in (1, -1))
     # Differences of numbers near each other are exact: around the first block's mean a large common mean costs no
     # digits, neither in a block nor between blocks. Where the mean's own rounding would count it is the least target.
     near = jnp.isfinite(least) & (jnp.abs(least) > 1e3 * (-most - least))

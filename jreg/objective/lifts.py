@@ -268,7 +268,8 @@ def _term(leaf: Callable[..., Any], name: str | None, function: Callable[[Forwar
 
 def _mean(values: Array, weights: Array) -> Array:
     values, weights = values.astype(jnp.float32), weights.astype(jnp.float32)
-    return jnp.sum(weights * values) / jnp.maximum(jnp.sum(weights), 1)
+    total = jnp.sum(weights)
+    return jnp.sum(weights * jnp.where(weights > 0, values, 0)) / jnp.where(total > 0, total, 1)
 
 
 def _over_batch(penalty: Callable[..., Array], h: Array, forward: Forward) -> Array:

@@ -189,7 +189,8 @@ def confidence(logits: Array) -> Array:
     Source: Pereyra et al., Regularizing neural networks by penalizing confident output distributions (2017).
     """
     logp = jax.nn.log_softmax(classes(logits, "confidence"))
-    return jnp.sum(jnp.exp(logp) * logp)
+    # A class that is ruled out by an infinite logit has probability 0, and 0 times its logarithm counts as 0.
+    return jnp.sum(jnp.exp(logp) * jnp.where(jnp.isneginf(logp), 0, logp))
 
 
 def r_drop(first: Array, second: Array) -> Array:
@@ -218,4 +219,6 @@ def r_drop(first: Array, second: Array) -> Array:
     if jnp.shape(first) != jnp.shape(second):
         raise ValueError(f"r_drop got outputs of shapes {jnp.shape(first)} and {jnp.shape(second)}, which must agree")
     one, other = (jax.nn.log_softmax(classes(logits, "r_drop")) for logits in (first, second))
-    return jnp.sum((jnp.exp(one) - jnp.exp(other)) * (one - other)) / 2
+    never = jnp.isneginf(one) & jnp.isneginf(other)
+    ratio = jnp.where(never, 0, one) - jnp.where(never, 0, other)
+    return jnp.sum((jnp.exp(one) - jnp.exp(other)) * ratio) / 2

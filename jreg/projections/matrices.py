@@ -134,6 +134,8 @@ def orthogonal(w: Array) -> Array:
     m = matrix(w, "orthogonal")
     # Of a wide matrix the transpose is decomposed.
     q = _polar_factor(m.T).T if m.shape[0] < m.shape[1] else _polar_factor(m)
+    # The decomposition may make a number of infinity.
+    q = jnp.where(jnp.all(jnp.isfinite(m)), q, jnp.nan)
     return spread_like(q.reshape(w.shape).astype(w.dtype), w)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jreg._base.arrays import wide_dtype
+from jreg._base.arrays import in_range, wide_dtype
 from jreg._base.tree import kernels, map_selected, map_weights
 from jreg._base.types import Array, PyTree, Scalar, Where
 
@@ -65,7 +65,7 @@ def now(state: Any, *numbers: Number) -> tuple[list[Any], optax.OptState]:
 def times(strength: Any, learning_rate: Any, w: Array) -> Array:
     """The product of two small numbers, which would vanish in half precision sooner than it has to."""
     dtype = wide_dtype(w)
-    return jnp.asarray(strength, dtype) * jnp.asarray(learning_rate, dtype)
+    return in_range(strength, dtype) * in_range(learning_rate, dtype)
 
 
 def is_masked(node: Any) -> bool:

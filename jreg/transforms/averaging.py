@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
-from jreg._base.arrays import wide_dtype
+from jreg._base.arrays import in_range, wide_dtype
 from jreg._base.types import Array, PyTree, Scalar
-from jreg.transforms._params import given, is_masked
+from jreg.transforms._params import at, given, is_masked
 
 
 class AverageState(NamedTuple):
@@ -21,7 +21,7 @@ class AverageState(NamedTuple):
     Attributes:
       count: the updates made so far, int32.
       mass: the sum of the weights of the parameters averaged so far, the newest having weight 1, float32.
-      average: a tree like the parameters, in float32 where they have half precision.
+      average: a tree like the parameters, in float32 where they have half precision; of whole numbers the newest.
     """
 
     count: Array
@@ -34,14 +34,19 @@ class AverageState(NamedTuple):
         return self.average
 
 
+def _kept(leaf: Array) -> jnp.dtype:
+    # A step of a thousandth would round to nothing in half precision. Whole numbers are no weights, but counts.
+    dtype = jnp.result_type(leaf)
+    return wide_dtype(leaf) if jnp.issubdtype(dtype, jnp.inexact) else dtype
+
+
 def _wide(leaf: Array) -> Array:
-    # A step of a thousandth would round to nothing in half precision.
-    return jnp.asarray(leaf, wide_dtype(leaf))
+    return jnp.asarray(leaf, _kept(leaf))
 
 
 def _own(leaf: Array) -> Array:
     # A program that is given parameters and state may reuse the memory of both.
-    return jnp.array(leaf, wide_dtype(leaf), copy=True)
+    return jnp.array(leaf, _kept(leaf), copy=True)
 
 
 def _averaging(
@@ -58,6 +63,8 @@ def _averaging(
         share, mass = weigh(state)
 
         def mixed(average: Array, newest: Array) -> Array:
+            if not jnp.issubdtype(newest.dtype, jnp.inexact):
+                return newest
             # Where the share is 1 the sum would round.
             moved = average + share.astype(average.dtype) * (newest - average)
             return jnp.where(share == 1, newest, moved)
@@ -108,7 +115,7 @@ def ema_params(decay: Scalar | optax.Schedule, debias: bool = True) -> optax.Gra
         checks.share(decay, "ema_params' decay")
 
     def weigh(state: AverageState) -> tuple[Array, Array]:
-        d = jnp.asarray(decay(state.count) if callable(decay) else decay, jnp.float32)
+        d = in_range(at(decay, state.count), jnp.dtype(jnp.float32), high=1)
         mass = 1 + d * state.mass
         return (1 / mass if debias else jnp.where(state.count == 0, 1, 1 - d)), mass
 
@@ -193,7 +200,7 @@ def evaluation_params(opt_state: optax.OptState, params: PyTree) -> PyTree:
     Source: Izmailov et al. (2018), see `swa_params`; Polyak and Juditsky (1992), see `ema_params`; Defazio et al., The
     road less scheduled (2024), for the three sequences of schedule-free learning.
     """
-    found = [_evaluated(state, params) for state in _averages(opt_state)]
+    found = [_spread(_evaluated(state, params), params) for state in _averages(opt_state)]
     if not found:
         return params
 
@@ -225,6 +232,15 @@ def _averages(opt_state: optax.OptState) -> list[Any]:
         if gives(node):
             found += [node, *_averages(tuple(node))]
     return found
+
+
+def _spread(part: PyTree, params: PyTree) -> PyTree:
+    """A tree of which whole branches may be masked, with each of their parameters masked instead."""
+
+    def one(average: Any, branch: PyTree) -> PyTree:
+        return jax.tree.map(lambda _: average, branch) if is_masked(average) else average
+
+    return jax.tree.map(one, part, params, is_leaf=is_masked)
 
 
 def _evaluated(state: Any, params: PyTree) -> PyTree:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
+from jreg._base.arrays import in_range
 from jreg._base.types import Array, Scalar, Where
 from jreg.transforms._params import Number, per_weight, times
 
@@ -42,7 +43,7 @@ def decoupled_weight_decay(rate: Number, where: Where | None = None) -> optax.Gr
     checks.strength(rate, "decoupled_weight_decay's rate")
 
     def lowered(u: Array, w: Array, rate: Scalar) -> Array:
-        return u - jnp.asarray(rate, u.dtype) * w.astype(u.dtype)
+        return u - in_range(rate, u.dtype) * w.astype(u.dtype)
 
     return per_weight("decoupled_weight_decay", (rate,), where, lowered)
 
@@ -126,7 +127,7 @@ def decoupled_l1(rate: Number, where: Where | None = None) -> optax.GradientTran
     checks.strength(rate, "decoupled_l1's rate")
 
     def lowered(u: Array, w: Array, rate: Scalar) -> Array:
-        limit = jnp.asarray(rate, u.dtype)
+        limit = in_range(rate, u.dtype)
         return u - jnp.clip(w.astype(u.dtype), -limit, limit)
 
     return per_weight("decoupled_l1", (rate,), where, lowered)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
+from jreg._base.arrays import in_range
 from jreg._base.tree import copied
 from jreg._base.types import Array, PyTree, Where
 from jreg.transforms._params import Number, at, begun, counted, given, is_masked, is_part, mapped
@@ -79,7 +79,7 @@ def decay_towards(
         share = at(rate, state.count)
 
         def pulled(u: Array, start: Array, w: Array) -> Array:
-            return u - jnp.asarray(share, u.dtype) * (w.astype(u.dtype) - start.astype(u.dtype))
+            return u - in_range(share, u.dtype) * (w.astype(u.dtype) - start.astype(u.dtype))
 
         return mapped(pulled, where, updates, anchor, params), ReferenceState(state.reference, counted(state.count))
 

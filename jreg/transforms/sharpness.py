@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
-from jreg._base.arrays import wide
+from jreg._base.arrays import in_range, wide
 from jreg._base.types import Array, Scalar, Where
 from jreg.transforms._params import Number, begun_state, given, mapped, now
 
@@ -98,11 +99,17 @@ def _perturbation(
     def scaled(g: Array, w: Array) -> Array:
         return g * (jnp.abs(w) + jnp.asarray(_ETA, w.dtype)).astype(g.dtype)
 
+    # Half precision has neither the factor of a small gradient nor the product of a large one.
+    gradients = jax.tree.map(wide, gradients)
+    # Of a gradient near 1 no square overflows or vanishes; a power of 2 costs no digits.
+    sizes = [jnp.max(jnp.abs(g), initial=0) for g in jax.tree.leaves(gradients)]
+    _, power = jnp.frexp(functools.reduce(jnp.maximum, sizes or [jnp.zeros(())]))
+    gradients = jax.tree.map(lambda g: g * jnp.ldexp(jnp.ones((), g.dtype), -jnp.clip(power, -125, 125)), gradients)
     once = mapped(scaled, where, gradients, params) if adaptive else gradients
-    squares = [jnp.sum(jnp.square(wide(g))) for g in jax.tree.leaves(once)]
+    squares = [jnp.sum(jnp.square(g)) for g in jax.tree.leaves(once)]
     total = jnp.asarray(sum(squares))
     # Without a gradient there is no direction, and the quotient of zeros would be NaN.
     zero = total == 0
-    factor = jnp.asarray(rho, total.dtype) / jnp.sqrt(jnp.where(zero, 1, total))
+    factor = in_range(rho, total.dtype) / jnp.sqrt(jnp.where(zero, 1, total))
     twice = mapped(scaled, where, once, params) if adaptive else once
     return jax.tree.map(lambda g, w: (factor.astype(g.dtype) * g).astype(w.dtype), twice, params)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jreg._base import checks
-from jreg._base.arrays import product, safe_norm, wide_dtype
+from jreg._base.arrays import in_range, product, safe_norm, wide_dtype
 from jreg._base.reading import assumed, within
 from jreg._base.sharding import whole
 from jreg._base.tree import kernels, readings, selected
@@ -129,7 +129,7 @@ def _step(v: Array, matrix: Array) -> Array:
 def _pulled(u: Array, v: Array, w: Array, strength: Scalar) -> Array:
     def slope(v: Array, matrix: Array) -> Array:
         # The image is sigma times the left singular vector.
-        return jnp.asarray(strength, v.dtype) * product(matrix, v)[:, None] * v[None, :]
+        return in_range(strength, v.dtype) * product(matrix, v)[:, None] * v[None, :]
 
     matrix, reading = _matrix(w).astype(v.dtype), assumed(w)
     if v.ndim > 1 and reading is not None:

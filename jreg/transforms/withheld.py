@@ -40,8 +40,12 @@ def only_updates(
     state = _settled(before, after, updates, withheld)[0]
     for made, own in withheld:
         every = updates if own is None else own
+        # Where a whole branch is masked, `u` is a tree.
         updates = jax.tree.map(
-            lambda u, part, made=made: u if is_masked(part) else jnp.where(made, u, jnp.zeros_like(u)), updates, every
+            lambda part, u, made=made: u if is_masked(part) else jnp.where(made, u, jnp.zeros_like(u)),
+            every,
+            updates,
+            is_leaf=is_masked,
         )
     return updates, state
 
