@@ -353,9 +353,9 @@ def test_a_network_codes_new_tables_and_gives_their_labels_back():
         (lambda: network.evaluate(data), TypeError, "the network got a Dataset, but needs its arrays"),
         (lambda: network.predict(data.x_test[0]), ValueError, r"x has shape \(4,\), which is one example alone"),
         (lambda: network.predict(data.x_test[:, :3]), ValueError, r"shape \(3, 3\), but the network takes \(n, 4\)"),
-        (lambda: network.predict(data.x_test[:0]), ValueError, "with n at least 1"),
+        (lambda: network.predict(data.x_test[:0]), ValueError, "n at least 1"),
         (lambda: network.predict({"x": data.x_test}), ValueError, r"has shape \(3, 4\), but a table.s column has one"),
-        (lambda: network.predict(data.x_test * np.nan), ValueError, "the outputs for row 0 are NaN"),
+        (lambda: network.predict(data.x_test * np.nan), ValueError, "the outputs are NaN for row 0"),
     ):
         with pytest.raises(error, match=sentence):
             call()
