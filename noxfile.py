@@ -38,7 +38,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on this Python."""
     install(session, "test")
-    session.run("pytest", "-n", "2", "-m", "not bench and not slow", *session.posargs)
+    # One process has a file's programs and fixtures, which the other would compile again.
+    session.run("pytest", "-n", "2", "--dist", "loadfile", "-m", "not bench and not slow", *session.posargs)
 
 
 @nox.session(default=False, python=PYTHONS)

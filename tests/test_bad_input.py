@@ -282,7 +282,14 @@ def test_python_raises_one_sentence_and_the_command_line_prints_it(case, capsys)
     assert refused(arguments(case), capsys) == sentence
 
 
-@pytest.mark.parametrize("name", ["missing file", "negative strength", "optax's exponential_decay"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "missing file",
+        pytest.param("negative strength", marks=pytest.mark.slow),
+        pytest.param("optax's exponential_decay", marks=pytest.mark.slow),
+    ],
+)
 def test_a_real_process_ends_the_same_way(name):
     case = next(case for case in CASES if case.name == name)
     done = subprocess.run(

@@ -70,7 +70,7 @@ def test_a_refit_compiles_no_training_program(wine, caplog, counted):
     assert counted[0] == before
 
 
-@pytest.mark.parametrize("stopping", [None, jreg.EarlyStopping(3)])
+@pytest.mark.parametrize("stopping", [pytest.param(None, marks=pytest.mark.slow), jreg.EarlyStopping(3)])
 def test_a_refit_equals_a_fit_on_all_rows(wine, stopping):
     study = jreg.cross_validate(recipe, wine, SPACE, stopping=stopping, **OPTIONS)
     final = jreg.refit(study)

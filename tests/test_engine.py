@@ -129,7 +129,7 @@ def test_settings_with_other_static_parts_are_a_program_each(blobs, counted):
     np.testing.assert_array_equal(study.history[chosen], alone.history)
 
 
-@pytest.mark.parametrize("stopping", [None, STOPPING])
+@pytest.mark.parametrize("stopping", [pytest.param(None, marks=pytest.mark.slow), STOPPING])
 def test_a_member_equals_the_same_training_done_alone(blobs, stopping):
     study = validate(blobs, stopping=stopping)
     for number, fold, seed in [(0, 0, 0), (2, 3, 1), (3, 1, 0)]:
@@ -198,7 +198,7 @@ def slow_training(data, hp, train, validation, seed, fold, epochs, batch_size):
         pytest.param(16, 0.0, marks=pytest.mark.slow),
         (18, 0.25),
         pytest.param(54, 0.25, marks=pytest.mark.slow),
-        (100, 0.0),
+        pytest.param(100, 0.0, marks=pytest.mark.slow),
     ],
 )
 def test_a_member_equals_a_plain_loop_over_numpy_batches(blobs, batch_size, dropout):

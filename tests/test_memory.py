@@ -156,7 +156,9 @@ def test_the_outbox_has_room_for_all_that_can_end_or_for_one():
 # The choice of slots.
 
 
-@pytest.mark.parametrize(("slots", "batch"), [pytest.param(5, 5, marks=pytest.mark.slow), (6, 2), (4, 1)])
+@pytest.mark.parametrize(
+    ("slots", "batch"), [pytest.param(5, 5, marks=pytest.mark.slow), (6, 2), pytest.param(4, 1, marks=pytest.mark.slow)]
+)
 def test_the_largest_layout_that_fits_is_found_with_two_compilations(slots, batch, monkeypatch):
     plan, jobs, rows, folds = planned(stopping=STOPPING)
     # An outbox of one whatever the limit, so that accounts of different limits can be compared.

@@ -282,7 +282,10 @@ def told_by(data, kind):
     return told
 
 
-@pytest.mark.parametrize("kind", ["study", "race", "search", "path"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("study", marks=pytest.mark.slow), "race", "search", pytest.param("path", marks=pytest.mark.slow)],
+)
 def test_functions_are_told_host_numbers_that_add_up(blobs, kind):
     told = told_by(blobs, kind)
     assert all(plain(progress) for progress in told)

@@ -299,7 +299,15 @@ def distance(outputs, targets):
     return jnp.sum(jnp.square(jax.nn.softmax(outputs) - jax.nn.one_hot(targets, 3)), axis=-1)
 
 
-@pytest.mark.parametrize("name", ["error", "mse", "brier", "accuracy", "r2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "error",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mse", "brier")),
+        "accuracy",
+        pytest.param("r2", marks=pytest.mark.slow),
+    ],
+)
 def test_a_metric_is_minimized_where_it_says_so_whatever_its_name(blobs, name):
     recipe = named(**{name: metrics.average(distance, maximize=False)})
     # The last rate is too small to learn anything in three epochs.
@@ -314,7 +322,7 @@ def test_a_metric_is_minimized_where_it_says_so_whatever_its_name(blobs, name):
     assert study.one_standard_error.mean <= means.min() + study.best.standard_error
 
 
-@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("maximize", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_early_stopping_follows_the_direction_of_the_metric(blobs, maximize):
     measure = metrics.average(wrong if not maximize else (lambda z, y: ~wrong(z, y)), maximize=maximize)
     options = {"cv": 3, "epochs": 25, "batch_size": 8, "seeds": 2, "progress": False}

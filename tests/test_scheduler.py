@@ -253,7 +253,7 @@ def test_a_pool_gives_what_a_slow_loop_gives(plan):
     assert {Status.STOPPED, Status.COMPLETED, Status.WAITING} == set(status.tolist())
 
 
-@pytest.mark.parametrize("stopping", [None, STOPPING])
+@pytest.mark.parametrize("stopping", [pytest.param(None, marks=pytest.mark.slow), STOPPING])
 def test_a_path_gives_what_a_slow_loop_gives(plan, stopping):
     chosen = plan_of(stopping=None) if stopping is None else plan
     # The second stage of the last line diverges, and the third begins afresh.
@@ -677,7 +677,10 @@ def clockless(monkeypatch):
 
 # 1000 trainings with a mean of 31 epochs are 484 a lane on 32 lanes; the last ones take up to 200 of them, and empty
 # places in their batches are paid for.
-@pytest.mark.parametrize(("slots", "batch", "least"), [(1, 1, 0.95), (8, 2, 0.95), (8, 8, 0.9)])
+@pytest.mark.parametrize(
+    ("slots", "batch", "least"),
+    [pytest.param(1, 1, 0.95, marks=pytest.mark.slow), (8, 2, 0.95), pytest.param(8, 8, 0.9, marks=pytest.mark.slow)],
+)
 def test_stopping_times_that_differ_tenfold_leave_few_slots_idle(clockless, slots, batch, least):
     found = occupancy(Layout(tuple(jax.devices()), slots, batch))
     assert least <= found <= 1

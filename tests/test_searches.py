@@ -682,7 +682,7 @@ def lasso_study(diabetes):
     return found
 
 
-@pytest.mark.parametrize("warm", ["l1", None])
+@pytest.mark.parametrize("warm", ["l1", pytest.param(None, marks=pytest.mark.slow)])
 def test_the_lasso_is_scikit_learns(lasso_study, references, warm):
     study = lasso_study(epochs=400, warm=warm)
     _, loss, r2 = references
@@ -764,7 +764,7 @@ def logistic_losses(standardized):
     return np.array(found).T
 
 
-@pytest.mark.parametrize("warm", ["l2", None])
+@pytest.mark.parametrize("warm", ["l2", pytest.param(None, marks=pytest.mark.slow)])
 def test_logistic_regression_is_scikit_learns(standardized, logistic_losses, warm):
     study = on_paths(logistic, standardized, jreg.grid(l2=L2), epochs=1000, warm=warm, score="val_loss")
     np.testing.assert_allclose(study.scores[..., 0], logistic_losses, atol=1e-4)

@@ -67,7 +67,7 @@ class Layout:
 
     def __post_init__(self) -> None:
         devices = (self.devices,) if isinstance(self.devices, jax.Device) else tuple(self.devices)
-        if not devices or not all(isinstance(device, jax.Device) for device in devices):
+        if not devices or not all(hasattr(device, "platform") for device in devices):
             raise TypeError(f"the layout's devices are {self.devices!r}, but must be devices of JAX's: jax.devices()")
         object.__setattr__(self, "devices", devices)
         checks.count(self.slots, "the layout's slots")
