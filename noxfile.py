@@ -39,7 +39,8 @@ def tests(session: nox.Session) -> None:
     """Run the tests on this Python."""
     install(session, "test")
     # One process has a file's programs and fixtures, which the other would compile again.
-    session.run("pytest", "-n", "2", "--dist", "loadfile", "-m", "not bench and not slow", *session.posargs)
+    by_file = ("--dist", "loadfile", "--no-loadscope-reorder")
+    session.run("pytest", "-n", "2", *by_file, "-m", "not bench and not slow", *session.posargs)
 
 
 @nox.session(default=False, python=PYTHONS)

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jreg._base.types import Array
@@ -49,7 +48,10 @@ def spread_like(y: Array, x: Array) -> Array:
     """`y`, of x's shape, split over the devices as `x` is."""
     if not is_spread(x):
         return y
-    return jax.sharding.reshard(y, jax.typeof(x).sharding) if _is_explicit(x) else shard_alike(y, x)[0]
+    if _is_explicit(x):
+        return jax.sharding.reshard(y, jax.typeof(x).sharding)
+    # Both choices are y; a choice by x is split as x is.
+    return jnp.where(jnp.isnan(x), y, y)
 
 
 def placed(w: Array, sharding: Any) -> Array:
