@@ -15,7 +15,7 @@ import jreg
 from jreg import losses, transforms
 from jreg.training import Status
 
-# Some have been renamed.
+# optax warns of names that it has renamed, and the page lists those, too.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 PAGE = Path(__file__).parents[1] / "docs" / "api" / "transforms.md"

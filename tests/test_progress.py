@@ -68,11 +68,12 @@ def test_a_log_is_not_flooded():
     assert len(lines) <= 2
 
 
-def test_a_terminal_gets_a_bar():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_a_terminal_gets_a_bar():
     terminal = Terminal()
     with Display(terminal) as show:
         show(Progress(0, 2, None, "r2", 0.0, None, compiling=2))
@@ -89,10 +90,6 @@ def test_what_is_done_beside_the_trainings_is_shown():
 
 
 def test_a_terminal_counts_the_seconds_of_what_lasts(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
     terminal = Terminal()
     clock = iter([100.0, *[107.0] * 1000])
     monkeypatch.setattr("jreg.report.progress.time.monotonic", lambda: next(clock))
@@ -118,10 +115,6 @@ def test_a_display_that_nobody_reads_ends_nothing(monkeypatch, kind):
 
 
 def test_names_are_text_and_no_commands_to_the_terminal():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
     terminal = Terminal()
     with Display(terminal) as show:
         show(Progress(2, 2, 0.5, "[/a]\x1b]0;title\x07", 2.0, 0.0))

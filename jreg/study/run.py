@@ -192,8 +192,11 @@ def run(
         if added:
             design = dataclasses.replace(design, spec=design.spec.listed())
             results.grow(design.spec)
-        results.baseline = baseline(design)
-        store.close(results)
+        try:
+            results.baseline = baseline(design)
+        finally:
+            # The baseline calls the recipe again, and whatever that raises, results are kept.
+            store.close(results)
     return design, results
 
 
