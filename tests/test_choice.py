@@ -429,3 +429,19 @@ def test_only_rows_that_are_independent_trials_have_an_interval():
     assert interval(accuracy=metrics.average(lambda o, t: jnp.ones(len(t)), maximize=True)) is None
     assert interval(y.astype(np.float32), task="regression") is None
     assert interval(value=NAN) is None
+
+
+def test_results_are_kept_whatever_the_baseline_raises(tmp_path, monkeypatch):
+    def fails(design):
+        raise RuntimeError("the recipe's file is gone")
+
+    def recipe(hp):
+        return jreg.Recipe(nn.MLP((2,)), losses.softmax_cross_entropy, optax.sgd(hp["rate"]))
+
+    monkeypatch.setattr("jreg.study.run.baseline", fails)
+    data = jreg.Dataset(np.eye(8, 2), np.arange(8) % 2)
+    with pytest.raises(RuntimeError, match=r"file is gone"):
+        jreg.cross_validate(
+            recipe, data, jreg.grid(rate=[0.1]), cv=2, epochs=1, store=tmp_path / "kept", progress=False
+        )
+    assert jreg.load_results(tmp_path / "kept").finished
