@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from functools import partial
 
 import jax.numpy as jnp
@@ -438,7 +439,7 @@ def test_results_are_kept_whatever_the_baseline_raises(tmp_path, monkeypatch):
     def recipe(hp):
         return jreg.Recipe(nn.MLP((2,)), losses.softmax_cross_entropy, optax.sgd(hp["rate"]))
 
-    monkeypatch.setattr("jreg.study.run.baseline", fails)
+    monkeypatch.setattr(sys.modules["jreg.study.run"], "baseline", fails)
     data = jreg.Dataset(np.eye(8, 2), np.arange(8) % 2)
     with pytest.raises(RuntimeError, match=r"file is gone"):
         jreg.cross_validate(
