@@ -47,7 +47,7 @@ from jreg.search import (
     successive_halving,
 )
 from jreg.store import load_results
-from jreg.study import Design, Study, cross_validate, optimize, refit
+from jreg.study import Design, Study, cross_validate, optimize, refit, resume
 from jreg.training import EarlyStopping, Fit, evaluate, fit, fit_stream, keep, member_key, predict
 from jreg.transforms import decoupled_weight_decay, project, proximal
 
@@ -112,6 +112,7 @@ __all__ = [
     "proximal",
     "random_space",
     "refit",
+    "resume",
     "search",
     "splits",
     "statistics",

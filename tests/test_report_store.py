@@ -14,7 +14,7 @@ from jreg import losses, nn, penalties, report, store, training
 from jreg._base.files import free_folder, write_text
 from jreg.report import text
 from jreg.results import Results, table
-from jreg.results.files import to_json
+from jreg.results.summary import summary
 from jreg.results.values import plain
 
 
@@ -102,7 +102,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch, step):
     def fail(*arguments, **options):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(*((Path, "write_text") if step == "write" else (os, "replace")), fail)
+    monkeypatch.setattr(os, "fsync" if step == "write" else "replace", fail)
     with pytest.raises(OSError, match="no space left"):
         write_text(path, "new")
     assert path.read_text() == "old"
@@ -119,13 +119,13 @@ def test_a_free_folder_is_numbered(tmp_path):
     for expected in ("wine", "wine-2", "wine-3"):
         free = free_folder(path)
         assert free.name == expected
-        free.mkdir()
+        assert free.is_dir()
 
 
 def test_writing_makes_folders_and_empty_tables(study, tmp_path):
     store.write(tmp_path / "a" / "b", Results(study.spec))
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
-        "curves.csv", "results.json", "settings.csv", "trainings.csv",
+        "curves.csv", "results.json", "settings.csv", "study.db", "study.lock", "trainings.csv",
     ]  # fmt: skip
 
 
@@ -134,7 +134,8 @@ def test_writing_makes_folders_and_empty_tables(study, tmp_path):
 
 def save(study: jreg.Study, final: jreg.Network | None, folder: Path) -> list[Path]:
     """What the command line leaves in a folder."""
-    store.write(folder, study.results, report.test_result(final))
+    store.write(folder, study.results)
+    store.write_results(folder, study.results, report.test_result(final))
     report.save_pictures(study.results, folder)
     return sorted(folder.iterdir())
 
@@ -154,7 +155,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_the_report_lists_what_it_wrote(study, final, saved):
     written = save(study, final, saved)
     assert [path.name for path in written] == [
-        "curves.csv", "curves.png", "differences.png", "results.json", "scores.png", "settings.csv", "trainings.csv",
+        "curves.csv", "curves.png", "differences.png", "results.json", "scores.png", "settings.csv", "study.db",
+        "study.lock", "trainings.csv",
     ]  # fmt: skip
 
 
@@ -188,7 +190,7 @@ def test_curves_csv_is_the_history(study, saved):
 
 def test_results_json_agrees_with_the_study(study, final, saved):
     found = json.loads((saved / "results.json").read_text())
-    assert found == json.loads(json.dumps(to_json(study.results) | report.test_result(final), allow_nan=False))
+    assert found == json.loads(json.dumps(summary(study.results) | report.test_result(final), allow_nan=False))
     for setting, result in zip(found["settings"], study.settings, strict=True):
         scores = np.array(setting["scores"])
         assert scores.shape == (3, 2)
@@ -203,9 +205,17 @@ def test_results_json_agrees_with_the_study(study, final, saved):
 
 def test_a_fresh_save_replaces_an_old_one(study, tmp_path):
     study.save(tmp_path)
-    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_text() for path in tmp_path.glob("*.[cj]s*")}
     study.save(tmp_path)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.[cj]s*")} == before
+    assert before.keys() == {"results.json", "settings.csv", "trainings.csv", "curves.csv"}
+
+
+def test_another_study_is_not_overwritten(study, partly, tmp_path):
+    study.save(tmp_path)
+    with pytest.raises(ValueError, match="has another study: take another folder"):
+        partly.save(tmp_path)
+    np.testing.assert_array_equal(jreg.load_results(tmp_path).scores, study.scores)
 
 
 # text and pictures
@@ -365,7 +375,7 @@ def test_when_all_diverge_there_is_no_best_but_still_a_report(hopeless, tmp_path
         jreg.refit(hopeless)
     assert len(hopeless.table(width=100).splitlines()) == 1 + 2 + 4 + 1
     written = save(hopeless, None, tmp_path)
-    assert [path.suffix for path in written] == [".csv", ".json", ".csv", ".csv"]
+    assert [path.suffix for path in written] == [".csv", ".json", ".csv", ".db", ".lock", ".csv"]
     found = json.loads((tmp_path / "results.json").read_text())
     assert "best" not in found
     assert [setting["mean"] for setting in found["settings"]] == [None] * 4

@@ -52,6 +52,16 @@ def count(value: Any, name: str, least: int = 1) -> int:
     return int(value)
 
 
+def seconds(value: Any, name: str) -> None:
+    """Raises TypeError or ValueError unless `value` is None or a number of seconds above 0."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} is {value!r}, but must be a number of seconds, or None for no limit")
+    if not value > 0:
+        raise ValueError(f"{name} is {value:g}, but must be above 0 seconds, or None for no limit")
+
+
 def no_number_as_text(value: Any, name: str) -> None:
     """Raises TypeError where a text is a number, as YAML reads 1e-3 and a command line everything."""
     if not isinstance(value, str) or not any(letter.isdigit() for letter in value):

@@ -23,7 +23,7 @@ from jreg.cli.output import abandon, prepare, say
 from jreg.data.load import BUILT_IN
 from jreg.data.summary import in_short, notes_on, summarize, to_text
 from jreg.recipe import Recipe
-from jreg.results.files import summary as summary_of
+from jreg.results.summary import summary as summary_of
 from jreg.results.values import plain
 from jreg.search.space import Space, as_space
 from jreg.store import write_results

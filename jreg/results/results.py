@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from jreg._base.brief import brief
 from jreg._base.types import PyTree
 from jreg.results import selection, table
+from jreg.results.rows import Rows
 from jreg.results.selection import Baseline, SettingResult
 from jreg.results.spec import Spec
+from jreg.results.trained import Found, Trained, as_trained
 from jreg.training import Column, Status, find, labels
 
 
@@ -43,34 +44,6 @@ class Timing:
         return self.useful / max(1, self.executed)
 
 
-class Found(NamedTuple):
-    """What one training left.
-
-    Attributes:
-      setting: its place in the space.
-      fold: the number of its fold.
-      seed: its seed.
-      role: of its fold.
-      status: a `Status`.
-      epochs: how many were run.
-      best_epoch: the zero-based epoch whose score is reported; -1 when no value was ever finite.
-      history: ``(epochs, columns)`` float32.
-      kept: what the keep functions returned.
-    """
-
-    setting: int
-    fold: int
-    seed: int
-    role: str
-    status: Status
-    epochs: int
-    best_epoch: int
-    history: np.ndarray
-    kept: dict[str, PyTree]
-
-    __repr__ = brief
-
-
 class Results:
     """The trainings of a study so far, one row each, known by (setting, fold, seed).
 
@@ -81,45 +54,68 @@ class Results:
 
     Attributes:
       baseline: what a constant prediction scores on each validation fold; None where nobody has said.
+      layouts: by what is static in settings the (slots, batch) with which their program trains, where that is known;
+        what is added later has to train in batches of the same size.
     """
 
     def __init__(self, spec: Spec):
-        self.spec, self.timing = spec, Timing()
+        self.timing = Timing()
         self.baseline: Baseline | None = None
-        self._rows: dict[tuple[int, int, int], Found] = {}
+        self.layouts: dict[str, tuple[int, int]] = {}
+        self._rows = Rows(spec)
         self._selected: dict[Any, Any] = {}
 
-    def add(self, found: Iterable[Found]) -> None:
-        """Adds what trainings left; of two of one identity the longer one stays, and ties go to the newer one."""
-        for row in found:
-            key = (row.setting, row.fold, row.seed)
-            before = self._rows.get(key)
-            if before is None or before.epochs <= row.epochs:
-                self._rows[key] = row
+    @property
+    def spec(self) -> Spec:
+        """What was asked."""
+        return self._rows.spec
+
+    def add(self, found: Trained | Iterable[Found]) -> None:
+        """Adds what trainings left; of two of one identity the longer one stays, and ties go to the newer one.
+
+        Raises:
+          ValueError: the study has no such setting, fold or seed.
+        """
+        for some in [found] if isinstance(found, Trained) else as_trained(found):
+            self._rows.add(some)
         self._selected.clear()
 
-    def prune(self, keys: Iterable[tuple[int, int, int]]) -> None:
-        """Marks trainings that have not ended as given up; what they have left so far stays."""
-        roles = {fold.number: fold.role for fold in self.spec.folds}
-        for setting, fold, seed in keys:
-            row = self._rows.get((setting, fold, seed))
-            if row is None:
-                empty = np.empty((0, len(self.spec.columns)), np.float32)
-                row = Found(setting, fold, seed, roles[fold], Status.PRUNED, 0, -1, empty, {})
-            if row.status in (Status.WAITING, Status.PRUNED):
-                self._rows[setting, fold, seed] = row._replace(status=Status.PRUNED)
+    def prune(self, keys: Iterable[tuple[int, int, int]]) -> Trained:
+        """Marks trainings that have not ended as given up; what they have left so far stays.
+
+        Returns the trainings that are marked.
+        """
+        given_up = np.array(list(keys), np.int64).reshape(-1, 3)
+        rows = self._rows.numbers(*given_up.T)
+        new = given_up[rows < 0]
+        count = len(new)
+        empty = np.empty((count, 0, len(self.spec.columns)), np.float32)
+        nothing = np.zeros(count, np.int64)
+        self._rows.add(Trained(*new.T, np.full(count, int(Status.WAITING)), nothing, nothing - 1, empty, {}))
+        rows = np.unique(self._rows.numbers(*given_up.T))
+        rows = rows[np.isin(self._rows["status"][rows], (Status.WAITING, Status.PRUNED))]
+        self._rows.mark(rows, Status.PRUNED)
         self._selected.clear()
+        return self._rows.trained(rows)
 
     def grow(self, spec: Spec) -> None:
         """Makes room for the settings, folds, seeds and columns that a specification has gained."""
-        self.spec = spec
+        self._rows.fit(spec)
         self._selected.clear()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[Found]:
-        return iter(self._rows.values())
+        return map(self._rows.found, range(len(self)))
+
+    def trained(self, keys: Iterable[tuple[int, int, int]] | None = None) -> Trained:
+        """Trainings as arrays without what they kept; default: all, ordered by setting, fold and seed."""
+        if keys is None:
+            order = np.lexsort((self._rows["seed"], self._rows["fold"], self._rows["setting"]))
+        else:
+            order = self._rows.numbers(*np.array(list(keys), np.int64).reshape(-1, 3).T)
+        return self._rows.trained(order)
 
     def __repr__(self) -> str:
         asked = "{} settings x {} folds x {} seeds".format(*self.shape)
@@ -127,18 +123,20 @@ class Results:
 
     def get(self, setting: int, fold: int, seed: int) -> Found | None:
         """What a training left, by the numbers of its setting and fold and by its seed; None where it hasn't ended."""
-        return self._rows.get((setting, fold, seed))
+        row = int(self._rows.numbers(setting, fold, seed))
+        return None if row < 0 else self._rows.found(row)
 
-    def missing(self, spec: Spec | None = None) -> list[tuple[int, int, int]]:
-        """The (setting, fold number, seed) of trainings that were not trained to their end."""
-        spec = spec or self.spec
-        wanted = (
-            (setting, fold.number, seed)
-            for setting in range(len(spec.settings))
-            for fold in spec.numbered()
-            for seed in spec.seeds
-        )
-        return [key for key in wanted if key not in self._rows or self._rows[key].status == Status.WAITING]
+    def statuses(self, setting: np.ndarray, fold: np.ndarray, seed: np.ndarray) -> np.ndarray:
+        """The `Status` of trainings, by the numbers of their settings and folds and by their seeds."""
+        rows = self._rows.numbers(setting, fold, seed)
+        return np.where(rows < 0, Status.WAITING, self._rows["status"][rows] if len(self) else Status.WAITING)
+
+    def missing(self) -> list[tuple[int, int, int]]:
+        """The (setting, fold number, seed) of validation trainings that were not trained to their end."""
+        folds = np.array([fold.number for fold in self.spec.numbered()], np.int64)
+        setting, fold, seed = np.nonzero(self.status == Status.WAITING)
+        seeds = np.asarray(self.spec.seeds, np.int64)[seed]
+        return list(zip(setting.tolist(), folds[fold].tolist(), seeds.tolist(), strict=True))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -155,45 +153,37 @@ class Results:
         """Whether higher scores are better."""
         return self.spec.score.maximize
 
-    def _placed(self) -> list[tuple[tuple[int, int, int], Found]]:
-        """The validation trainings with their places on the axes (setting, fold, seed)."""
-        folds = {fold.number: place for place, fold in enumerate(self.spec.numbered())}
-        seeds = {seed: place for place, seed in enumerate(self.spec.seeds)}
-        found = []
-        for (setting, fold, seed), row in self._rows.items():
-            if fold in folds and seed in seeds and setting < len(self.spec.settings):
-                found.append(((setting, folds[fold], seeds[seed]), row))
-        return found
+    def _select(self, name: str, fill: int) -> np.ndarray:
+        """A column of the table as ``(settings, folds, seeds)`` of the validation trainings."""
 
-    def _select(self, name: Any, fill: Any, dtype: Any, value: Any, *axes: int) -> np.ndarray:
-        if name not in self._selected:
-            array = np.full((*self.shape, *axes), fill, dtype)
-            for place, row in self._placed():
-                found = value(row)
-                array[(*place, *(slice(size) for size in np.shape(found)))] = found
-            self._selected[name] = array
-        return self._selected[name]
+        def select() -> np.ndarray:
+            rows = self._rows.selected("validation")
+            found, there = np.full(rows.shape, fill, np.int64), rows >= 0
+            found[there] = self._rows[name][rows[there]]
+            return found
+
+        return self.cached(name, select)
 
     @property
     def status(self) -> np.ndarray:
         """``(settings, folds, seeds)`` of `Status`; WAITING for those that have not ended."""
-        return self._select("status", Status.WAITING, np.int64, lambda row: int(row.status))
+        return self._select("status", Status.WAITING)
 
     @property
     def epochs(self) -> np.ndarray:
         """``(settings, folds, seeds)``, how many epochs were run."""
-        return self._select("epochs", 0, np.int64, lambda row: row.epochs)
+        return self._select("epochs", 0)
 
     @property
     def best_epochs(self) -> np.ndarray:
         """``(settings, folds, seeds)``, the zero-based epoch whose score is reported."""
-        return self._select("best_epochs", 0, np.int64, lambda row: row.best_epoch)
+        return self._select("best_epoch", 0)
 
     @property
     def history(self) -> np.ndarray:
         """``(settings, folds, seeds, epochs, columns)`` float32, NaN where not run."""
-        size = (self.spec.epochs, len(self.spec.columns))
-        return self._select("history", np.nan, np.float32, lambda row: row.history, *size)
+        rows, epochs = self._rows, self.spec.epochs
+        return self.cached("history", lambda: rows.histories(rows.selected("validation"), epochs))
 
     @property
     def scores(self) -> np.ndarray:
@@ -218,31 +208,43 @@ class Results:
 
         NaN where the training's status is none of `ended`.
         """
-        place = self.spec.columns.index(column)
 
-        def value(row: Found) -> float:
-            known = row.status in ended and place < row.history.shape[1] and row.epochs
-            return float(row.history[max(row.best_epoch, 0), place]) if known else np.nan
+        def select() -> np.ndarray:
+            values = self._rows.at_best(self._rows.selected("validation"), self.spec.columns.index(column))
+            return np.where(np.isin(self.status, ended), values, np.nan)
 
-        return self._select(("values", column, tuple(ended)), np.nan, np.float64, value)
+        return self.cached(("values", column, tuple(ended)), select)
 
     def kept(self, setting: int, name: str) -> list[tuple[Found, PyTree]]:
-        """What a keep function kept under a name, for each validation training of a setting that has it."""
-        number = {fold.number for fold in self.spec.numbered()}
-        rows = sorted((row for row in self if row.setting == setting and row.fold in number), key=lambda r: r[:3])
-        return [(row, row.kept[name]) for row in rows if name in row.kept]
+        """What a keep function returned for a setting's validation trainings, by fold and seed."""
+        rows = self._rows.selected("validation")[setting].ravel()
+        found = [self._rows.found(row) for row in rows[rows >= 0]]
+        return [(row, row.kept[name]) for row in found if name in row.kept]
+
+    def blocks(self) -> Iterator[Trained]:
+        """All trainings as arrays, those together whose kept things lie together."""
+        return self._rows.blocks()
+
+    def refer(self, blocks: np.ndarray, places: np.ndarray, read: Callable[[int], dict[str, PyTree]]) -> None:
+        """Says where what trainings kept can be read, in the order in which they were added."""
+        self._rows.refer(blocks, places, read)
+
+    def cached(self, name: Any, compute: Callable[[], Any]) -> Any:
+        """What `compute` returns, which is remembered until trainings are added."""
+        if name not in self._selected:
+            self._selected[name] = compute()
+        return self._selected[name]
 
     @property
-    def settings(self) -> tuple[SettingResult, ...]:
+    def settings(self) -> Sequence[SettingResult]:
         """One `SettingResult` per setting, in the space's order."""
-        if "settings" not in self._selected:
-            self._selected["settings"] = selection.setting_results(self)
-        return self._selected["settings"]
+        order = np.arange(len(self.spec.settings))
+        return self.cached("settings", lambda: selection.SettingResults(self, order))
 
     @property
     def finished(self) -> bool:
         """Whether some setting has all its scores, so that there is a best."""
-        return any(np.isfinite(result.mean) for result in self.settings)
+        return bool(np.isfinite(selection.means(self)[0]).any())
 
     @property
     def best(self) -> SettingResult:
@@ -257,15 +259,15 @@ class Results:
         return selection.one_standard_error(self)
 
     @property
-    def ranking(self) -> list[SettingResult]:
+    def ranking(self) -> Sequence[SettingResult]:
         """The settings from the best mean to the worst, of equal ones the first; those without one are last."""
-        return selection.ranking(self)
+        return self.cached("ranking", lambda: selection.ranking(self))
 
     @property
     def trainings_per_second(self) -> float:
         """Trainings that ended, over the seconds they ran, compilation left out."""
         seconds = self.timing.run_seconds
-        return sum(row.epochs > 0 for row in self) / seconds if seconds else 0.0
+        return int((self._rows["epochs"] > 0).sum()) / seconds if seconds else 0.0
 
     def to_pandas(self) -> Any:
         """One row per training as a pandas DataFrame (pandas is not a dependency of jreg)."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -70,14 +71,39 @@ class Baseline(NamedTuple):
         return np.array(self.scores, np.float64)[:, None]
 
 
-def setting_results(results: Results) -> tuple[SettingResult, ...]:
-    """One `SettingResult` per setting, in the space's order."""
-    means, errors = statistics.mean_and_standard_error(results.scores)
-    parts = zip(results.spec.settings, means, errors, results.scores, results.epochs, results.best_epochs, strict=True)
-    return tuple(
-        SettingResult(number, setting, float(mean), float(error), *arrays)
-        for number, (setting, mean, error, *arrays) in enumerate(parts)
-    )
+class SettingResults(Sequence[SettingResult]):
+    """What was found about settings, each made when it is looked at, since there may be a million.
+
+    Args:
+      results: of the study.
+      order: ``(n,)``, the numbers of the settings.
+    """
+
+    def __init__(self, results: Results, order: np.ndarray):
+        self._parts = (results.spec.settings, *means(results), results.scores, results.epochs, results.best_epochs)
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, index: int) -> SettingResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[SettingResult]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        number = int(self._order[index])
+        setting, mean, error, *arrays = (part[number] for part in self._parts)
+        return SettingResult(number, setting, float(mean), float(error), *arrays)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} results of settings"
+
+
+def means(results: Results) -> tuple[np.ndarray, np.ndarray]:
+    """``(settings,)`` each: the mean scores and their standard errors."""
+    return results.cached("means", lambda: statistics.mean_and_standard_error(results.scores))
 
 
 def best(results: Results) -> SettingResult:
@@ -86,7 +112,7 @@ def best(results: Results) -> SettingResult:
     Raises:
       ValueError: none has all its scores.
     """
-    return results.settings[statistics.best_of(_means(results), results.maximize)]
+    return results.settings[statistics.best_of(means(results)[0], results.maximize)]
 
 
 def one_standard_error(results: Results) -> SettingResult:
@@ -95,23 +121,19 @@ def one_standard_error(results: Results) -> SettingResult:
     Raises:
       ValueError: no setting has all its scores.
     """
-    means, errors = _means(results), np.array([result.standard_error for result in results.settings])
     strengths = results.spec.space.strengths()
-    return results.settings[statistics.one_standard_error(means, errors, strengths, results.maximize)]
+    return results.settings[statistics.one_standard_error(*means(results), strengths, results.maximize)]
 
 
-def ranking(results: Results) -> list[SettingResult]:
+def ranking(results: Results) -> SettingResults:
     """The settings from the best mean score to the worst, of equal ones the first of the space.
 
     Those without a mean are last, the longest trained first.
     """
-    sign = -1 if results.maximize else 1
-
-    def place(result: SettingResult) -> tuple[bool, float, int]:
-        missing = not np.isfinite(result.mean)
-        return missing, -float(result.epochs.sum()) if missing else sign * result.mean, result.number
-
-    return sorted(results.settings, key=place)
+    found = means(results)[0]
+    missing = ~np.isfinite(found)
+    signed = np.where(missing, -results.epochs.sum(axis=(1, 2)), -found if results.maximize else found)
+    return SettingResults(results, np.lexsort((signed, missing)))
 
 
 def tied(results: Results) -> frozenset[int]:
@@ -120,24 +142,24 @@ def tied(results: Results) -> frozenset[int]:
     Raises:
       ValueError: no setting has all its scores.
     """
-    means = _means(results)
-    equal = np.flatnonzero(means == means[best(results).number])
+    found = means(results)[0]
+    equal = np.flatnonzero(found == found[best(results).number])
     return frozenset(equal.tolist()) if len(equal) > 1 else frozenset()
 
 
 def weakest(results: Results) -> SettingResult | None:
     """The least regularized setting, the best of equal ones; None where nothing says which that is."""
     order = results.spec.space.strengths()
-    least = np.flatnonzero(order == order.min())
-    if len(least) == len(order) or not np.isfinite(_means(results)[least]).any():
+    least, found = np.flatnonzero(order == order.min()), means(results)[0]
+    if len(least) == len(order) or not np.isfinite(found[least]).any():
         return None
-    return results.settings[least[statistics.best_of(_means(results)[least], results.maximize)]]
+    return results.settings[least[statistics.best_of(found[least], results.maximize)]]
 
 
 def check_finished(results: Results) -> None:
     """Raises ValueError where no setting has all its scores although not all have diverged."""
     diverged = (results.status == Status.DIVERGED).any(axis=(1, 2))
-    if np.isfinite(_means(results)).any() or diverged.all():
+    if np.isfinite(means(results)[0]).any() or diverged.all():
         return
     score, ended = results.spec.score.label, np.isin(results.status, (Status.COMPLETED, Status.STOPPED))
     undefined = int((ended & ~np.isfinite(results.scores)).sum())
@@ -170,7 +192,3 @@ def note(results: Results, number: int) -> str:
     if not np.isin(statuses, (Status.COMPLETED, Status.STOPPED)).all():
         return "not finished"
     return "" if np.isfinite(results.scores[number]).all() else "no score"
-
-
-def _means(results: Results) -> np.ndarray:
-    return np.array([result.mean for result in results.settings])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jreg._base.names import cut
-from jreg.results.values import canonical, plain, restored
+from jreg.results.values import canonical, plain, restored, tuples
 from jreg.search.space import Setting, Space
 from jreg.training import FINAL, Column, EarlyStopping
 
@@ -55,6 +55,8 @@ class Spec:
       columns: of the history.
       keep: names of the keep functions.
       versions: of the packages that matter.
+      policy: what decides which trainings run, as plain values; {} for all of them.
+      fingerprint: of the data, see `jreg.study.fingerprints`; "" where nothing is stored.
     """
 
     data: str
@@ -72,6 +74,8 @@ class Spec:
     columns: tuple[Column, ...]
     keep: tuple[str, ...]
     versions: dict[str, str]
+    policy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    fingerprint: str = ""
 
     def __repr__(self) -> str:
         asked = f"{len(self.settings)} settings x {len(self.folds)} folds x {len(self.seeds)} seeds"
@@ -140,47 +144,52 @@ class Spec:
         axes = {name: tuple(dict.fromkeys(sorted(c) if name in traced else c)) for name, c in columns.items()}
         return dataclasses.replace(self, space=self.space._replace(axes=axes))
 
-    def to_json(self) -> dict[str, Any]:
-        """The specification as plain values."""
+    def head(self) -> dict[str, Any]:
+        """The specification as plain values, without settings and folds, of which there may be many."""
         space = {
             "axes": plain(self.space.axes),
-            "settings": [plain(list(setting.values())) for setting in self.settings],
             "traced": list(self.space.traced),
             "logarithmic": plain(self.space.logarithmic),
             "order": plain(self.space.order),
+            # Their names are in the settings, and nobody may import by those.
+            "functions": [name for name, values in self.space.axes.items() if any(map(callable, values))],
         }
         stopping = None if self.stopping is None else dataclasses.asdict(self.stopping)
         own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         simple = {name: plain(value) for name, value in own.items() if name not in ("space", "folds", "stopping")}
-        return simple | {"space": space, "folds": _packed(self.folds, self.rows), "stopping": stopping}
+        return simple | {"space": space, "stopping": stopping}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Spec:
-        """The specification that `to_json` wrote.
+    def of(cls, head: Mapping[str, Any], settings: Iterable[Mapping[str, Any]], folds: Iterable[FoldRows]) -> Spec:
+        """The specification with this head, and settings as plain values.
 
         Raises:
-          ValueError: it isn't one.
+          ValueError: there is no such specification.
         """
         try:
-            space, traced = found["space"], tuple(found["space"]["traced"])
+            space, traced = head["space"], tuple(head["space"]["traced"])
             axes = restored(space["axes"], traced)
-            rows = (restored({n: [v] for n, v in zip(axes, row, strict=True)}, traced) for row in space["settings"])
-            settings = tuple({name: value[0] for name, value in row.items()} for row in rows)
-            # Results of earlier versions say nothing of the order of strength.
+            known = tuple(setting_of(setting, axes, frozenset(traced)) for setting in settings)
+            # Earlier versions say nothing of the order of strength, nor of what has a default.
             logarithmic, order = (None if (v := space.get(n)) is None else tuple(v) for n in ("logarithmic", "order"))
-            simple = {f.name: found[f.name] for f in dataclasses.fields(cls)}
+            simple = {f.name: head[f.name] for f in dataclasses.fields(cls) if f.name in head}
             simple |= {
-                "space": Space(axes, settings, traced, logarithmic, order),
-                "folds": _unpacked(found["folds"]),
-                "stopping": None if found["stopping"] is None else EarlyStopping(**found["stopping"]),
-                "seeds": tuple(found["seeds"]),
-                "score": Column(*found["score"]),
-                "columns": tuple(Column(*column) for column in found["columns"]),
-                "keep": tuple(found["keep"]),
+                "space": Space(axes, known, traced, logarithmic, order),
+                "folds": tuple(folds),
+                "stopping": None if head["stopping"] is None else EarlyStopping(**head["stopping"]),
+                "seeds": tuple(head["seeds"]),
+                "score": Column(*head["score"]),
+                "columns": tuple(Column(*column) for column in head["columns"]),
+                "keep": tuple(head["keep"]),
             }
             return cls(**simple)
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"this is no specification of a study: {type(error).__name__} {error}") from error
+
+
+def setting_of(found: Mapping[str, Any], names: Iterable[str], traced: frozenset[str]) -> Setting:
+    """A setting from plain values: traced ones are floats again, lists are tuples."""
+    return {name: float(found[name]) if name in traced else tuples(found[name]) for name in names}
 
 
 def canonical_or_id(setting: Mapping[str, Any]) -> str:
@@ -212,24 +221,3 @@ def extended(space: Space, settings: Sequence[Setting]) -> Space:
         axes[name] = listed
     ordered = tuple({name: setting[name] for name in axes} for setting in settings)
     return space._replace(axes=axes, settings=space.settings + ordered)
-
-
-def _packed(folds: Sequence[FoldRows], rows: int) -> list[dict[str, Any]]:
-    """Folds as JSON: the training rows are left out where they are all others, in order."""
-    found = []
-    for fold in folds:
-        rest = np.setdiff1d(np.arange(rows), fold.validation)
-        others = len(rest) == len(fold.train) and bool((rest == fold.train).all())
-        train = {"all_but_validation": rows} if others else {"train": plain(fold.train)}
-        found.append({"number": fold.number, "role": fold.role, "validation": plain(fold.validation), **train})
-    return found
-
-
-def _unpacked(found: Sequence[Mapping[str, Any]]) -> tuple[FoldRows, ...]:
-    folds = []
-    for fold in found:
-        validation = np.array(fold["validation"], np.int64)
-        all_ = fold.get("all_but_validation")
-        train = np.array(fold["train"], np.int64) if all_ is None else np.setdiff1d(np.arange(all_), validation)
-        folds.append(FoldRows(fold["number"], fold["role"], train, validation))
-    return tuple(folds)

@@ -50,11 +50,16 @@ def plain(value: Any) -> Any:
 
 def restored(axes: Mapping[str, Sequence[Any]], traced: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """Axes or settings as they were before `plain`: traced values are floats again, lists are tuples."""
-    return {name: tuple(float(v) if name in traced else _tuples(v) for v in values) for name, values in axes.items()}
+    return {name: tuple(float(v) if name in traced else tuples(v) for v in values) for name, values in axes.items()}
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def tuples(value: Any) -> Any:
+    """A value with tuples for lists.
+
+    >>> tuples([1, [2.0]])
+    (1, (2.0,))
+    """
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
 def _value(name: str, value: Any) -> Any:

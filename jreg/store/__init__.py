@@ -1,7 +1,19 @@
-"""Results on disk."""
+"""Studies on disk."""
 
-from jreg.store.export import Export, Nowhere, folder_or_nowhere
-from jreg.store.files import to_text, write, write_results
-from jreg.store.folder import load_results
+from jreg.store.database import Folder, folder_or_nowhere, write
+from jreg.store.files import export, to_text, write_results
+from jreg.store.protocol import Halfway, Nowhere
+from jreg.store.reading import load_results, load_spec
 
-__all__ = ["Export", "Nowhere", "folder_or_nowhere", "load_results", "to_text", "write", "write_results"]
+__all__ = [
+    "Folder",
+    "Halfway",
+    "Nowhere",
+    "export",
+    "folder_or_nowhere",
+    "load_results",
+    "load_spec",
+    "to_text",
+    "write",
+    "write_results",
+]

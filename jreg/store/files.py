@@ -11,35 +11,27 @@ from typing import Any
 
 from jreg._base.files import write_text
 from jreg.results import Results, table
-from jreg.results.files import to_json
+from jreg.results.summary import summary
 from jreg.results.values import plain
 
 
-def write(folder: str | Path, results: Results, more: Mapping[str, Any] | None = None) -> Path:
-    """Writes results.json, settings.csv, trainings.csv and curves.csv into a folder, made if need be.
-
-    Args:
-      folder: where to.
-      results: what to write.
-      more: what else belongs into results.json, such as the test result of the final network.
+def export(folder: Path, results: Results) -> None:
+    """Writes results.json, settings.csv, trainings.csv and curves.csv into a folder, made from the results.
 
     Raises:
       OSError: the folder can't be written.
     """
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    write_results(path, results, more or {})
+    write_results(folder, results, {})
     settings, trainings = ([table.flat(row) for row in rows(results)] for rows in (table.settings, table.trainings))
-    write_text(path / "settings.csv", _csv(settings))
-    write_text(path / "trainings.csv", _csv(trainings))
+    write_text(folder / "settings.csv", _csv(settings))
+    write_text(folder / "trainings.csv", _csv(trainings))
     names = ("setting", "fold", "seed", "epoch", *results.labels)
-    write_text(path / "curves.csv", _csv(table.curves(results), names))
-    return path
+    write_text(folder / "curves.csv", _csv(table.curves(results), names))
 
 
 def write_results(folder: Path, results: Results, more: Mapping[str, Any]) -> None:
-    """Writes results.json alone, with `more` beside the results."""
-    write_text(folder / "results.json", to_text({**to_json(results), **more}))
+    """Writes results.json alone, with `more` beside the results, such as the test result of the final network."""
+    write_text(folder / "results.json", to_text({**summary(results), **more}))
 
 
 def to_text(found: Mapping[str, Any]) -> str:

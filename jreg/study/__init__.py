@@ -5,8 +5,10 @@ from jreg.study.design import Design, Trainings
 from jreg.study.optimization import optimize
 from jreg.study.out_of_fold import OutOfFold
 from jreg.study.policies import Everything, Racing
+from jreg.study.policy import Decision, Policy, View
 from jreg.study.refit import refit
-from jreg.study.run import Decision, Policy, Store, View, run
+from jreg.study.resume import resume
+from jreg.study.run import run
 from jreg.study.study import Study
 
 __all__ = [
@@ -16,12 +18,12 @@ __all__ = [
     "OutOfFold",
     "Policy",
     "Racing",
-    "Store",
     "Study",
     "Trainings",
     "View",
     "cross_validate",
     "optimize",
     "refit",
+    "resume",
     "run",
 ]

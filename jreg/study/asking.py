@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from jreg._base.names import cut
+from jreg.results import Spec, canonical
 from jreg.search.asking import Asker, Ending
 from jreg.search.space import Setting
-from jreg.study.design import Trainings
-from jreg.study.run import Decision, Identity, View
+from jreg.study.design import Design, Trainings
+from jreg.study.ledger import Identity
+from jreg.study.policy import Decision, Entry, View
 from jreg.training import Status
 
 
@@ -29,18 +32,61 @@ class Asking:
         self._open: dict[int, Any] = {0: first}
         self._asked = 0
         self._told: dict[int, int] = {}
+        self._log: list[Entry] = []
+        # Whether trials of an earlier process are to be gone on with, and whether what they left is to be told.
+        self._goes_on = self._follows = False
+
+    def log(self) -> list[Entry]:
+        """What was asked, reported and told."""
+        found, self._log = self._log, []
+        return found
+
+    def replay(self, entries: Sequence[Entry], design: Design, stored: Spec) -> Design:
+        """Asks, reports and tells once more, so that the asker knows what it knew; returns the design with all trials.
+
+        Raises:
+          ValueError: it answers otherwise than it did.
+        """
+        for entry in entries:
+            if "ask" in entry:
+                number = entry["ask"]
+                setting = self._ask() if number else design.spec.settings[0]
+                if canonical(setting) != canonical(stored.settings[number]):
+                    raise ValueError(
+                        f"the search asked for {cut(str(stored.settings[number]))} as trial {number}, but asks for "
+                        f"{cut(str(setting))} now: give its sampler the same seed, or begin a new study"
+                    )
+                design = design.appended(setting) if number else design
+                self._asked = number + 1
+            elif "report" in entry:
+                number, epoch, mean, went_on = entry["report"]
+                if self._report(number, epoch, _float(mean)) != went_on:
+                    raise ValueError(f"the search decides otherwise about trial {number} than it did: give it its seed")
+                self._told[number] = epoch
+            else:
+                number, ending, mean = entry["tell"]
+                self._end(number, ending, None if ending != "complete" else _float(mean))
+        self._log, self._goes_on = [], bool(entries)
+        return design
 
     def next(self, view: View) -> Decision:
         """Tells what is new about the open trials, and asks for one where a slot is free."""
         cancel: list[Identity] = []
-        if view.advanced:
+        if self._goes_on:
+            # An asker that goes on first has its trials in slots again, and then hears what they have left so far.
+            self._goes_on, self._follows = False, True
+            start = [view.missing(self._start(view, number)) for number in self._open if number < self._asked]
+            return Decision(start=start, again=True, epochs=self._every, total=self._trials * self._size(view))
+        if view.advanced or self._follows:
             for number in list(self._open):
                 cancel += self._follow(view, number)
+        self._follows = False
         wanted: dict[str, Any] = {"cancel": cancel, "epochs": self._every, "total": self._trials * self._size(view)}
         # What is given up frees a slot, or leaves the line.
         if self._asked < self._trials and (view.is_new or view.free + len(cancel) > 0):
             settings = () if self._asked == 0 else (self._ask(),)
             number, self._asked = self._asked, self._asked + 1
+            self._log.append({"ask": number})
             return Decision(start=[self._start(view, number)], settings=settings, again=True, **wanted)
         return Decision(done=not self._open and not view.busy, **wanted)
 
@@ -73,9 +119,7 @@ class Asking:
         ]
         finals = [None if row is None else float(row.history[max(row.best_epoch, 0), place]) for row in rows]
         for epoch, mean in self._news(number, curves, finals):
-            goes_on = self._asker.report(self._open[number], epoch, mean)
-            if not isinstance(goes_on, bool | np.bool_):
-                raise TypeError(f"the asker's report returned {goes_on!r}, but must say whether the trial goes on")
+            goes_on = self._report(number, epoch, mean)
             # Nothing is left to give up where all trainings have ended.
             if not goes_on and (left := view.open(number)):
                 self._end(number, "pruned")
@@ -100,11 +144,24 @@ class Asking:
             found.append((epoch + 1, float(np.mean(np.array(values, np.float64)))))
         return found
 
+    def _report(self, number: int, epoch: int, mean: float) -> bool:
+        goes_on = self._asker.report(self._open[number], epoch, mean)
+        if not isinstance(goes_on, bool | np.bool_):
+            raise TypeError(f"the asker's report returned {goes_on!r}, but must say whether the trial goes on")
+        self._log.append({"report": [number, epoch, mean, bool(goes_on)]})
+        return bool(goes_on)
+
     def _end(self, number: int, ending: Ending, score: float | None = None) -> None:
         self._told.pop(number, None)
         self._asker.tell(self._open.pop(number), score if ending == "complete" else None, ending)
+        self._log.append({"tell": [number, ending, score]})
 
     def close(self) -> None:
         """Tells trials that have not ended as failed."""
         for number in list(self._open):
             self._end(number, "failed")
+
+
+def _float(value: Any) -> float:
+    """A number of the log, whose NaN is None and whose infinities are text."""
+    return float("nan") if value is None else float(value)

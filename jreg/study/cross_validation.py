@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jreg._base import checks
 from jreg._base.names import shown
 from jreg.data import Dataset
 from jreg.engine import Layout, Local
@@ -16,10 +17,12 @@ from jreg.report.progress import Progress
 from jreg.search.racing import Race
 from jreg.search.space import Space
 from jreg.store import folder_or_nowhere
+from jreg.study import going_on
 from jreg.study.design import Design, Trainings
 from jreg.study.observing import observers
 from jreg.study.policies import Everything, Racing
-from jreg.study.run import Policy, run
+from jreg.study.policy import Policy
+from jreg.study.run import run
 from jreg.study.study import Study
 from jreg.training import EarlyStopping, Keep
 
@@ -40,6 +43,7 @@ def cross_validate(
     keep: Sequence[Keep] | None = None,
     store: str | Path | None = None,
     layout: Layout | None = None,
+    timeout: float | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Study:
     r"""Trains every setting on every fold with every seed and scores it on the fold's validation rows.
@@ -70,9 +74,11 @@ def cross_validate(
       keep: functions of a `jreg.training.Finished`, run on the device when a training ends, whose results outlive it:
         `jreg.keep.outputs`, `jreg.keep.network`, or your own. Default: outputs, where those of all trainings stay
         under 256 MiB.
-      store: a folder for results.json, settings.csv, trainings.csv and curves.csv; on Ctrl-C they hold what has
-        been finished.
+      store: a folder that keeps what is asked and found while the study trains, or a `jreg.store.Folder`. Where it has
+        the same study already, or one with fewer settings, folds or seeds, only what is missing is trained, so that a
+        study that was killed goes on.
       layout: devices and slots; default: `choose_layout` decides by rule, and a measurement in a long study.
+      timeout: seconds after which the study ends in good order, with what has been found by then; default: none.
       progress: True shows it on standard error; False doesn't; a function, or several, are called with each
         `jreg.report.Progress`.
 
@@ -83,7 +89,7 @@ def cross_validate(
       KeyError: the recipe reads a hyperparameter that is not in the space.
       TypeError: an argument, or what the recipe returns, has the wrong type; or a traced value stands where
         Python needs a number.
-      ValueError: a value is out of range, or the data doesn't fit the folds.
+      ValueError: a value is out of range, the data doesn't fit the folds, or `store` has another study.
 
     >>> import optax
     >>> from jreg import Recipe, grid, load_dataset, losses, nn
@@ -104,13 +110,16 @@ def cross_validate(
         raise ValueError("a warm path trains every setting to its end, so it can't race: give race or warm, not both")
     if not isinstance(layout, Layout | None):
         raise TypeError(f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.devices(), 4)")
-    kept = folder_or_nowhere(store)
+    checks.seconds(timeout, "timeout")
     asked: dict[str, Any] = {"cv": cv, "seeds": seeds, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
-    design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, **asked)
-    policy = policy_of(design, race)
-    executor = Local(data, design.folds, layout, trainings=int(np.prod(_shape(design))))
-    with observers(progress) as watching:
-        return Study.of(*run(design, policy, executor, kept, watching), executor)
+    with folder_or_nowhere(store) as kept, observers(progress) as watching:
+        design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, **asked)
+        how = {} if race is None else going_on.described(race)
+        design = going_on.asked(design, kept, how, default_keep=keep is None)
+        policy = policy_of(design, race)
+        known = going_on.layouts(design, kept)
+        executor = Local(data, design.folds, layout, trainings=int(np.prod(_shape(design))), layouts=known)
+        return Study.of(*run(design, policy, executor, kept, watching, timeout), executor)
 
 
 def policy_of(design: Design, race: Race | None) -> Policy:

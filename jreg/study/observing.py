@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Callable, Generator, Sequence
 
 from jreg.report.progress import Display, Progress
-from jreg.study.run import Observer
+
+Observer = Callable[[Progress], None]
 
 
 @contextlib.contextmanager

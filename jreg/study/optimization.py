@@ -15,6 +15,7 @@ from jreg.search.asking import Asker
 from jreg.search.space import as_space
 from jreg.splits import as_pairs
 from jreg.store import folder_or_nowhere
+from jreg.study import going_on
 from jreg.study.asking import Asking
 from jreg.study.design import Design, seeds_of
 from jreg.study.observing import observers
@@ -39,6 +40,7 @@ def optimize(
     keep: Sequence[Keep] | None = None,
     store: str | Path | None = None,
     layout: Layout | None = None,
+    timeout: float | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Study:
     """Trains settings that a search chooses: a free slot asks for the next, and it receives results as they come.
@@ -50,7 +52,9 @@ def optimize(
     telling, and so the result, doesn't depend on the clock.
 
     Args:
-      recipe, data, cv, seeds, epochs, batch_size, stopping, score, keep, store, progress: as in `cross_validate`.
+      recipe, data, cv, seeds, epochs, batch_size, stopping, score, keep, timeout, progress: as in `cross_validate`.
+      store: as in `cross_validate`; a search that goes on asks its `asker` once more for the trials that were, so that
+        its sampler needs a seed.
       asker: `jreg.Optuna`, or anything with the methods of `jreg.search.Asker`.
       trials: how many settings to ask for; those that are open when Ctrl-C ends the search end as failed.
       every: epochs that are trained before the asker receives their scores.
@@ -67,11 +71,11 @@ def optimize(
     Source: Akiba et al., Optuna (2019), for ask and tell; Li et al., A system for massively parallel hyperparameter
     tuning (2020), for trials that don't wait for each other.
     """
-    kept = folder_or_nowhere(store)
     if not all(callable(getattr(asker, name, None)) for name in ("ask", "report", "tell", "check")):
         raise TypeError(f"the asker is a {type(asker).__name__}, but must have the methods ask, report, tell and check")
     checks.count(trials, "trials")
     checks.count(every, "every")
+    checks.seconds(timeout, "timeout")
     doors.check_data(data)
     numbers, pairs = seeds_of(seeds), as_pairs(cv, data)
     trial, setting = asker.ask()
@@ -90,12 +94,16 @@ def optimize(
             "keep": keep,
         }
         space = as_space([setting])
-        design = Design.of(recipe, data, space, cv=pairs, seeds=numbers, trainings=trials * together, **options)
-        asker.check(design.spec.score.maximize)
-        # All trainings of a trial at once, so that its mean is known after each epoch.
-        executor = Local(data, design.folds, layout, trainings=trials * together, turns=True, together=together)
-        with observers(progress) as watching:
-            design, results = run(design, policy, executor, kept, watching)
+        with folder_or_nowhere(store) as kept, observers(progress) as watching:
+            design = Design.of(recipe, data, space, cv=pairs, seeds=numbers, trainings=trials * together, **options)
+            asker.check(design.spec.score.maximize)
+            how = {"kind": "search", "asker": type(asker).__name__, "trials": trials, "every": every}
+            design = going_on.asked(design, kept, how, default_keep=keep is None)
+            known = going_on.layouts(design, kept)
+            # All trainings of a trial at once, so that its mean is known after each epoch.
+            wanted: dict[str, Any] = {"trainings": trials * together, "turns": True, "together": together}
+            executor = Local(data, design.folds, layout, layouts=known, **wanted)
+            design, results = run(design, policy, executor, kept, watching, timeout)
     finally:
         # Also when Ctrl-C ends the search.
         policy.close()

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jreg.results import Spec
 from jreg.search.racing import History, Race, Round
-from jreg.study.design import Trainings
-from jreg.study.run import Decision, Identity, View
+from jreg.study.design import Design, Trainings
+from jreg.study.ledger import Identity
+from jreg.study.policy import Decision, Entry, View
 from jreg.training import Status
 
 
@@ -23,8 +25,9 @@ class Everything(NamedTuple):
     trainings: Sequence[Trainings]
 
     def next(self, view: View) -> Decision:
-        """Starts all at the first look, and is done when nothing trains."""
-        return Decision(start=self.trainings if view.is_new else (), done=not view.is_new and not view.busy)
+        """Starts at the first look all that have not ended, and is done when nothing trains."""
+        start = [view.missing(wanted) for wanted in self.trainings] if view.is_new else ()
+        return Decision(start=start, done=not view.is_new and not view.busy)
 
 
 class Racing:
@@ -38,14 +41,34 @@ class Racing:
     def __init__(self, race: Race, rounds: Sequence[Round]):
         self._race, self._rounds, self._round = race, rounds, -1
         self._kept: np.ndarray | None = None
+        self._log: list[Entry] = []
+        # Whether the round that was last begun is begun once more, in another process.
+        self._goes_on = False
+
+    def log(self) -> list[Entry]:
+        """The round that has begun, and the settings in it."""
+        found, self._log = self._log, []
+        return found
+
+    def replay(self, entries: Sequence[Entry], design: Design, stored: Spec) -> Design:
+        """Goes back to the last round."""
+        del stored
+        if entries:
+            self._round, self._goes_on = int(entries[-1]["round"]), True
+            self._kept = np.zeros(len(design.spec.settings), bool)
+            self._kept[entries[-1]["settings"]] = True
+        return design
 
     def next(self, view: View) -> Decision:
         """When a round has ended asks the pruner, gives up what it drops, and starts the next round."""
         if view.busy:
             return Decision(round=self._round, rounds=len(self._rounds))
-        judged = self._kept is not None and self._kept.any() and self._round < len(self._rounds) - 1
-        cancel = self._judge(view) if judged else []
-        self._round += 1
+        cancel: list[Identity] = []
+        if not self._goes_on:
+            judged = self._kept is not None and self._kept.any() and self._round < len(self._rounds) - 1
+            cancel = self._judge(view) if judged else []
+            self._round += 1
+        self._goes_on = False
         if self._round == len(self._rounds):
             return Decision(done=True)
         return Decision([self._start(view)], cancel, round=self._round, rounds=len(self._rounds))
@@ -54,6 +77,7 @@ class Racing:
         results, round_, spec = view.results, self._rounds[self._round], view.design.spec
         kept = np.zeros(results.shape[0], bool) if self._kept is None else self._kept
         self._kept = kept | round_.joins
+        self._log.append({"round": self._round, "settings": np.flatnonzero(self._kept).tolist()})
         could = (results.status == Status.WAITING) & (results.epochs < round_.epochs)
         setting, fold, seed = np.nonzero(self._kept[:, None, None] & round_.trainings & could)
         seeds = np.asarray(spec.seeds, np.int64)[seed]

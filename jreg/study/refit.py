@@ -67,13 +67,14 @@ def refit(
         for observe in watching:
             observe(Progress.of_stage(f"refitting on all {design.spec.rows} rows for {passes}"))
         [(found, network)] = networks_of(design, wanted, study.layouts, study.results)
-    if not all_finite(network[0]) or found.status == Status.DIVERGED:
+    if not all_finite(network[0]) or found.status[0] == Status.DIVERGED:
         raise ValueError(
             f"the final training of {result.hyperparameters} on all rows diverged, though none of its validation "
             "trainings did: take a setting with a smaller learning rate, refit(study, setting)"
         )
+    curves = found.history[0, : found.epochs[0]]
     names = [(number, column) for number, column in enumerate(design.spec.columns) if column.split != "validation"]
-    history = {column.label: found.history[:, number] for number, column in names if number < found.history.shape[1]}
+    history = {c.label: curves[:, number] for number, c in names if number < curves.shape[1]}
     data, spec = design.data, design.spec
     made = Network.of(
         design.recipe, result.hyperparameters, spec.space.traced, network, data, epochs=epochs, history=history

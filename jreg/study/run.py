@@ -3,143 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+import time
+from collections.abc import Sequence
 
-import jax
-import numpy as np
-
-from jreg.engine import Chunk, Executor
-from jreg.report.progress import Meter, Progress
-from jreg.results import Found, Results, Spec
-from jreg.search.space import Setting
-from jreg.store import Nowhere
+from jreg._base import interrupt
+from jreg.engine import Executor
+from jreg.report.progress import Meter
+from jreg.results import Results, Trained
+from jreg.store import Halfway, Nowhere
 from jreg.study.baseline import baseline
-from jreg.study.design import Design, Trainings
+from jreg.study.design import Design
+from jreg.study.going_on import note
+from jreg.study.halfway import go_on, halfway_of, text_of
+from jreg.study.ledger import Ledger
+from jreg.study.observing import Observer
+from jreg.study.policy import Decision, Policy, Replayed, View
 from jreg.training import Status
-
-# (setting, fold number, seed), which tells a training from all others.
-Identity = tuple[int, int, int]
-Observer = Callable[[Progress], None]
-
-
-class Decision(NamedTuple):
-    """What a policy wants next.
-
-    Attributes:
-      start: trainings to start.
-      cancel: trainings to give up, running or not.
-      done: whether the study is over.
-      epochs: how many to train until the policy is asked again; default: until some trainings have ended.
-      settings: new settings of the study, which `start` may already name.
-      again: whether to ask again before anything trains.
-      total: how many trainings there will be, for the progress; default: as many as have been started in this round.
-      round, rounds: of a race.
-    """
-
-    start: Sequence[Trainings] = ()
-    cancel: Sequence[Identity] = ()
-    done: bool = False
-    epochs: int | None = None
-    settings: Sequence[Setting] = ()
-    again: bool = False
-    total: int | None = None
-    round: int = 0
-    rounds: int = 1
-
-
-class View:
-    """What a policy sees.
-
-    Attributes:
-      design: what is asked so far.
-      results: what has been found.
-      is_new: whether this is the first look.
-      advanced: whether something has been trained since the last one.
-      free: how many slots there are that no waiting training will take.
-      busy: whether anything trains or waits.
-    """
-
-    def __init__(self, design: Design, results: Results, executor: Executor, ledger: Ledger, advanced: bool | None):
-        self.design, self.results = design, results
-        self.is_new, self.advanced = advanced is None, bool(advanced)
-        self.free, self.busy = executor.free, executor.busy
-        self._executor, self._ledger = executor, ledger
-
-    @functools.cached_property
-    def running(self) -> dict[Identity, np.ndarray]:
-        """The histories so far, ``(epochs, columns)``, of the trainings that are under way."""
-        found = self._executor.running()
-        keys = (self._ledger.identities[number][:3] for number in found.id)
-        return {key: history[:epochs] for key, epochs, history in zip(keys, found.epochs, found.history, strict=True)}
-
-    def open(self, setting: int) -> list[Identity]:
-        """The trainings of a setting that have been started and have not ended."""
-        return [key for key in self._ledger.open if key[0] == setting]
-
-
-class Policy(Protocol):
-    """What decides which trainings run."""
-
-    def next(self, view: View) -> Decision:
-        """What is wanted, given what has been found."""
-        ...
-
-
-class Store(Protocol):
-    """What lasts."""
-
-    def open(self, spec: Spec) -> Results:
-        """The results that an earlier run has left, or none."""
-        ...
-
-    def append(self, found: Sequence[Found]) -> None:
-        """Takes what trainings have left."""
-        ...
-
-    def close(self, results: Results) -> None:
-        """Writes what is to be written at the end, also at an interruption."""
-        ...
-
-
-class Ledger:
-    """Short names for trainings, in this process, and which of them have been started and have not ended."""
-
-    def __init__(self) -> None:
-        self.identities: list[tuple[int, int, int, str]] = []
-        self.open: dict[Identity, int] = {}
-
-    def enter(self, design: Design, wanted: Trainings) -> np.ndarray:
-        """Names for trainings, in the shape of their settings."""
-        first = len(self.identities)
-        rows = [design.fold_rows(place) for place in range(len(design.spec.folds) + 1)]
-        stages = wanted.settings.shape[1]
-        for settings, fold, seed in zip(wanted.settings.tolist(), wanted.folds, wanted.seeds.tolist(), strict=True):
-            for setting in settings:
-                key = (setting, rows[fold].number, seed)
-                self.open[key] = len(self.identities)
-                self.identities.append((*key, rows[fold].role))
-        return np.arange(first, len(self.identities)).reshape(-1, stages)
-
-    def ended(self, ids: Iterable[int]) -> list[tuple[int, int, int, str]]:
-        """The identities of trainings that have ended."""
-        found = [self.identities[number] for number in ids]
-        for number, (setting, fold, seed, _) in zip(ids, found, strict=True):
-            # A training that was given up may have been started again since.
-            if self.open.get((setting, fold, seed)) == number:
-                del self.open[setting, fold, seed]
-        return found
 
 
 def run(
     design: Design,
     policy: Policy,
     executor: Executor,
-    store: Store | None = None,
+    store: Nowhere | None = None,
     observers: Sequence[Observer] = (),
+    timeout: float | None = None,
 ) -> tuple[Design, Results]:
-    """Trains what a policy wants until it is done.
+    """Trains what a policy wants until it is done, and goes on where an earlier run of the same study ended.
 
     Args:
       design: what is asked.
@@ -147,91 +37,139 @@ def run(
       executor: who trains.
       store: what lasts; default: nothing but the results that are returned.
       observers: are called with a `Progress` when something is compiled or has been trained.
+      timeout: seconds after which it ends, with what has been found by then; default: none.
 
     Returns:
       The design, with the settings that the policy has added, and the results.
     """
-    store = store or Nowhere()
-    results = store.open(design.spec)
-    ledger, meter = Ledger(), Meter(results)
+    return _Run(design, policy, executor, store or Nowhere(), observers).train(timeout)
 
-    def tell(compiling: int = 0) -> None:
-        progress = meter.progress(compiling)
-        for observe in observers:
+
+class _Run:
+    """The state of the loop."""
+
+    def __init__(
+        self, design: Design, policy: Policy, executor: Executor, store: Nowhere, observers: Sequence[Observer]
+    ):
+        self.design, self.policy, self.executor, self.store = design, policy, executor, store
+        self.observers, self.ledger = observers, Ledger()
+        stored = store.stored()
+        if isinstance(policy, Replayed) and stored is not None:
+            self.design = policy.replay(store.log(), design, stored)
+        self.results = store.open(self.design.spec)
+        note(self.design, store)
+        self.halfway: Sequence[Halfway] = store.halfway()
+        self.meter = Meter(self.results)
+        # None before anything has been started.
+        self.advanced: bool | None = None
+        self.grown = False
+        executor.watch(self.tell)
+
+    def tell(self, compiling: int = 0) -> None:
+        """Lets the observers know."""
+        progress = self.meter.progress(compiling)
+        for observe in self.observers:
             observe(progress)
 
-    executor.watch(tell)
-    advanced: bool | None = None
-    added = False
-    try:
-        while True:
-            decision = policy.next(View(design, results, executor, ledger, advanced))
-            if advanced:
-                # After the policy, so that it knows of everything even when an observer ends the study.
-                tell()
-            if decision.done:
-                break
-            for setting in decision.settings:
-                design = design.appended(setting)
-                results.grow(design.spec)
-                added = True
-            meter.begin(decision)
-            meter.given_up(_cancel(executor, results, ledger, decision.cancel))
-            for wanted in decision.start:
-                meter.started(wanted.settings.size)
-                for plan, jobs in design.jobs(wanted, ledger.enter(design, wanted)):
-                    executor.submit(plan, jobs)
-            advanced = False
-            if not decision.again and executor.busy:
-                found = _advance(executor, results, ledger, meter, decision.epochs)
-                store.append(found)
-                advanced = True
-    finally:
-        # Also when Ctrl-C ends the study: what has been finished is kept.
-        meter.end()
-        if added:
-            design = dataclasses.replace(design, spec=design.spec.listed())
-            results.grow(design.spec)
+    def train(self, timeout: float | None) -> tuple[Design, Results]:
+        """Goes round until the policy is done or the time is over."""
+        end = None if timeout is None else time.monotonic() + timeout
         try:
-            results.baseline = baseline(design)
+            # Ctrl-C waits until what has been trained is stored; compiling, which may take minutes, it ends at once.
+            with interrupt.held():
+                while self.step():
+                    if end is not None and time.monotonic() >= end:
+                        break
+                self.save()
+        except BaseException:
+            self.save()
+            raise
+        finally:
+            self.close()
+        return self.design, self.results
+
+    def step(self) -> bool:
+        """Asks the policy once and does what it decides; returns whether there is more to do."""
+        view = View(self.design, self.results, self.executor, self.ledger, self.advanced)
+        decision = self.policy.next(view)
+        if self.advanced:
+            # After the policy, so that it knows of everything even when an observer ends the study.
+            self.tell()
+        if decision.done:
+            return False
+        for setting in decision.settings:
+            self.design = self.design.appended(setting)
+            self.results.grow(self.design.spec)
+            self.grown = True
+        self.meter.begin(decision)
+        pruned = self.cancel(decision)
+        self.start(decision, view)
+        self.advanced = False
+        if self.store.keeps:
+            layouts = getattr(self.executor, "layouts", {}).items()
+            self.results.layouts = {text_of(plan.static): (layout.slots, layout.batch) for plan, layout in layouts}
+        if decision.again or not self.executor.busy:
+            self.keep([pruned])
+            return True
+        self.keep([pruned, *self.trained(decision.epochs)])
+        self.advanced = True
+        if self.store.due:
+            self.save()
+        interrupt.check()
+        return True
+
+    def keep(self, found: Sequence[Trained]) -> None:
+        """Stores what trainings have left, and what the policy has decided."""
+        log = self.policy.log() if isinstance(self.policy, Replayed) else []
+        found = [some for some in found if len(some)]
+        if found or log:
+            self.store.append(self.results, found, log)
+
+    def cancel(self, decision: Decision) -> Trained:
+        """Gives trainings up; returns those."""
+        names = self.ledger.give_up(decision.cancel)
+        if names:
+            self.executor.cancel(names)
+        self.meter.given_up(len(names))
+        return self.results.prune(decision.cancel)
+
+    def start(self, decision: Decision, view: View) -> None:
+        """Hands trainings to the executor."""
+        for wanted in decision.start:
+            self.meter.started(wanted.settings.size)
+            if self.halfway:
+                wanted = go_on(self.executor, self.ledger, view, self.halfway, wanted)
+            for plan, jobs in self.design.jobs(wanted, self.ledger.enter(self.design, wanted)):
+                self.executor.submit(plan, jobs)
+        if decision.start:
+            self.halfway = ()
+
+    def trained(self, epochs: int | None) -> list[Trained]:
+        """Trains; returns what trainings that have ended have left."""
+        chunk = self.executor.advance(epochs)
+        found = [self.ledger.ended(outcome) for outcome in chunk.outcomes]
+        fresh = []
+        for some in found:
+            # What was given up has been counted as that.
+            known = self.results.statuses(some.setting, some.fold, some.seed) == Status.PRUNED
+            fresh.append(some.take(~known) if known.any() else some)
+            self.results.add(some)
+        self.meter.add(chunk, fresh)
+        return found
+
+    def save(self) -> None:
+        """Stores what is under way."""
+        if self.store.keeps:
+            self.store.checkpoint(halfway_of(self.executor, self.ledger))
+
+    def close(self) -> None:
+        """Ends the study: what has been finished is kept, whatever ended it."""
+        self.meter.end()
+        if self.grown:
+            self.design = dataclasses.replace(self.design, spec=self.design.spec.listed())
+            self.results.grow(self.design.spec)
+        try:
+            self.results.baseline = baseline(self.design)
         finally:
             # The baseline calls the recipe again, and whatever that raises, results are kept.
-            store.close(results)
-    return design, results
-
-
-def _cancel(executor: Executor, results: Results, ledger: Ledger, keys: Sequence[Identity]) -> int:
-    """Gives trainings up; returns how many of them had been started and had not ended."""
-    running = [ledger.open.pop(key) for key in keys if key in ledger.open]
-    if running:
-        executor.cancel(running)
-    results.prune(keys)
-    return len(running)
-
-
-def _advance(executor: Executor, results: Results, ledger: Ledger, meter: Meter, epochs: int | None) -> list[Found]:
-    chunk: Chunk = executor.advance(epochs)
-    found: list[Found] = []
-    for outcome in chunk.outcomes:
-        found += rows_of_outcome(outcome, ledger.ended(outcome.id.tolist()))
-    fresh = [row for row in found if _status_of(results, row) != Status.PRUNED]
-    results.add(found)
-    meter.add(chunk, fresh)
-    return found
-
-
-def _status_of(results: Results, row: Found) -> Any:
-    before = results.get(row.setting, row.fold, row.seed)
-    return before.status if before else None
-
-
-def rows_of_outcome(outcome: Any, identities: Sequence[tuple[int, int, int, str]]) -> list[Found]:
-    """What the trainings of an engine's outcome left, given the (setting, fold, seed, role) of each."""
-    found = []
-    for number, (setting, fold, seed, role) in enumerate(identities):
-        epochs = int(outcome.epochs[number])
-        kept = jax.tree.map(lambda leaf, number=number: leaf[number], outcome.kept)
-        status, best = Status(int(outcome.status[number])), int(outcome.best_epoch[number])
-        history = outcome.history[number, :epochs]
-        found.append(Found(setting, fold, seed, role, status, epochs, best, history, kept))
-    return found
+            self.store.close(self.results)

@@ -95,7 +95,7 @@ class Study:
         return self.results.curve(label)
 
     @property
-    def settings(self) -> tuple[SettingResult, ...]:
+    def settings(self) -> Sequence[SettingResult]:
         """What was found about each setting, in the space's order."""
         return self.results.settings
 
@@ -115,7 +115,7 @@ class Study:
         return self.results.one_standard_error
 
     @property
-    def ranking(self) -> list[SettingResult]:
+    def ranking(self) -> Sequence[SettingResult]:
         """The settings from the best mean score to the worst."""
         return self.results.ranking
 
@@ -164,7 +164,7 @@ class Study:
         return self.results.to_xarray()
 
     def save(self, folder: str | Path) -> Path:
-        """Writes results.json, settings.csv, trainings.csv and curves.csv into `folder`; see `jreg.load_results`."""
+        """Writes the results into a folder: a database that `jreg.load_results` reads, and tables."""
         return store.write(folder, self.results)
 
     def networks(self, setting: Which = None) -> list[Network]:
@@ -179,18 +179,19 @@ class Study:
         number = self.setting(setting).number
         kept = self.results.kept(number, "network")
         if len(kept) == np.prod(self.results.shape[1:]):
-            trees = [(row, (tree["params"], tree["model_state"], tree["statistics"])) for row, tree in kept]
+            trees = [(row.epochs, (tree["params"], tree["model_state"], tree["statistics"])) for row, tree in kept]
         else:
             if self.spec.warm is not None:
                 raise ValueError("networks of a warm path start from each other: keep them by keep=[jreg.keep.network]")
             wanted = self.design.everything(
                 [(number, fold.number, seed) for fold in self.spec.numbered() for seed in self.spec.seeds]
             )
-            found = sorted(networks_of(self.design, wanted, self.layouts), key=lambda pair: pair[0][:3])
-            trees = list(found)
+            found = list(networks_of(self.design, wanted, self.layouts))
+            found.sort(key=lambda pair: (pair[0].fold[0], pair[0].seed[0]))
+            trees = [(int(trained.epochs[0]), network) for trained, network in found]
         hp, traced = self.spec.settings[number], self.spec.space.traced
         return [
-            Network.of(self.design.recipe, hp, traced, network, self.data, epochs=row.epochs) for row, network in trees
+            Network.of(self.design.recipe, hp, traced, network, self.data, epochs=epochs) for epochs, network in trees
         ]
 
     def ensemble(self, setting: Which = None) -> Ensemble:

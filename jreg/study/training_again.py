@@ -8,16 +8,16 @@ import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.engine import Layout, Local
-from jreg.results import Found, Results
+from jreg.results import Results, Trained
 from jreg.study.design import Design, Trainings
-from jreg.study.run import Ledger, rows_of_outcome
+from jreg.study.ledger import Ledger
 from jreg.training import Plan
 
 
 def networks_of(
     design: Design, wanted: Trainings, layouts: Mapping[Plan, Layout], results: Results | None = None
-) -> Iterator[tuple[Found, tuple[PyTree, PyTree, PyTree]]]:
-    """Trains and yields what each training left, and its (parameters, running averages, preprocessing statistics).
+) -> Iterator[tuple[Trained, tuple[PyTree, PyTree, PyTree]]]:
+    """Trains and yields what each training left, alone, and its (parameters, running averages, statistics).
 
     Never more train at once than there are slots, so that each network can be read from its slot.
 
@@ -44,6 +44,6 @@ def networks_of(
             if results is not None:
                 results.timing.compile_seconds += chunk.compile_seconds
             for outcome in chunk.outcomes:
-                ids = np.asarray(outcome.id).tolist()
-                for number, found in zip(ids, rows_of_outcome(outcome, ledger.ended(ids)), strict=True):
-                    yield found, executor.network(number)
+                found = ledger.ended(outcome)
+                for place, number in enumerate(np.asarray(outcome.id).tolist()):
+                    yield found.take([place]), executor.network(number)

@@ -1,0 +1,49 @@
+"""Results as plain values, for whoever reads them without jreg."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jreg.results.results import Results
+from jreg.results.values import plain
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """What a person asks first, as plain values: settings with their scores, the best, times."""
+    timing = results.timing
+    found: dict[str, Any] = {
+        "data": results.spec.data,
+        "task": results.spec.task,
+        "versions": results.spec.versions,
+        "score": results.spec.score.label,
+        "maximize": results.maximize,
+        "trainings": int(results.status.size),
+        "compile_seconds": timing.compile_seconds,
+        "run_seconds": timing.run_seconds,
+        "device_seconds": timing.device_seconds,
+        "occupancy": timing.occupancy,
+        "devices": timing.devices,
+        "layout": timing.layout,
+        "trainings_per_second": results.trainings_per_second,
+        "settings": [
+            {
+                "hyperparameters": result.hyperparameters,
+                "scores": result.scores,
+                "mean": result.mean,
+                "standard_error": result.standard_error,
+                "epochs": result.epochs,
+            }
+            for result in results.settings
+        ],
+    }
+    if results.baseline is not None:
+        base = results.baseline
+        found["baseline"] = {**base._asdict(), "mean": base.mean, "standard_error": base.standard_error}
+    if results.finished:
+        found |= {
+            "best": results.best.hyperparameters,
+            "best_mean": results.best.mean,
+            "best_standard_error": results.best.standard_error,
+            "one_standard_error": results.one_standard_error.hyperparameters,
+        }
+    return plain(found)

@@ -1,0 +1,258 @@
+"""The store of a study: a folder with a database, checkpoints, and tables made from them."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jreg._base.files import check_folder
+from jreg._base.names import shown
+from jreg.results import Results, Spec, Trained
+from jreg.store import checkpoints, schema, trainings
+from jreg.store.files import export
+from jreg.store.lock import NAME as LOCK
+from jreg.store.lock import Lock
+from jreg.store.past import Past, past_of
+from jreg.store.protocol import Halfway, Nowhere
+from jreg.store.reading import NAME
+from jreg.store.writer import Work, Writer
+
+
+class Folder(Nowhere):
+    """Keeps a study in a folder: what was asked, what was found, and the trainings that are under way.
+
+    The results of trainings that have ended are on the disk while the next ones train. A study that was ended by
+    whatever goes on from there: `jreg.resume`.
+
+    Args:
+      folder: where to; it is made.
+      checkpoint_seconds: after how long the states of the trainings under way are stored again; a process that is
+        killed loses at most this.
+
+    Attributes:
+      folder: where to.
+      trouble: why not everything could be written, or None.
+
+    Raises:
+      ValueError: it can't be written.
+    """
+
+    keeps = True
+
+    def __init__(self, folder: str | Path, checkpoint_seconds: float = 60.0):
+        check_folder(folder)
+        self.folder, self._seconds = Path(folder), checkpoint_seconds
+        self.trouble: Exception | None = None
+        self._lock: Lock | None = None
+        self._made = False
+        self._writer: Writer | None = None
+        self._past: Past | None = None
+        # How much of it is in the database, or on its way there.
+        self._settings = self._folds = self._appends = self._entries = self._number = 0
+        self._last = time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"Folder({str(self.folder)!r})"
+
+    def __enter__(self) -> Folder:
+        """Takes the folder for this process, and reads what an earlier run has left.
+
+        Raises:
+          ValueError: another process writes to it, or what is there is damaged.
+        """
+        self._made = not self.folder.exists()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = Lock(self.folder)
+        try:
+            if (self.folder / NAME).exists():
+                self._past = past_of(self.folder / NAME)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Lets others write; a folder into which nothing was written goes."""
+        if self._writer is not None:
+            self._writer.end()
+        if self._made and not (self.folder / NAME).exists():
+            with contextlib.suppress(OSError):
+                (self.folder / LOCK).unlink()
+                self.folder.rmdir()
+        if self._lock is not None:
+            self._lock.release()
+
+    def stored(self) -> Spec | None:
+        """What an earlier run was asked, whose results are here."""
+        return None if self._past is None else self._past.results.spec
+
+    def forget(self) -> None:
+        """Begins anew, whatever was stored."""
+        self._past = None
+
+    def layouts(self) -> dict[str, tuple[int, int]]:
+        """The (slots, batch) with which its programs trained, see `jreg.results.Results`."""
+        return {} if self._past is None else self._past.results.layouts
+
+    def known(self, name: str) -> Any:
+        """What an earlier run has noted under a name; None where it hasn't."""
+        return None if self._past is None else self._past.known.get(name)
+
+    def log(self) -> list[dict[str, Any]]:
+        """What the policy of an earlier run had decided, in order."""
+        return [] if self._past is None else self._past.log
+
+    def halfway(self) -> list[Halfway]:
+        """The trainings that were under way at the last checkpoint of an earlier run."""
+        return [] if self._past is None else self._past.halfway
+
+    def open(self, spec: Spec) -> Results:
+        """The results of an earlier run, with room for what is asked now; none where there was no earlier run."""
+        self._writer = Writer(self.folder / NAME)
+        past, self._last = self._past, time.monotonic()
+        if past is None:
+            self._writer.put(schema.create)
+            results = Results(spec)
+        else:
+            self._settings, self._folds = len(past.results.spec.settings), len(past.results.spec.folds)
+            self._appends, self._entries, self._number = past.appends, len(past.log), past.number
+            counts = self._settings, self._appends, self._entries
+            self._writer.put(lambda connection: schema.cut_back(connection, *counts))
+            results = past.results
+            results.grow(spec)
+        self.append(results, ())
+        return results
+
+    def note(self, name: str, value: Any) -> None:
+        """Notes something about the study; `value` may be a function that computes it while others train."""
+        if self._writer is not None:
+            found = value if callable(value) else lambda: value
+            self._writer.put(lambda connection: schema.write_study(connection, {name: found()}))
+
+    def append(self, results: Results, found: Sequence[Trained], log: Sequence[dict[str, Any]] = ()) -> None:
+        """Has what trainings have left, and what the policy has decided since, written in one transaction."""
+        if self._writer is None:
+            raise ValueError(f"{self!r} isn't open: call open first")
+        spec, self._appends = results.spec, self._appends + 1
+        score, append, entry = spec.columns.index(spec.score) if spec.columns else 0, self._appends, self._entries
+        settings = schema.setting_rows(spec.settings[self._settings :], self._settings)
+        folds = schema.fold_rows(spec.folds[self._folds :], spec.rows)
+        new = bool(settings or folds) or not self._settings
+        values = _known(results) | ({"spec": schema.head(spec)} if new else {})
+        self._settings, self._folds = len(spec.settings), len(spec.folds)
+        self._entries += len(log)
+
+        def write(connection: sqlite3.Connection) -> None:
+            schema.write_study(connection, values)
+            schema.write_rows(connection, settings, folds)
+            for some in found:
+                trainings.insert(connection, some, score, append)
+            schema.write_log(connection, entry, log)
+
+        self._writer.put(write)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() >= self._last + self._seconds
+
+    def checkpoint(self, halfway: Sequence[Halfway]) -> None:
+        """Has the trainings that are under way written; the checkpoint before stays as well."""
+        if self._writer is None:
+            return
+        self._last, self._number = time.monotonic(), self._number + 1
+        number, counts = self._number, (self._appends, self._entries)
+
+        def write(connection: sqlite3.Connection) -> None:
+            try:
+                sha256 = checkpoints.write(self.folder, number, halfway)
+            except OSError as error:
+                # Results matter more, and may still find room.
+                self.trouble = error
+                return
+            kept = schema.write_checkpoint(connection, number, sha256, *counts, most=checkpoints.KEPT)
+            checkpoints.drop(self.folder, kept)
+
+        self._writer.put(write)
+
+    def close(self, results: Results) -> None:
+        """Writes the rest, and the tables; what can't be written is warned of, and stays in the results."""
+        if self._writer is None:
+            return
+        values = _known(results) | {"spec": schema.head(results.spec)}
+        self._writer.put(lambda connection: schema.write_study(connection, values))
+        self._writer.end()
+        left, self.trouble = self._writer.left, self._writer.error or self.trouble
+        if left:
+            self.trouble = _again(self.folder / NAME, left)
+        self._writer = None
+        try:
+            export(self.folder, results)
+        except OSError as error:
+            self.trouble = self.trouble or error
+        if self.trouble is not None:
+            warnings.warn(
+                f"not everything could be written into {self.folder} ({self.trouble}): the study has all results, and "
+                "study.save(folder) writes them elsewhere",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def _again(path: Path, left: Sequence[Work]) -> Exception | None:
+    """Tries once more to write what failed, since there may be room now."""
+    writer = Writer(path)
+    for work in left:
+        writer.put(work)
+    writer.end()
+    return writer.error
+
+
+def _known(results: Results) -> dict[str, Any]:
+    """What changes while a study trains."""
+    baseline = None if results.baseline is None else results.baseline._asdict()
+    return {"timing": vars(results.timing), "baseline": baseline, "layouts": results.layouts}
+
+
+def folder_or_nowhere(folder: str | Path | Nowhere | None) -> Nowhere:
+    """The store for what a user gives as `store`.
+
+    Raises:
+      TypeError: it is no path.
+      ValueError: it is empty, or can't be written.
+    """
+    if isinstance(folder, Nowhere):
+        return folder
+    if not isinstance(folder, str | Path | None):
+        raise TypeError(f"store is {shown(folder)}, but must be the path of a folder, such as 'runs/digits'")
+    if folder == "":
+        raise ValueError("store is empty, but must be the path of a folder, such as 'runs/digits'")
+    return Nowhere() if folder is None else Folder(folder)
+
+
+def write(folder: str | Path, results: Results) -> Path:
+    """Writes results into a folder, made if need be, as a study does: a database and tables.
+
+    Raises:
+      ValueError: another study is there, or it can't be written.
+      OSError: the disk is full.
+    """
+    # What trainings kept may have to be read from there first.
+    blocks = list(results.blocks())
+    with Folder(folder) as store:
+        if (stored := store.stored()) is not None:
+            if (schema.head(stored), stored.settings) != (schema.head(results.spec), results.spec.settings):
+                raise ValueError(f"{folder} has another study: take another folder")
+            (store.folder / NAME).unlink()
+        store.forget()
+        store.open(results.spec)
+        store.append(results, blocks)
+        store.close(results)
+        if store.trouble is not None:
+            raise store.trouble
+    return Path(folder)

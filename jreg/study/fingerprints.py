@@ -1,0 +1,77 @@
+"""What tells the data and the code of one study from those of another."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jreg import training
+from jreg.data import Dataset
+from jreg.splits import Folds
+from jreg.study.design import Design
+from jreg.study.halfway import text_of
+from jreg.training import Plan, Training
+
+# Where an object lies in memory, which a program's text may mention.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def of_data(data: Dataset) -> str:
+    """A digest of what trains and scores: examples, targets and weights, with their dtypes and shapes."""
+    digest = hashlib.blake2b(digest_size=16)
+    leaves, structure = jax.tree.flatten((data.x, data.y, data.weights))
+    digest.update(f"{structure} {data.task} {data.missing}".encode())
+    for leaf in leaves:
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def of_steps(design: Design) -> dict[str, str]:
+    """By what is static in settings a digest of the program of an epoch of one batch, with the evaluation of a block.
+
+    Other folds, epochs or numbers don't change it; another version of JAX may.
+    """
+    rows = jax.tree.map(_shape, training.rows_of(design.data))
+    return {text_of(static): _of_step(plan, design, rows) for static, plan in design.plans.items()}
+
+
+def _of_step(plan: Plan, design: Design, rows: Any) -> str:
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    some = {"train": plan.batch_size, "validation": plan.block if plan.validated else 0}
+    fold = Folds(
+        **{
+            name: jax.ShapeDtypeStruct((some[name],), jnp.int32) if name in some else count
+            for name in Folds._fields
+            if name != "number"
+        },
+        number=jax.ShapeDtypeStruct((), jnp.uint32),
+    )
+    hp = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in design.spec.space.traced}
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 6))
+
+    def step(given: Training, rows: Any) -> Any:
+        return training.epoch(plan, training.start(plan, given, rows), given, rows)
+
+    text = str(jax.make_jaxpr(step)(Training(keys, hp, fold, count), rows))
+    return hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()[:32]
+
+
+def _shape(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(np.shape(leaf), jax.dtypes.canonicalize_dtype(leaf.dtype))
+
+
+def source_of(recipe: Callable[..., Any]) -> str:
+    """The text of a recipe, which is shown where it has changed; "" where there is none to read."""
+    try:
+        return inspect.getsource(recipe)
+    except (OSError, TypeError):
+        return ""
