@@ -226,6 +226,8 @@ def test_what_is_saved_is_a_copy_and_saving_changes_nothing():
     kept = jax.tree.map(np.copy, saved._replace(plan=None, layout=None))
     [again] = executor.saved()
     assert isinstance(again, Saved)
+    # What lies in the devices' memory may not be written to.
+    assert all(leaf.flags.writeable for leaf in jax.tree.leaves(saved[2:]))
     assert executor.running().epochs.tolist() == saved.state["epoch"].tolist() == [2] * 4
     assert useful + finished(executor, found) == whole(design, layout)[1]
     same(found, whole(design, layout)[0])
@@ -330,7 +332,7 @@ def test_states_without_a_slot_start_afresh_before_the_others():
     _, _, [unlucky] = stopped(local(design, layout), {plan: later}, 3)
     assert not found
     other, began = local(design, layout), []
-    go_on(other, every, {}, [saved, unlucky])
+    go_on(other, every, {}, [saved, unlucky], first=False)
     assert other.running().id.tolist() == [n + 1000 for n in saved.jobs.id[[0, 2, 1, 3], 0]]
     assert other.free == -(len(expected) - 4)
     while other.busy:
