@@ -5,6 +5,7 @@ from jreg.engine.jobs import Job, Outcome
 from jreg.engine.layout import Layout, choose_layout, use_cpu_devices
 from jreg.engine.local import Local
 from jreg.engine.pool import Chunk, Pool, Running
+from jreg.engine.saved import Saved
 
 __all__ = [
     "Chunk",
@@ -15,6 +16,7 @@ __all__ = [
     "Outcome",
     "Pool",
     "Running",
+    "Saved",
     "choose_layout",
     "use_cpu_devices",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
+
+import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.engine.jobs import Job
 from jreg.engine.pool import Chunk, Running
+from jreg.engine.saved import Saved
 from jreg.training import Plan
 
 
@@ -30,6 +33,21 @@ class Executor(Protocol):
 
     def submit(self, plan: Plan, jobs: Job) -> None:
         """Queues jobs, NumPy arrays with a leading axis."""
+        ...
+
+    def restore(self, plan: Plan, jobs: Job, stage: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        """Queues jobs that go on from states that `saved` gave, possibly in another process.
+
+        What a training is stays: its hyperparameters, keys, fold and epochs; its ids and limit may be others. Where
+        there is no room for a state, its job is one that `submit` gets, before all that wait.
+
+        Raises:
+          ValueError: the states don't fit the plan.
+        """
+        ...
+
+    def saved(self) -> list[Saved]:
+        """Copies of the trainings that are under way; empty for an executor that can't tell."""
         ...
 
     def cancel(self, ids: Iterable[int]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import numpy as np
@@ -10,9 +11,11 @@ import numpy as np
 from jreg._base.types import PyTree
 from jreg.data import Dataset
 from jreg.engine import measure
+from jreg.engine import saved as states
 from jreg.engine.jobs import Job
 from jreg.engine.layout import Layout
 from jreg.engine.pool import Chunk, Pool, Running
+from jreg.engine.saved import Saved
 from jreg.splits import Folds
 from jreg.training import Plan, named_tracers, rows_of
 
@@ -31,6 +34,7 @@ class Local:
       turns: whether programs take turns, as a search needs that follows trainings by their epochs. Then there are
         slots for `together` trainings at least, and no layout is measured.
       together: trainings that are to be in slots at once.
+      layouts: the devices and slots of plans whose study goes on; no layout is measured for them.
 
     Attributes:
       layouts: the devices and slots that each plan's program began with.
@@ -45,6 +49,7 @@ class Local:
         trainings: int,
         turns: bool = False,
         together: int = 1,
+        layouts: Mapping[Plan, Layout] | None = None,
     ):
         self._data, self._rows, self._folds, self._given = data, rows_of(data), folds, layout
         self._trainings, self._turns, self._together = trainings, turns, together
@@ -53,7 +58,7 @@ class Local:
         self._waiting: dict[Plan, list[Job]] = {}
         self._pools: dict[Plan, Pool] = {}
         # A later round of a race trains as the first one did.
-        self.layouts: dict[Plan, Layout] = {}
+        self.layouts: dict[Plan, Layout] = dict(layouts or {})
         self._ended: dict[Plan, Pool] = {}
 
     @property
@@ -78,9 +83,40 @@ class Local:
         if plan in self._pools:
             self._pools[plan].submit(jobs)
         elif self._turns:
-            self._pools[plan] = self._pool(plan, jobs)
+            self._begin(plan, jobs).submit(jobs)
         else:
             self._waiting.setdefault(plan, []).append(jobs)
+
+    def restore(self, plan: Plan, jobs: Job, stage: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        """Has trainings go on from states that `saved` gave, possibly in another process.
+
+        The plan's program is compiled at once. Trainings that find no slot start afresh, before all that wait; of a
+        path, its earlier trainings come again then.
+
+        Args:
+          plan: the program's.
+          jobs: what `submit` gets: the same trainings as before, under numbers and with a limit of their own.
+          stage: which of its job's trainings each one is, ``(n,)``.
+          state: NumPy arrays with a leading axis, by their paths.
+
+        Raises:
+          ValueError: the states don't fit the program, which is known before anything trains.
+          MemoryError: not even one training fits.
+        """
+        if not len(jobs.fold):
+            return
+        with self._named_tracers(plan, jobs):
+            found = states.fitted(plan, jobs, np.asarray(stage), state, self._rows, self._folds)
+        if (pool := self._pools.get(plan)) is None:
+            blocks = self._waiting.pop(plan, [])
+            pool = self._begin(plan, _joined([jobs, *blocks]))
+            for block in blocks:
+                pool.submit(block)
+        pool.restore(jobs, np.asarray(stage, np.int32), found)
+
+    def saved(self) -> list[Saved]:
+        """Copies of the trainings that are under way, by program; one whose call was interrupted is left out."""
+        return [found for pool in self._pools.values() if (found := pool.saved()) is not None]
 
     def cancel(self, ids: Iterable[int]) -> None:
         """Gives up trainings; those that had begun come back as pruned, the others leave nothing."""
@@ -101,8 +137,8 @@ class Local:
         if not self._pools:
             plan, blocks = next(iter(self._waiting.items()))
             del self._waiting[plan]
-            jobs = jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks)
-            self._pools[plan] = self._pool(plan, jobs)
+            jobs = _joined(blocks)
+            self._begin(plan, jobs).submit(jobs)
             if plan not in self.layouts:
                 return self._first(plan, jobs, epochs)
         return self._advance(next(iter(self._pools)), epochs)
@@ -116,19 +152,24 @@ class Local:
             self._ended[plan] = self._pools.pop(plan)
         return chunk
 
-    def _pool(self, plan: Plan, jobs: Job) -> Pool:
+    def _begin(self, plan: Plan, jobs: Job) -> Pool:
+        """Free slots for jobs like these."""
         if plan not in self._known:
             self._compiling(jobs.id.size)
             self._known.add(plan)
         layout = self._given or self.layouts.get(plan)
-        with named_tracers(plan, {name: column[0, 0] for name, column in jobs.hp.items()}, self._data, self._folds):
+        with self._named_tracers(plan, jobs):
             if layout is None:
                 layout = measure.by_rule(plan, jobs, self._rows, self._folds, self._trainings)
                 each = -(-self._together // len(layout.devices))
                 layout = layout.with_slots(max(layout.slots, -(-each // layout.batch) * layout.batch))
             pool = Pool(plan, layout, jax.tree.map(lambda leaf: leaf[0], jobs), self._rows, self._folds)
-        pool.submit(jobs)
+        self._pools[plan] = pool
         return pool
+
+    def _named_tracers(self, plan: Plan, jobs: Job) -> contextlib.AbstractContextManager[None]:
+        hp = {name: column[0, 0] for name, column in jobs.hp.items()}
+        return named_tracers(plan, hp, self._data, self._folds)
 
     def _first(self, plan: Plan, jobs: Job, epochs: int | None) -> Chunk:
         """The first chunks of a program, or one of trainings that start again in a layout measured to be faster."""
@@ -146,7 +187,7 @@ class Local:
             return chunk
         # Trainings of one study all run alike, so the first ones start again.
         self.layouts[plan] = layout
-        self._pools[plan] = self._pool(plan, jobs)
+        self._begin(plan, jobs).submit(jobs)
         return self._advance(plan, epochs)
 
     def running(self) -> Running:
@@ -169,6 +210,10 @@ class Local:
             except KeyError:
                 continue
         raise KeyError(f"no slot holds the network of training {wanted} any more")
+
+
+def _joined(blocks: list[Job]) -> Job:
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks)
 
 
 def _count(blocks: list[Job]) -> int:

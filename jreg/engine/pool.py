@@ -16,11 +16,13 @@ from jreg import training
 from jreg._base.types import PyTree
 from jreg.engine import compiled, program
 from jreg.engine import layout as layouts
+from jreg.engine import saved as states
 from jreg.engine.jobs import Job, Outcome, Work
 from jreg.engine.layout import AXIS, Layout
 from jreg.engine.memory import QUEUE
+from jreg.engine.saved import Saved
 from jreg.splits import Folds
-from jreg.training import Plan, Rows
+from jreg.training import Plan, Rows, TrainState
 
 # How long a call should take: long enough that the host's work is lost in it, short enough for progress and Ctrl-C.
 _SECONDS = 0.5
@@ -116,6 +118,19 @@ class Pool:
         """Puts jobs, arrays with a leading axis, at the end of the queue."""
         self._waiting.extend((jobs, number) for number in range(len(jobs.fold)))
 
+    def restore(self, jobs: Job, stage: np.ndarray, state: TrainState) -> None:
+        """Puts trainings into free slots with the states that `jreg.engine.saved.fitted` gave.
+
+        Those that find none, and those that hadn't begun, start afresh, before all that wait.
+        """
+        self._slots, afresh = states.put_back(self.layout, self._slots, jobs, stage, state)
+        self._in_slots = int(states.taken(self._slots).sum())
+        self._waiting.extendleft((jobs, int(number)) for number in afresh[::-1])
+
+    def saved(self) -> Saved | None:
+        """Copies of the trainings under way; None where there are none, or an interrupted call took their slots."""
+        return states.saved(self.plan, self.layout, self._slots)
+
     def cancel(self, ids: Iterable[int]) -> None:
         """Gives up trainings: those in slots end as pruned at the next call, those that wait leave nothing."""
         dropped = set(ids)
@@ -143,7 +158,7 @@ class Pool:
         # Jobs were dealt to the devices in turn.
         left = [entry for place, entry in enumerate(turn) if place // lanes >= counts.taken[place % lanes]]
         self._waiting.extendleft(reversed(left))
-        self._in_slots = int(self._taken().sum())
+        self._in_slots = int(states.taken(self._slots).sum())
         useful, executed = int(counts.useful.sum()), int(counts.executed.max()) * lanes
         self._idle_seconds = 0.0 if self._waiting else self._idle_seconds + took * (1 - useful / max(1, executed))
         finished = self._finished(counts.ended)
@@ -151,11 +166,6 @@ class Pool:
         compile_seconds, self._compile_seconds = self._compile_seconds, 0.0
         there = (self._in_slots, len(self._waiting), self.layout)
         return Chunk((finished,), compile_seconds, took, useful, executed, *there)
-
-    def _taken(self) -> np.ndarray:
-        """Which slots have a job: it may be between two stages of its path when a call ends."""
-        slots = self._slots
-        return np.asarray(slots.busy) | (np.asarray(slots.stage) < self._example.id.shape[-1])
 
     def snapshot(self) -> Running:
         """The trainings that are under way."""
@@ -248,7 +258,7 @@ class Pool:
         worth = self.layout.batch > 1 and fit and not self._waiting and self._idle_seconds >= self._compiling
         if not worth or self.layout.devices[0].platform in _EXACT:
             return
-        taken = self._taken()
+        taken = states.taken(self._slots)
         order = np.concatenate([np.flatnonzero(taken), np.flatnonzero(~taken)])
         order = order[: smaller.slots * lanes].reshape(-1, lanes).T.reshape(-1)
         chosen = jax.tree.map(lambda leaf: jax.device_get(leaf)[order], self._slots)
