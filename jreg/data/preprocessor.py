@@ -38,17 +38,17 @@ class Preprocessor(_Functions):
 
 def described(make: Make) -> Make:
     """The function, whose preprocessors know its name and their arguments."""
-    signature = inspect.signature(make)
+    name, signature = getattr(make, "__name__", ""), inspect.signature(make)
 
     @functools.wraps(make)
     def making(*args: Any, **kwargs: Any) -> Any:
         found = make(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        found.made = (make.__name__, dict(bound.arguments))
+        found.made = (name, dict(bound.arguments))
         return found
 
-    return making  # ty: ignore[invalid-return-type]
+    return making  # ty: ignore[invalid-explicit-return]
 
 
 def for_array(

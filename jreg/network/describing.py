@@ -82,12 +82,13 @@ def recipe_of(found: Mapping[str, Any], link: str | None, model: Any = None) -> 
     unknown += ["examples to reconstruct"] if inside and found["reconstruct"] else []
 
     def refused(outputs: Any, targets: Any) -> Any:
+        del outputs, targets
         raise ValueError(
             f"evaluate needs the recipe, whose {unknown[0]} the saved network can't name: "
             "jreg.load(folder, recipe=recipe); predict and outputs work without it"
         )
 
-    refused.link = link  # ty: ignore[unresolved-attribute]
+    refused.link = link  # ty: ignore[missing-attribute]
 
     def rebuilt(hp: Mapping[str, Any]) -> Recipe:
         module = model

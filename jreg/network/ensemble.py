@@ -39,9 +39,7 @@ class Ensemble(tuple[Network, ...]):
     def __repr__(self) -> str:
         return f"Ensemble({len(self)} networks, {self[0].task})"
 
-    def save(
-        self, folder: str | Path, *, program: bool | None = None, more: Mapping[str, Any] | None = None
-    ) -> Path:
+    def save(self, folder: str | Path, *, program: bool | None = None, more: Mapping[str, Any] | None = None) -> Path:
         """Writes each network into a folder of its own, member_0, member_1 and so on, and a model.json beside them.
 
         Arguments, result and errors are those of `Network.save`.

@@ -118,9 +118,7 @@ class Network:
         numbers = {name: jnp.asarray(hp[name], jnp.float32) for name in self.traced if name in hp}
         return static, numbers, (self.params, self.model_state, self.statistics)
 
-    def save(
-        self, folder: str | Path, *, program: bool | None = None, more: Mapping[str, Any] | None = None
-    ) -> Path:
+    def save(self, folder: str | Path, *, program: bool | None = None, more: Mapping[str, Any] | None = None) -> Path:
         """Writes weights.safetensors and model.json into a folder, for `jreg.load` and for programs without jreg.
 
         A network of `jreg.nn` with preprocessing of `jreg.data` is described by names and arguments. Of any other one

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -72,6 +71,7 @@ def model_of(data: bytes, example: PyTree, name: str) -> Model:
         raise ValueError(f"{name} is a program for {', '.join(program.platforms)}, but this process runs on {platform}")
 
     def start(key: Key, x: Array) -> tuple[PyTree, PyTree]:
+        del key, x
         raise ValueError(f"{name} evaluates and doesn't train: train with the network's recipe")
 
     def run(params: PyTree, state: PyTree, x: Any, *, train: bool, key: Key | None, mask: Array | None):
@@ -88,5 +88,3 @@ def _as(part: Array, like: Any) -> Array:
     if part.dtype != like.dtype and not np.can_cast(part.dtype, like.dtype, "same_kind"):
         raise ValueError(f"x is {part.dtype}, but the network's program takes {like.dtype}: x.astype({like.dtype})")
     return part.astype(like.dtype)
-
-

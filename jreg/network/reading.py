@@ -82,8 +82,8 @@ def checked(folder: Path, name: str, digest: str) -> bytes:
     data = tensors.read_file(path)
     if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(
-            f"{path} isn't the file that {MODEL} was written with (its SHA-256 differs): it is damaged, cut off or from "
-            "another network, so save the network again"
+            f"{path} isn't the file that {MODEL} was written with (its SHA-256 differs): it is damaged, cut off or "
+            "from another network, so save the network again"
         )
     return data
 
@@ -189,11 +189,16 @@ _NETWORK: dict[str, Check] = {
     "traced": (_is_texts, "a list of texts"),
     "epochs": (_is_count, "a whole number"),
     "history": (
-        lambda v: isinstance(v, dict) and all(isinstance(one, list) and all(map(_is_written, one)) for one in v.values()),
+        lambda v: (
+            isinstance(v, dict) and all(isinstance(one, list) and all(map(_is_written, one)) for one in v.values())
+        ),
         "lists of numbers by name",
     ),
     "test": (lambda v: isinstance(v, dict) and all(map(_is_written, v.values())), "numbers by name"),
-    "interval": (lambda v: v is None or (isinstance(v, list) and len(v) == 2 and all(map(_is_number, v))), "two numbers"),
+    "interval": (
+        lambda v: v is None or (isinstance(v, list) and len(v) == 2 and all(map(_is_number, v))),
+        "two numbers",
+    ),
     "weights": (_is_digest, "an object with a sha256"),
     "program": (lambda v: v is None or _is_digest(v) or (isinstance(v, dict) and "error" in v), "an object or null"),
     "more": (_is_dict, "an object"),

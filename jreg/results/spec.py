@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -86,6 +88,11 @@ class Spec:
     def settings(self) -> tuple[Setting, ...]:
         """The hyperparameters of each setting."""
         return self.space.settings
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of all that is asked, by which a network knows its study."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def numbered(self, role: str = "validation") -> tuple[FoldRows, ...]:
         """The folds of a role."""

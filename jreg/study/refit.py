@@ -75,8 +75,16 @@ def refit(
     names = [(number, column) for number, column in enumerate(design.spec.columns) if column.split != "validation"]
     history = {column.label: found.history[:, number] for number, column in names if number < found.history.shape[1]}
     data, spec = design.data, design.spec
+    more = {"data": spec.data, "study": study.spec.fingerprint}
     made = Network.of(
-        design.recipe, result.hyperparameters, spec.space.traced, network, data, epochs=epochs, history=history
+        design.recipe,
+        result.hyperparameters,
+        spec.space.traced,
+        network,
+        data,
+        epochs=epochs,
+        history=history,
+        more=more,
     )
     if data.x_test is None or data.y_test is None:
         return made

@@ -189,13 +189,33 @@ class Study:
             found = sorted(networks_of(self.design, wanted, self.layouts), key=lambda pair: pair[0][:3])
             trees = list(found)
         hp, traced = self.spec.settings[number], self.spec.space.traced
+        study = self.spec.fingerprint
         return [
-            Network.of(self.design.recipe, hp, traced, network, self.data, epochs=row.epochs) for row, network in trees
+            Network.of(
+                self.design.recipe,
+                hp,
+                traced,
+                network,
+                self.data,
+                epochs=row.epochs,
+                more={"data": self.spec.data, "study": study, "fold": row.fold, "seed": row.seed},
+            )
+            for row, network in trees
         ]
 
     def ensemble(self, setting: Which = None) -> Ensemble:
         """The networks of a setting's folds and seeds, which predict together."""
         return Ensemble(self.networks(setting))
+
+    def save_networks(self, folder: str | Path, setting: Which = None) -> Path:
+        """Writes the networks of a setting's folds and seeds into a folder, as `ensemble` has them, for `jreg.load`.
+
+        Each network's model.json says its fold, its seed and the fingerprint of the study (`jreg.Spec.fingerprint`).
+
+        Raises:
+          ValueError: the study has no such setting, its networks are gone, or the folder can't be written.
+        """
+        return self.ensemble(setting).save(folder)
 
     def out_of_fold(self, setting: Which = None) -> OutOfFold:
         """Predictions of a setting for each validation row, by the networks that didn't see it.
