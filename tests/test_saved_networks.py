@@ -43,22 +43,28 @@ class Own(linen.Module):
 
 def network(model, x=ROWS, y=None, hp=None, preprocess=None, targets=None, **parts):
     """A network as a training leaves it, without the training: fresh weights, moved a little."""
-    y = np.arange(len(x if not isinstance(x, dict) else x["a"])) % 3 if y is None else y
-    data = jreg.Dataset(x, y, name="rows")
+    if isinstance(x, jreg.Dataset):
+        data = x
+    else:
+        count = len(jax.tree.leaves(x)[0])
+        data = jreg.Dataset(x, np.arange(count) % 3 if y is None else y, name="rows")
     weights = jnp.ones(len(data))
     given = {"loss": CE, "optimizer": optax.sgd(0.1), "preprocess": preprocess, "targets": targets} | parts
 
     def recipe(hp):
         return jreg.Recipe(model(hp) if not isinstance(model, linen.Module | tuple) else model, **given)
 
-    made = recipe(hp or {})
-    statistics = (
-        preprocess.fit(jax.tree.map(jnp.asarray, data.x), weights) if preprocess else (),
-        targets.fit(jnp.asarray(data.y), weights) if targets else (),
-    )
-    first = jax.tree.map(lambda part: jnp.asarray(part[:2]), data.x)
-    params, state = as_model(made.model).init(jax.random.key(0), examples(made, statistics, first))
-    params, state = jax.tree.map(lambda a: a + jnp.asarray(RNG.uniform(0.1, 0.3, a.shape), a.dtype), (params, state))
+    @jax.jit
+    def start(x, y):
+        made = recipe(hp or {})
+        statistics = (preprocess.fit(x, weights) if preprocess else (), targets.fit(y, weights) if targets else ())
+        first = examples(made, statistics, jax.tree.map(lambda part: part[:2], x))
+        variables = as_model(made.model).init(jax.random.key(0), first)
+        return *jax.tree.map(
+            lambda a: a + jnp.linspace(0.1, 0.3, a.size, dtype=a.dtype).reshape(a.shape), variables
+        ), statistics
+
+    params, state, statistics = start(data.x, data.y)
     return Network.of(recipe, hp or {}, tuple(hp or ()), (params, state, statistics), data)
 
 
@@ -117,42 +123,56 @@ np.savez(sys.argv[1] + ".npz", outputs=network.outputs(table), labels=network.pr
 """
 
 
-def test_another_process_has_the_same_network_bit_by_bit(tmp_path):
-    path = tmp_path / "net"
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A CSV file whose columns and labels are coded."""
+    path = tmp_path_factory.mktemp("table") / "net.csv"
     lines = [f"{a:.3f},{b:.3f},{'xyz'[i % 3]},{('no', 'yes')[i % 2]}" for i, (a, b) in enumerate(ROWS[:, :2])]
-    (tmp_path / "net.csv").write_text("a,b,kind,label\n" + "\n".join(lines) + "\n")
-    data = jreg.data.from_csv(tmp_path / "net.csv")
+    path.write_text("a,b,kind,label\n" + "\n".join(lines) + "\n")
+    return path
 
-    def recipe(hp):
-        model = nn.MLP((8, 2), dropout=hp["dropout"], normalization="batch", activation=hp["activation"])
-        return jreg.Recipe(model, CE, optax.sgd(0.1), preprocess=chain(standardize(), min_max(-1, hp["high"])))
 
-    space = jreg.grid(dropout=[0.1], high=[1.5], activation=[jax.nn.gelu])
-    study = jreg.cross_validate(recipe, data, space, epochs=2, cv=2, progress=False)
-    final = jreg.refit(study, progress=False)
-    assert final.save(path) == path
+def test_another_process_has_the_same_network_bit_by_bit(table):
+    def model(hp):
+        return nn.MLP((8, 2), dropout=hp["dropout"], normalization="batch", activation=jax.nn.gelu)
+
+    made = network(model, jreg.data.from_csv(table), hp={"dropout": 0.1}, preprocess=chain(standardize(), min_max()))
+    path = made.save(table.with_suffix(""))
     # The compiler's options of this process, which the tests have chosen.
     environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}
     environment["PYTHONPATH"] = str(Path(jreg.__file__).parents[1])
     subprocess.run([sys.executable, "-c", ELSEWHERE, str(path)], check=True, env=environment, timeout=120)
     found = np.load(f"{path}.npz")
-    table = tmp_path / "net.csv"
-    assert np.array_equal(found["outputs"], final.outputs(table))
-    assert np.array_equal(found["proba"], final.predict_proba(table))
-    assert found["labels"].tolist() == final.predict(table).tolist()
-    assert set(found["labels"]) <= {"no", "yes"}
-    assert found["loss"] == final.evaluate(table)["loss"]
-    back = jreg.load(path)
-    assert back.hyperparameters == final.hyperparameters
-    assert back.features == data.features == ("a", "b", "kind=x", "kind=y", "kind=z")
-    assert back.more == {"data": data.name, "study": study.spec.fingerprint}
-    # The folds' networks as an ensemble, and one program for all of them.
+    assert np.array_equal(found["outputs"], made.outputs(table))
+    assert np.array_equal(found["proba"], made.predict_proba(table))
+    assert found["labels"].tolist() == made.predict(table).tolist()
+    assert set(found["labels"]) == {"no", "yes"}
+    assert found["loss"] == made.evaluate(table)["loss"]
+    assert jreg.load(path).features == ("a", "b", "kind=x", "kind=y", "kind=z")
+
+
+def test_the_networks_of_a_study(table, tmp_path):
+    data = jreg.data.from_csv(table)
+
+    def recipe(hp):
+        model = nn.MLP((4, 2), dropout=hp["dropout"], activation=hp["activation"])
+        return jreg.Recipe(model, CE, optax.sgd(0.1), preprocess=scale(2))
+
+    space = jreg.grid(dropout=[0.1], activation=[jax.nn.gelu])
+    study = jreg.cross_validate(recipe, data, space, epochs=1, cv=2, progress=False, keep=[jreg.keep.network])
     study.save_networks(tmp_path / "folds")
     folds = jreg.load(tmp_path / "folds")
     assert isinstance(folds, Ensemble)
+    # One program for all of them.
     assert len({id(one.recipe) for one in folds}) == 1
     assert np.array_equal(folds.predict_proba(table), study.ensemble().predict_proba(table))
-    assert [(one.more["fold"], one.more["seed"]) for one in folds] == [(0, 0), (1, 0)]
+    said = {"data": data.name, "study": study.spec.fingerprint, "seed": 0}
+    assert [one.more for one in folds] == [{**said, "fold": fold} for fold in (0, 1)]
+    assert folds[0].hyperparameters == {"dropout": 0.1, "activation": jax.nn.gelu}
+    final = jreg.refit(study, progress=False)
+    assert final.more == {"data": data.name, "study": study.spec.fingerprint}
+    with_recipe = jreg.load(final.save(tmp_path / "final"), recipe=recipe)
+    assert same(with_recipe, final, table)
 
 
 def test_everything_about_a_network_comes_back(small, folder):
@@ -209,7 +229,7 @@ MODELS = {
     ),
     "half": (linen.Sequential([linen.Dense(3, dtype=jnp.bfloat16, param_dtype=jnp.float16)]), ROWS),
 }
-NAMES = ["prelu", "traced", "rescnn", "sequential"]
+NAMES = ["prelu", "traced", "sequential"]
 
 
 @pytest.mark.adam
@@ -226,7 +246,11 @@ def test_networks_of_jreg_nn_are_rebuilt_by_name(name, tmp_path):
 
 PREPROCESSING = [
     (chain(impute(), standardize(per="data"), min_max(-1, 2)), standardize()),
-    (chain(standardize_samples(), scale(3), whiten("pca", 0.1, 2)), chain(min_max(), scale(2))),
+    pytest.param(
+        chain(standardize_samples(), scale(3), whiten("pca", 0.1, 2)),
+        chain(min_max(), scale(2)),
+        marks=pytest.mark.slow,
+    ),
 ]
 
 
@@ -246,7 +270,7 @@ def test_preprocessing_and_a_regression_in_its_own_units(preprocess, targets, tm
 def test_several_arrays(tmp_path):
     model = (
         lambda key, x: {"deep": [jnp.zeros((4, 3)), (jnp.zeros(3),)]},
-        lambda w, x, train, rngs: x["a"] @ w["deep"][0] + w["deep"][1][0],
+        lambda w, x, train, rngs: x["a"] @ w["deep"][0] + w["deep"][1][0][None],
     )
     made = network(model, {"a": ROWS, "b": ROWS[:, :1]}, preprocess=by_part(a=min_max()))
     path = made.save(tmp_path, program=False)
@@ -308,12 +332,12 @@ def test_a_program_is_written_on_request_and_isnt_needed_then(folder, small, mon
 
 
 def test_what_cant_be_exported_says_so(tmp_path):
-    class Square(linen.Module):
+    class Fickle(linen.Module):
         @linen.compact
         def __call__(self, x):
-            return linen.Dense(3)(x.reshape(x.shape[0] // 2 * 2, -1) if x.shape[0] % 2 == 0 else x)
+            return linen.Dense(3)(x if x.shape[0] < 100 else -x)
 
-    made = network(Square())
+    made = network(Fickle())
     with pytest.raises(ValueError, match="JAX can't export the network for any number of rows"):
         made.save(tmp_path, program=True)
     made.save(tmp_path)
@@ -451,13 +475,6 @@ def test_every_field_of_another_type_is_a_sentence(folder):
     assert len(sentences) > 0.7 * len(FIELDS) * len(WRONG)
 
 
-def deep(depth):
-    found = "x"
-    for _ in range(depth):
-        found = {"name": "chain", "parts": [found]}
-    return found
-
-
 def at(*keys):
     """A function that puts a value where the keys lead to in model.json."""
 
@@ -488,7 +505,7 @@ HOSTILE = [
     (at(*ARGUMENTS, "noise")({"makes": {"function": "builtins.exec"}}), "the function 'builtins.exec' is none"),
     (at(*ARGUMENTS, "features")([10**12, 3]), "don't fit the network"),
     (at(*ARGUMENTS, "features")([4, 10**12]), "don't fit the network"),
-    (at(*ARGUMENTS, "features")([4] * 100_000), "don't fit the network"),
+    (at(*ARGUMENTS, "features")([4] * 20_000), "don't fit the network"),
     (
         at("recipe", "model")(
             {"class": "jreg.nn.ResidualMLP", "arguments": {"units": 4, "blocks": 10**12, "outputs": 3}}
@@ -497,7 +514,6 @@ HOSTILE = [
     ),
     (at("recipe", "model")({"class": "jreg.nn.CNN", "arguments": {"channels": [2], "features": [3]}}), "don't fit"),
     (at("recipe", "model", "class")("jreg.nn.MLP.__init__"), "the class 'jreg.nn.MLP.__init__' is none"),
-    (at("recipe", "preprocess")(deep(5_000)), "nested too deep|don't fit"),
     (at("recipe", "preprocess", "name")("os.system"), "the preprocessing 'os.system' is none of"),
     (at("recipe", "preprocess", "arguments")({"command": "true"}), "don't fit the network: .*command"),
     (at("recipe", "preprocess")({"name": "min_max", "arguments": {"low": 0, "high": 1}}), "don't fit the network"),
@@ -515,6 +531,15 @@ HOSTILE = [
 def test_a_hostile_description_is_a_sentence(folder, change, sentence):
     changed(folder, change)
     refuses(folder, sentence)
+
+
+def test_preprocessing_nested_too_deep(folder):
+    changed(folder, lambda m: m["recipe"].update(preprocess="here"))
+    text = (folder / "model.json").read_text()
+    for depth in (900, 50_000):
+        nested = '{"name": "chain", "parts": [' * depth + "]}" * depth
+        (folder / "model.json").write_text(text.replace('"here"', nested))
+        refuses(folder, "nested too deep|don't fit the network|is damaged: maximum recursion")
 
 
 def test_weights_of_other_shapes(folder):

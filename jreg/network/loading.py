@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Generator, Mapping
@@ -92,39 +93,40 @@ def _network(
     whole = False
     if recipe is None and rebuilt:
         # The networks of an ensemble share their program.
-        key = json.dumps([found["recipe"], found["link"]])
+        with _damaged(folder / MODEL):
+            key = json.dumps([found["recipe"], found["link"]])
         recipe = recipes.setdefault(key, recipe_of(found["recipe"], found["link"]))
     elif recipe is None:
         recipe, whole = _of_program(folder, found, example, trust_program), True
-    network = Network(
-        recipe,
-        hp,
-        traced,
-        tree["params"],
-        tree["model_state"],
-        (tree["statistics"], ()) if whole else tree["statistics"],
-        task=found["task"],
-        link=found["link"],
-        classes=tuple(found["classes"]),
-        target_shape=tuple(found["target_shape"]),
-        epochs=found["epochs"],
-        history={name: np.array([float(value) for value in values]) for name, values in found["history"].items()},
-        test={name: float(value) for name, value in found["test"].items()},
-        interval=None if found["interval"] is None else (found["interval"][0], found["interval"][1]),
-        encoder=encoder,
-        example=example,
-        features=tuple(found["features"]),
-        more=found["more"],
-    )
+    with _damaged(folder / MODEL):
+        network = Network(
+            recipe,
+            hp,
+            traced,
+            tree["params"],
+            tree["model_state"],
+            (tree["statistics"], ()) if whole else tree["statistics"],
+            task=found["task"],
+            link=found["link"],
+            classes=tuple(found["classes"]),
+            target_shape=tuple(found["target_shape"]),
+            epochs=found["epochs"],
+            history={name: np.array([float(value) for value in values]) for name, values in found["history"].items()},
+            test={name: float(value) for name, value in found["test"].items()},
+            interval=None if found["interval"] is None else (found["interval"][0], found["interval"][1]),
+            encoder=encoder,
+            example=example,
+            features=tuple(found["features"]),
+            more=found["more"],
+        )
     try:
         _check(network, whole)
     except Exception as error:  # tracing what a file describes may raise whatever its parts raise
         raise ValueError(
             f"the weights in {folder / WEIGHTS} don't fit the network: {cut(' '.join(str(error).split()))}"
         ) from None
-    for name in ("params", "model_state", "statistics"):
-        object.__setattr__(network, name, jax.tree.map(jnp.asarray, getattr(network, name)))
-    return network
+    params, state, statistics = jax.tree.map(jnp.asarray, (network.params, network.model_state, network.statistics))
+    return dataclasses.replace(network, params=params, model_state=state, statistics=statistics)
 
 
 def _of_program(folder: Path, found: Mapping[str, Any], example: PyTree, trusted: bool) -> Function:

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jreg._base import tensors
+from jreg._base.machine import free_memory
 from jreg._base.names import cut, shown
 from jreg._base.types import PyTree
 from jreg.data import Encoder
@@ -78,8 +79,9 @@ def read_program(folder: Path, model: Mapping[str, Any]) -> bytes:
 
 def checked(folder: Path, name: str, digest: str) -> bytes:
     """A file's bytes, if their SHA-256 is the one given."""
-    path = inside(folder, name)
-    data = tensors.read_file(path)
+    path, free = inside(folder, name), free_memory()
+    # The bytes, the arrays made of them, and both copied to a device.
+    data = tensors.read_file(path, 2**40 if free is None else free // 4)
     if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(
             f"{path} isn't the file that {MODEL} was written with (its SHA-256 differs): it is damaged, cut off or "
