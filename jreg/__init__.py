@@ -32,7 +32,7 @@ from jreg import (
 from jreg._base.reading import Axes
 from jreg.data import Dataset, load_dataset
 from jreg.engine import Layout, choose_layout, use_cpu_devices
-from jreg.network import Ensemble, Network
+from jreg.network import Ensemble, Network, load
 from jreg.objective import on_activations, on_inputs, on_loss, on_network, on_outputs, on_params, on_passes, where
 from jreg.recipe import Recipe
 from jreg.results import Results, SettingResult, Spec
@@ -86,6 +86,7 @@ __all__ = [
     "hyperband",
     "initializers",
     "keep",
+    "load",
     "load_dataset",
     "load_results",
     "losses",

@@ -126,7 +126,7 @@ RUNNABLE = [page for page in PAGES if script(page).strip()]
 
 
 # Two minutes of studies; the tutorial's are the README's at more length.
-LONG = {"extending.md", "how-to.md", "several-arrays.md", "tutorial.md", "catalogue.md"}
+LONG = {"extending.md", "how-to.md", "networks.md", "several-arrays.md", "tutorial.md", "catalogue.md"}
 
 
 @pytest.mark.parametrize(

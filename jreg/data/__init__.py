@@ -6,7 +6,8 @@ from jreg.data.encoding import Encoder
 from jreg.data.items import from_items
 from jreg.data.load import load_dataset
 from jreg.data.missing import impute
-from jreg.data.preprocess import Preprocessor, min_max, scale, standardize, standardize_samples
+from jreg.data.preprocess import min_max, scale, standardize, standardize_samples
+from jreg.data.preprocessor import Preprocessor
 from jreg.data.summary import summarize
 from jreg.data.tables import from_csv, from_openml
 from jreg.data.transform import permute_pixels, random_labels, subset

@@ -9,9 +9,10 @@ from typing import Any
 from jreg._base.names import listed
 from jreg._base.types import Array, PyTree
 from jreg.data.blocks import mapped
-from jreg.data.preprocess import Preprocessor
+from jreg.data.preprocessor import Preprocessor, described
 
 
+@described
 def chain(*preprocessors: Preprocessor) -> Preprocessor:
     r"""Several preprocessors one after the other, each fitted on what the ones before it make of the training rows.
 
@@ -66,6 +67,7 @@ def chain(*preprocessors: Preprocessor) -> Preprocessor:
     return Preprocessor(fit, apply, invert if len(backwards) == len(preprocessors) else None)
 
 
+@described
 def by_part(parts: Mapping[str, Preprocessor] | None = None, /, **named: Preprocessor) -> Preprocessor:
     r"""A preprocessor per part of examples that are a dict of arrays; parts without one stay as they are.
 

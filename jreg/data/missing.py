@@ -9,9 +9,11 @@ from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.data.blocks import over_rows
 from jreg.data.offsets import ends
-from jreg.data.preprocess import Preprocessor, check_rows, for_array
+from jreg.data.preprocess import check_rows
+from jreg.data.preprocessor import Preprocessor, described, for_array
 
 
+@described
 def impute(strategy: str | Scalar = "mean") -> Preprocessor:
     r"""Replaces missing values by one number per feature, learned from the training rows that have one.
 

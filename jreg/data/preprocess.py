@@ -4,60 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jreg._base import checks
-from jreg._base.tree import path_of
-from jreg._base.types import Array, PyTree, Scalar
+from jreg._base.types import Array, Scalar
 from jreg.data.blocks import over_rows, shifted
 from jreg.data.offsets import ends, of_ends
+from jreg.data.preprocessor import Preprocessor, described, for_array
 
 
-class Preprocessor(NamedTuple):
-    """A fit and an apply.
-
-    Attributes:
-      fit: ``(x, weights) -> statistics``, x all rows of the data ``(n, ...)`` and weights ``(n,)`` how much each row
-        counts: 0 for all but the training rows, which must not count, and for those 1, or the row's weight in the data.
-      apply: ``(statistics, x) -> x`` for any number of rows.
-      invert: undoes apply, or None.
-    """
-
-    fit: Callable[[Any, Array], PyTree]
-    apply: Callable[[PyTree, Any], Any]
-    invert: Callable[[PyTree, Any], Any] | None = None
-
-
-def for_array(
-    name: str,
-    fit: Callable[[Any, Array], PyTree],
-    apply: Callable[[PyTree, Array], Array],
-    invert: Callable[[PyTree, Array], Array] | None = None,
-) -> Preprocessor:
-    """A preprocessor of one array, which refuses examples of several arrays.
-
-    Raises:
-      TypeError: from `fit` and `apply`, when x is a dict, a tuple or a list.
-    """
-
-    def one(x: Any) -> Any:
-        places = jax.tree_util.tree_leaves_with_path(x)
-        if places and places[0][0]:
-            names = [path_of(keys) for keys, _ in places]
-            raise TypeError(
-                f"{name} got x with the parts {', '.join(names)}, but takes one array: choose a preprocessor per part "
-                f"of a dict by jreg.data.by_part({names[0] if names[0].isidentifier() else 'name'}={name}(...))"
-            )
-        return x
-
-    return Preprocessor(
-        lambda x, weights: fit(one(x), weights), lambda statistics, x: apply(statistics, one(x)), invert
-    )
-
-
+@described
 def standardize(center: bool = True, divide: bool = True, per: str = "feature") -> Preprocessor:
     r"""Centres every feature on the training rows' mean and divides by their standard deviation.
 
@@ -124,6 +81,7 @@ def standardize(center: bool = True, divide: bool = True, per: str = "feature") 
     return for_array("standardize", fit, apply, invert)
 
 
+@described
 def min_max(low: Scalar = 0.0, high: Scalar = 1.0, per: str = "feature") -> Preprocessor:
     r"""Maps every feature's smallest and largest value on the training rows to `low` and `high`.
 
@@ -222,6 +180,7 @@ def shifted_back(x: Array, offset: Array | None) -> Array:
     return x if offset is None else x + _fitting((offset.astype(jnp.float32),), x)[0]
 
 
+@described
 def standardize_samples(center: bool = True, divide: bool = True) -> Preprocessor:
     r"""Centres every example on its own mean and divides by its own standard deviation; nothing is fitted.
 
@@ -262,6 +221,7 @@ def standardize_samples(center: bool = True, divide: bool = True) -> Preprocesso
     return for_array("standardize_samples", lambda x, weights: (), apply)
 
 
+@described
 def scale(divisor: float) -> Preprocessor:
     r"""Divides by a known number, 255 for the pixels of an image; nothing is fitted.
 

@@ -11,9 +11,11 @@ from jreg._base import checks
 from jreg._base.types import Array, Scalar
 from jreg.data.blocks import over_rows, shifted
 from jreg.data.offsets import ends
-from jreg.data.preprocess import Preprocessor, check_rows, for_array, shifted_back
+from jreg.data.preprocess import check_rows, shifted_back
+from jreg.data.preprocessor import Preprocessor, described, for_array
 
 
+@described
 def whiten(kind: str = "zca", epsilon: Scalar = 1e-6, components: int | None = None) -> Preprocessor:
     r"""Turns and scales the examples so that the training rows' covariance is the identity.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from jreg._base.names import listed
 from jreg._base.types import PyTree
 from jreg.network.network import Network
 from jreg.network.predictions import mean_probabilities, most_probable
+from jreg.network.saving import save_ensemble
 
 
 class Ensemble(tuple[Network, ...]):
@@ -35,6 +38,13 @@ class Ensemble(tuple[Network, ...]):
 
     def __repr__(self) -> str:
         return f"Ensemble({len(self)} networks, {self[0].task})"
+
+    def save(self, folder: str | Path, *, program: bool | None = None, more: Mapping[str, Any] | None = None) -> Path:
+        """Writes each network into a folder of its own, member_0, member_1 and so on, and a model.json beside them.
+
+        Arguments, result and errors are those of `Network.save`.
+        """
+        return save_ensemble(self, folder, program, more)
 
     def predict_proba(self, x: PyTree) -> np.ndarray:
         """The mean of the networks' probabilities, ``(n, K)``."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jreg._base.files import write_bytes
 from jreg._base.types import Array, PyTree
 from jreg.data import Dataset, Encoder
 from jreg.data.reading import as_table, is_table
 from jreg.network.examples import as_examples, as_targets
+from jreg.network.onnx import to_onnx
 from jreg.network.predictions import labels_of, probabilities_of, values_of
+from jreg.network.saving import save_network
 from jreg.recipe import Recipe, build
 from jreg.search.space import Setting
 from jreg.training import measure
@@ -24,7 +28,8 @@ Static = tuple[tuple[str, Any], ...]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _outputs(recipe: Callable[..., Recipe], static: Static, hp: Any, network: Any, x: PyTree) -> PyTree:
+def outputs_of(recipe: Callable[..., Recipe], static: Static, hp: Any, network: Any, x: PyTree) -> PyTree:
+    """The outputs of a network, which is (parameters, running averages, statistics), for rows of the data."""
     made = build(recipe, {**dict(static), **hp})
     return values_of(measure.outputs_for(made, *network, x), network[2][1], made.targets)
 
@@ -60,6 +65,8 @@ class Network:
         Examples may then be given as a table, too, such as the path of a CSV file or a data frame: columns go by name
         and are coded as those of the training table, and what is predicted are labels as that table has them.
       example: one example as `jax.ShapeDtypeStruct`, or a tree of them; None where it isn't known.
+      features: the names of the features, where examples are rows of features that have any.
+      more: plain values that `save` writes with it, such as a fingerprint of its study.
     """
 
     recipe: Callable[..., Recipe]
@@ -78,6 +85,8 @@ class Network:
     interval: tuple[float, float] | None = None
     encoder: Encoder | None = None
     example: PyTree = None
+    features: tuple[str, ...] = ()
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -94,7 +103,7 @@ class Network:
         link = build(recipe, setting).link
         names = tuple(data.labels) if data.task != "regression" else ()
         example = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape[1:], part.dtype), data.x)
-        more |= {"encoder": data.encoder, "example": example}
+        more |= {"encoder": data.encoder, "example": example, "features": tuple(data.features)}
         return cls(recipe, setting, traced, *network, data.task, link, names, shape, **more)
 
     def __repr__(self) -> str:
@@ -102,11 +111,47 @@ class Network:
         test = "".join(f", test {name} {value:.4f}" for name, value in self.test.items() if name != "loss")
         return f"Network({count} parameters, {self.task}, {self.epochs} epochs{test})"
 
-    def _given(self) -> tuple[Static, dict[str, Any], tuple[PyTree, PyTree, PyTree]]:
+    def given(self) -> tuple[Static, dict[str, Any], tuple[PyTree, PyTree, PyTree]]:
+        """Static hyperparameters, traced ones, and the three trees of the network, as its programs take them."""
         hp = self.hyperparameters
         static = tuple((name, value) for name, value in hp.items() if name not in self.traced)
         numbers = {name: jnp.asarray(hp[name], jnp.float32) for name in self.traced if name in hp}
         return static, numbers, (self.params, self.model_state, self.statistics)
+
+    def save(self, folder: str | Path, *, program: bool | None = None, more: Mapping[str, Any] | None = None) -> Path:
+        """Writes weights.safetensors and model.json into a folder, for `jreg.load` and for programs without jreg.
+
+        A network of `jreg.nn` with preprocessing of `jreg.data` is described by names and arguments. Of any other one
+        the forward pass is written, too, as program.bin, which `jax.export` makes for CPUs, CUDA and TPUs; JAX
+        promises to read it for some months.
+
+        Args:
+          folder: made where it isn't there. A network in it is replaced, other files stay.
+          program: whether to write program.bin; default: where the network can't be described. Without it such a
+            network needs its recipe when it is loaded.
+          more: plain values that model.json has as well.
+
+        Returns:
+          The folder.
+
+        Raises:
+          ValueError: the folder can't be written, or has a model.json of something else; the program was asked for and
+            can't be exported.
+          TypeError: parameters are neither dicts, lists nor tuples of arrays.
+          OSError: the disk is full, for one.
+        """
+        return save_network(self, folder, program, more)
+
+    def to_onnx(self, path: str | Path) -> Path:
+        """Writes a file for ONNX runtimes, see `jreg.network.to_onnx`.
+
+        Raises:
+          ImportError: onnx isn't installed: ``pip install "jreg[onnx]"``.
+          ValueError: the network is none that ONNX can have.
+        """
+        path = Path(path)
+        write_bytes(path, to_onnx(self))
+        return path
 
     def outputs(self, x: PyTree) -> PyTree:
         """The network's outputs for examples ``(n, ...)``: logits, or numbers in the targets' units in a regression.
@@ -115,9 +160,9 @@ class Network:
           ValueError: the examples have another shape than those that it was trained on.
           TypeError: they hold no numbers.
         """
-        static, hp, network = self._given()
+        static, hp, network = self.given()
         x = x if (encoder := self.encoder_for(x)) is None else encoder.encode(x)
-        return _outputs(self.recipe, static, hp, network, as_examples(x, self.example))
+        return outputs_of(self.recipe, static, hp, network, as_examples(x, self.example))
 
     def encoder_for(self, x: Any) -> Encoder | None:
         """The encoder where examples are a table that it codes; None where they are arrays."""
@@ -147,7 +192,7 @@ class Network:
             the shapes don't fit.
           TypeError: the examples hold no numbers.
         """
-        static, hp, network = self._given()
+        static, hp, network = self.given()
         if (encoder := self.encoder_for(x)) is not None:
             read = as_table(x)
             # Where the encoder has no labels, targets are numbers already.
@@ -157,7 +202,7 @@ class Network:
         count = jax.tree.leaves(x)[0].shape[0]
         shape = None
         if self.task == "classification" and self.link in ("softmax", "sigmoid"):
-            shape = jax.eval_shape(functools.partial(_outputs, self.recipe, static), hp, network, x)
+            shape = jax.eval_shape(functools.partial(outputs_of, self.recipe, static), hp, network, x)
         y = as_targets(y, self.task, count, getattr(shape, "shape", None), self.encoder)
         weights = jnp.ones(count, jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
         found = _scores(self.recipe, static, self.task, hp, network, x, y, weights)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -90,6 +92,16 @@ class Spec:
     def settings(self) -> tuple[Setting, ...]:
         """The hyperparameters of each setting."""
         return self.space.settings
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all that is asked, by which a network knows its study."""
+        settings = [plain(list(setting.values())) for setting in self.settings]
+        found = hashlib.sha256(json.dumps([self.head(), settings], sort_keys=True).encode())
+        for fold in self.folds:
+            for part in rows_key(fold.train, fold.validation):
+                found.update(part)
+        return found.hexdigest()
 
     def numbered(self, role: str = "validation") -> tuple[FoldRows, ...]:
         """The folds of a role."""

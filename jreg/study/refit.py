@@ -76,8 +76,16 @@ def refit(
     names = [(number, column) for number, column in enumerate(design.spec.columns) if column.split != "validation"]
     history = {c.label: curves[:, number] for number, c in names if number < curves.shape[1]}
     data, spec = design.data, design.spec
+    more = {"data": spec.data, "study": study.spec.digest}
     made = Network.of(
-        design.recipe, result.hyperparameters, spec.space.traced, network, data, epochs=epochs, history=history
+        design.recipe,
+        result.hyperparameters,
+        spec.space.traced,
+        network,
+        data,
+        epochs=epochs,
+        history=history,
+        more=more,
     )
     if data.x_test is None or data.y_test is None:
         return made

@@ -179,24 +179,44 @@ class Study:
         number = self.setting(setting).number
         kept = self.results.kept(number, "network")
         if len(kept) == np.prod(self.results.shape[1:]):
-            trees = [(row.epochs, (tree["params"], tree["model_state"], tree["statistics"])) for row, tree in kept]
+            trees = [((row.epochs, row.fold, row.seed), (tree["params"], tree["model_state"], tree["statistics"])) for row, tree in kept]
         else:
             if self.spec.warm is not None:
                 raise ValueError("networks of a warm path start from each other: keep them by keep=[jreg.keep.network]")
             wanted = self.design.everything(
                 [(number, fold.number, seed) for fold in self.spec.numbered() for seed in self.spec.seeds]
             )
-            found = list(networks_of(self.design, wanted, self.layouts))
-            found.sort(key=lambda pair: (pair[0].fold[0], pair[0].seed[0]))
-            trees = [(int(trained.epochs[0]), network) for trained, network in found]
+            found = networks_of(self.design, wanted, self.layouts)
+            trees = [((int(t.epochs[0]), int(t.fold[0]), int(t.seed[0])), network) for t, network in found]
+            trees.sort(key=lambda pair: pair[0][1:])
         hp, traced = self.spec.settings[number], self.spec.space.traced
+        study = self.spec.digest
         return [
-            Network.of(self.design.recipe, hp, traced, network, self.data, epochs=epochs) for epochs, network in trees
+            Network.of(
+                self.design.recipe,
+                hp,
+                traced,
+                network,
+                self.data,
+                epochs=epochs,
+                more={"data": self.spec.data, "study": study, "fold": fold, "seed": seed},
+            )
+            for (epochs, fold, seed), network in trees
         ]
 
     def ensemble(self, setting: Which = None) -> Ensemble:
         """The networks of a setting's folds and seeds, which predict together."""
         return Ensemble(self.networks(setting))
+
+    def save_networks(self, folder: str | Path, setting: Which = None) -> Path:
+        """Writes the networks of a setting's folds and seeds into a folder, as `ensemble` has them, for `jreg.load`.
+
+        Each network's model.json says its fold, its seed and the fingerprint of the study (`jreg.Spec.fingerprint`).
+
+        Raises:
+          ValueError: the study has no such setting, its networks are gone, or the folder can't be written.
+        """
+        return self.ensemble(setting).save(folder)
 
     def out_of_fold(self, setting: Which = None) -> OutOfFold:
         """Predictions of a setting for each validation row, by the networks that didn't see it.
