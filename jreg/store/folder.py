@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jreg.results import Results
 from jreg.results.files import from_json
+from jreg.store.files import names_in
 
 
 def load_results(folder: str | Path) -> Results:
@@ -36,4 +37,5 @@ def load_results(folder: str | Path) -> Results:
     if not curves.is_file():
         raise FileNotFoundError(f"there is no {curves}, which has the histories of these results")
     with curves.open(encoding="utf-8", newline="") as file:
-        return from_json(found, csv.DictReader(file))
+        lines = csv.reader(file)
+        return from_json(found, csv.DictReader(file, names_in(next(lines, []))))
