@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from jreg._base.names import listed
+from jreg._base.names import cut, listed
 from jreg.data.arrays import check_digits, is_missing, unmasked
 
+# As many columns as a person repairs one by one.
+_MOST_SHOWN = 50
+WRITE = (
+    "write numbers with a point before the decimals, without separators of thousands and signs of percent or currency"
+)
 # What stands for a missing value in CSV files of all kinds.
 _MISSING = ("", "?", "na", "n/a", "nan", "null", "none", "nat", "<na>", "#n/a", "#na")
 # What may stand for one, but also for itself: an error where all others are numbers.
@@ -20,6 +27,8 @@ _DOUBTFUL = ("-", "--", "\u2013", "\u2014", ".", "..", "...", "*")
 _MOST_CATEGORIES = 256
 # At most as many numbers are class labels; as many beside fewer texts are a column of numbers with slips.
 _MOST_NUMBERED = 10
+# Longer texts are no names of columns, categories or labels; an array has the longest one's room for each.
+MOST_NAME = 1000
 _CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR)"
 _SIGN = "[-+\u2212]"
 _GROUP = "[,.'\u2019 \u00a0\u202f]"
@@ -38,6 +47,9 @@ def as_column(values: Any, name: str) -> Values:
     Raises:
       ValueError: it has more than one axis.
     """
+    if isinstance(values, list) and all(type(value) is str for value in values):
+        # An array of texts has the longest one's room for each.
+        return [value.strip() for value in values]
     array = unmasked(values)
     if array.ndim != 1:
         raise ValueError(
@@ -111,8 +123,9 @@ def seems_numeric(column: Values) -> str | None:
     odd = odd_texts(column)
     if not odd or not isinstance(column, list):
         return None
-    place = f"has {odd[0]!r} in row {column.index(odd[0])}"
-    if all(_DISGUISED.fullmatch(text) for text in odd):
+    place = f"has {quoted(odd[0])} in row {column.index(odd[0])}"
+    # A pattern takes its time for a long text, which is no number.
+    if all(len(text) < 100 and _DISGUISED.fullmatch(text) for text in odd):
         return f"{place}, no plain number"
     numbers = len({*column} - {*odd, ""})
     if numbers > 1 and all(text in _DOUBTFUL for text in odd):
@@ -146,9 +159,14 @@ def are_classes(column: Values, values: np.ndarray) -> bool:
     return len(values) > 1 and repeated and (len(values) == 2 or (gapless and few))
 
 
+def quoted(value: Any) -> str:
+    """A name or text for a sentence."""
+    return cut(repr(value), 100)
+
+
 def some(names: Iterable[Any], most: int = 8) -> str:
     """Names for a sentence, the first ones where they are many."""
-    return listed([repr(name) for name in names], most)
+    return listed([quoted(name) for name in names], most)
 
 
 def categories_of(column: Values, name: str, chosen: bool) -> tuple[str, ...] | str | None:
@@ -167,6 +185,8 @@ def categories_of(column: Values, name: str, chosen: bool) -> tuple[str, ...] | 
         if slip := seems_numeric(column):
             return slip
     found = sorted({*as_texts(column)} - {""})
+    if (longest := max(map(len, found), default=0)) > MOST_NAME:
+        return f"has different texts of up to {longest:,} characters, more than the {MOST_NAME} of a category"
     if len(found) > _MOST_CATEGORIES:
         return f"has {len(found)} different texts, more than the {_MOST_CATEGORIES} that become columns of 0 and 1"
     return tuple(found)
@@ -175,5 +195,21 @@ def categories_of(column: Values, name: str, chosen: bool) -> tuple[str, ...] | 
 def alike(name: str, columns: Iterable[str]) -> str:
     """What to say of a name that no column has: which one was meant, or which there are."""
     by_case = {column.lower(): column for column in columns}
-    near = difflib.get_close_matches(name.lower(), by_case, n=1)
-    return f"did you mean {by_case[near[0]]!r}?" if near else f"it has {some(tuple(columns))}"
+    # Comparing takes its time, and nobody means one of thousands.
+    near = [name.lower()] if name.lower() in by_case else None
+    near = near or difflib.get_close_matches(name.lower()[:MOST_NAME], itertools.islice(by_case, 1000), n=1)
+    return f"did you mean {quoted(by_case[near[0]])}?" if near else f"it has {some(tuple(columns))}"
+
+
+def refuse_columns(table: str, bad: Mapping[str, str]) -> None:
+    """Raises ValueError with all columns that can't be features, and what to do about them."""
+    found = "; ".join(f"column {name!r} {reason}" for name, reason in itertools.islice(bad.items(), _MOST_SHOWN))
+    if len(bad) > _MOST_SHOWN:
+        raise ValueError(
+            f"{table} has {len(bad):,} columns that can't be features, such as {cut(found)}: {WRITE}, or leave "
+            "columns out by drop=[...] (--drop)"
+        )
+    numeric = [name for name, reason in bad.items() if not re.search("different (texts|values)|no name", reason)]
+    mend = f"{WRITE}, read them as categories by categories={numeric}, or " if numeric else ""
+    drop = f"leave them out by drop={list(bad)} (--drop {shlex.join(bad)})"
+    raise ValueError(f"{table}'s {found}: {mend}{drop}")

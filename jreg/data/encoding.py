@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jreg.data._columns import (
+    MOST_NAME,
+    WRITE,
     Values,
     alike,
     are_classes,
@@ -19,10 +20,13 @@ from jreg.data._columns import (
     as_texts,
     categories_of,
     odd_texts,
+    quoted,
+    refuse_columns,
     seems_numeric,
     some,
 )
 from jreg.data.arrays import example
+from jreg.data.limits import check_room
 from jreg.data.reading import as_table, is_table
 
 
@@ -123,13 +127,15 @@ class Encoder:
                 "takes its numbers for labels"
             )
         task, labels = _labels_of(columns[target], task, f"{name}'s target {target!r}")
-        names = tuple(column for column in columns if column != target and column not in drop)
+        left = {target, *drop}
+        names = tuple(column for column in columns if column not in left)
         if not names:
             raise ValueError(f"{name} has no column but its target {target!r}: there is nothing to predict it from")
-        found = [categories_of(columns[column], column, column in chosen) for column in names]
+        as_chosen = {*chosen}
+        found = [categories_of(columns[column], column, column in as_chosen) for column in names]
         bad = {column: reason for column, reason in zip(names, found, strict=True) if isinstance(reason, str)}
         if bad:
-            _refuse(name, bad)
+            refuse_columns(name, bad)
         kinds = [None if isinstance(kind, str) else kind for kind in found]
         return cls(names, kinds, target, task, labels, drop, unseen, missing)
 
@@ -149,7 +155,7 @@ class Encoder:
             category unseen.
         """
         name, columns = as_table(table)
-        known = (*self.columns, *self.drop, self.target)
+        known = {*self.columns, *self.drop, self.target}
         lacking = [column for column in self.columns if column not in columns]
         surplus = [column for column in columns if column not in known]
         if lacking or surplus:
@@ -157,9 +163,22 @@ class Encoder:
                 f"{verb} {some(names)}" for verb, names in (("lacks", lacking), ("has besides", surplus)) if names
             )
             raise ValueError(f"{name} needs the columns of the training table, but {found}")
-        pairs = zip(self.columns, self.categories, strict=True)
-        places = ((columns[column], kind, f"{name}'s column {column!r}") for column, kind in pairs)
-        return np.concatenate([example(self._coded(*place), place[-1], self.missing, 2) for place in places], axis=1)
+        widths = [1 if kind is None else len(kind) for kind in self.categories]
+        rows, features = len(next(iter(columns.values()))), sum(widths)
+        widest = [quoted(column) for _, column in heapq.nlargest(3, zip(widths, self.columns, strict=True))]
+        # A data set has a copy of its own, and holding out a test set makes another.
+        check_room(
+            12 * rows * features,
+            f"coding {name} as {rows:,} rows of {features:,} features",
+            f"leave out rows, or by drop=[...] (--drop) columns of many categories, {', '.join(widest)} first",
+        )
+        coded = np.empty((rows, features), np.float32)
+        begin = 0
+        for column, kind, width in zip(self.columns, self.categories, widths, strict=True):
+            title = f"{name}'s column {quoted(column)}"
+            coded[:, begin : begin + width] = example(self._coded(columns[column], kind, title), title, self.missing, 2)
+            begin += width
+        return coded
 
     def _coded(self, column: Values, categories: Sequence[str] | None, name: str) -> np.ndarray:
         if categories is None:
@@ -169,8 +188,8 @@ class Encoder:
         unseen = next((row for row, text in enumerate(texts) if text not in place), None)
         if unseen is not None and self.unseen == "error":
             raise ValueError(
-                f"{name} has {texts[unseen]!r} in row {unseen}, but in the training table only {some(categories)}: "
-                "unseen='zeros' (--unseen zeros) reads it as none of them"
+                f"{name} has {quoted(texts[unseen])} in row {unseen}, but in the training table only "
+                f"{some(categories)}: unseen='zeros' (--unseen zeros) reads it as none of them"
             )
         codes = np.array([place.get(text, len(categories)) for text in texts])
         features = (codes[:, None] == np.arange(len(categories))).astype(np.float32)
@@ -200,7 +219,7 @@ class Encoder:
         unseen = next((row for row, label in enumerate(given) if label not in place), None)
         if unseen is not None:
             raise ValueError(
-                f"{name} has {given[unseen]!r} in row {unseen}, which is none of the labels to train on: "
+                f"{name} has {quoted(given[unseen])} in row {unseen}, which is none of the labels to train on: "
                 f"{some(self.labels)}"
             )
         return np.array([place[label] for label in given])
@@ -243,7 +262,7 @@ def _numbers(column: Values, name: str) -> np.ndarray:
     found = as_numbers(column)
     if found is None:
         first = odd_texts(column)[0]
-        raise ValueError(f"{name} has {first!r} in row {as_texts(column).index(first)}, but must hold numbers")
+        raise ValueError(f"{name} has {quoted(first)} in row {as_texts(column).index(first)}, but must hold numbers")
     return found
 
 
@@ -253,26 +272,15 @@ def _labels_of(column: Values, task: str | None, name: str) -> tuple[str, tuple[
     numbers = as_numbers(column)
     slip = seems_numeric(column) if numbers is None else None
     if slip and task != "classification":
-        raise ValueError(f"{name} {slip}: {_WRITE}, or say task='classification' (--task classification)")
+        raise ValueError(f"{name} {slip}: {WRITE}, or say task='classification' (--task classification)")
     if numbers is None:
         if task == "regression":
             raise ValueError(f"{name} has text, but task='regression' needs numbers")
-        return "classification", tuple(sorted(set(as_texts(column))))
+        labels = sorted(set(as_texts(column)))
+        if (longest := max(map(len, labels))) > MOST_NAME:
+            raise ValueError(f"{name} has texts of up to {longest:,} characters, more than the {MOST_NAME} of a label")
+        return "classification", tuple(labels)
     values = np.unique(numbers)
     if task == "regression" or (task is None and not are_classes(column, values)):
         return "regression", ()
     return "classification", tuple(map(_plain, values.tolist()))
-
-
-_WRITE = (
-    "write numbers with a point before the decimals, without separators of thousands and signs of percent or currency"
-)
-
-
-def _refuse(table: str, bad: Mapping[str, str]) -> None:
-    """Raises ValueError with all columns that can't be features, and what to do about them."""
-    found = "; ".join(f"column {name!r} {reason}" for name, reason in bad.items())
-    numeric = [name for name, reason in bad.items() if not re.search("different (texts|values)|no name", reason)]
-    mend = f"{_WRITE}, read them as categories by categories={numeric}, or " if numeric else ""
-    drop = f"leave them out by drop={list(bad)} (--drop {shlex.join(bad)})"
-    raise ValueError(f"{table}'s {found}: {mend}{drop}")

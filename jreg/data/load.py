@@ -15,6 +15,7 @@ from jreg._base.names import cut
 from jreg.data.arrays import is_tree
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
+from jreg.data.limits import within_memory
 from jreg.data.mnist1d import mnist1d
 from jreg.data.reading import is_table
 from jreg.data.tables import from_csv, from_openml, from_table
@@ -110,11 +111,19 @@ def load_dataset(
             f"load_dataset got a {type(name).__name__}, but takes a name, a path, a data frame or a mapping of columns "
             "by name: arrays become data by jreg.Dataset(x, y)"
         )
-    how: dict[str, Any] = {"test": test, "drop": drop, "categories": categories, "unseen": unseen}
+    with within_memory(str(name) if isinstance(name, str | Path) else "the table"):
+        return _loaded(
+            name, target, test_size, seed, task, missing, unseen, test=test, drop=drop, categories=categories
+        )
+
+
+def _loaded(
+    name: Any, target: str | None, test_size: float, seed: int, task: str | None, missing: str, unseen: str, **how: Any
+) -> Dataset:
     if not isinstance(name, str | Path):
-        data = from_table(name, target, task=task, missing=missing, **how)
+        data = from_table(name, target, task=task, missing=missing, unseen=unseen, **how)
     elif Path(name).suffix == ".csv":
-        data = from_csv(name, target, task=task, missing=missing, **how)
+        data = from_csv(name, target, task=task, missing=missing, unseen=unseen, **how)
     else:
         given = {"target": target, **how, "unseen": None if unseen == "error" else unseen}
         wrong = [option for option, value in given.items() if value is not None and value != ()]
@@ -146,8 +155,6 @@ def _read(name: str, missing: str, task: str | None) -> Dataset:
             raise ValueError(f"{name!r} is no name of an OpenML data set: write openml:NAME or openml:NAME@VERSION")
         return from_openml(title, int(version or 1), missing)
     if path.suffix == ".npz":
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
         return read_npz(path, missing, task)
     if name and path.is_dir():
         return read_npy(path, missing, task)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from jreg._base.deprecation import deprecated
+from jreg._base.names import cut
 from jreg.data.arrays import check_digits, is_missing
 from jreg.data.dataset import Dataset
 from jreg.data.encoding import Encoder
+from jreg.data.limits import within_memory
 from jreg.data.reading import Table, as_table
 
 
@@ -75,16 +77,10 @@ def from_csv(
         drop = leave_out
     if task not in (None, "classification", "regression"):
         raise ValueError(f"from_csv's task is {task!r}, but must be 'classification', 'regression' or None")
-    return from_table(
-        Path(path),
-        target,
-        test=None if test is None else Path(test),
-        task=task,
-        missing=missing,
-        drop=drop,
-        categories=categories,
-        unseen=unseen,
-    )
+    how: dict[str, Any] = {"drop": drop, "categories": categories, "unseen": unseen}
+    second = None if test is None else Path(test)
+    with within_memory(str(path)):
+        return from_table(Path(path), target, test=second, task=task, missing=missing, **how)
 
 
 def from_table(table: Any, target: str | None = None, *, test: Any = None, missing: str, **how: Any) -> Dataset:
@@ -127,11 +123,16 @@ def from_openml(name: str, version: int = 1, missing: str = "reject") -> Dataset
     try:
         found = fetch_openml(name, version=version, as_frame=False, parser="liac-arff")
     except ValueError as error:
-        raise ValueError(f"{title} can't be read: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{title} can't be read: {cut(' '.join(str(error).split()))}") from None
     except OSError as error:
         raise FileNotFoundError(
             f"{title} could not be fetched ({type(error).__name__}): openml.org is needed once, then scikit-learn's "
             "cache has it"
+        ) from None
+    except Exception as error:  # whatever another library's reader makes of a damaged file in its cache
+        raise ValueError(
+            f"{title} can't be read ({type(error).__name__}): remove it from scikit-learn's cache, so that it is "
+            "fetched again"
         ) from None
     if found.target is None or np.ndim(found.target) != 1:
         raise ValueError(f"{title} has no single target column: fetch it with scikit-learn and make a jreg.Dataset")
