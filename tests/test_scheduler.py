@@ -592,27 +592,27 @@ test_scheduler.elsewhere(path)
 
 
 @pytest.fixture(scope="module")
-def others(tmp_path_factory):
-    """What processes with one and with eight devices find, by their number."""
+def other(tmp_path_factory, quick):
+    """What a process with another number of devices finds."""
     folder, here = tmp_path_factory.mktemp("others"), os.path.dirname(__file__)
     # Bits are compared, so the compiler has to make the same effort as in this process (conftest.py).
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    paths = {count: str(folder / f"{count}.npz") for count in (1, 8)}
-    commands = [[sys.executable, "-c", CODE, path, str(count), here] for count, path in paths.items()]
-    running = [subprocess.Popen(command, env=environment) for command in commands]
-    try:
-        assert [process.wait(timeout=300) for process in running] == [0, 0]
-    finally:
-        for process in running:
-            process.kill()
-    return {count: dict(np.load(path)) for count, path in paths.items()}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": quick}
+
+    @functools.cache
+    def found(count):
+        path = str(folder / f"{count}.npz")
+        subprocess.run([sys.executable, "-c", CODE, path, str(count), here], env=environment, check=True, timeout=300)
+        return dict(np.load(path))
+
+    return found
 
 
+# One device of two is used by test_batches_of_one_size_change_nothing.
 @pytest.mark.parametrize("batch", [1, 5])
-@pytest.mark.parametrize("count", [1, 8])
-def test_the_number_of_devices_changes_nothing(plan, others, count, batch):
+@pytest.mark.parametrize("count", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_number_of_devices_changes_nothing(plan, other, count, batch):
     found, _ = run(made(plan, Layout(tuple(jax.devices()), batch, batch), members()))
-    elsewhere = zip(*(others[count][f"{name}{batch}"] for name in FIELDS), strict=True)
+    elsewhere = zip(*(other(count)[f"{name}{batch}"] for name in FIELDS), strict=True)
     same(dict(enumerate(elsewhere)), found)
 
 
@@ -686,8 +686,8 @@ def test_stopping_times_that_differ_tenfold_leave_few_slots_idle(clockless, slot
     assert least <= found <= 1
 
 
-def test_eight_devices_are_busy_too(others):
-    one_by_one, batches = others[8]["occupancy"]
+def test_eight_devices_are_busy_too(other):
+    one_by_one, batches = other(8)["occupancy"]
     # Were lines not shared out anew near the end, the devices would wait for each other, and it would be 0.94.
     assert 0.97 <= one_by_one <= 1
     assert 0.9 <= batches <= 1
