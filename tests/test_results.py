@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 import sys
 from functools import partial

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import jax
 import numpy as np
 
+from jreg._base import interrupt
 from jreg._base.types import PyTree
 from jreg.data import Dataset
 from jreg.engine import measure
@@ -158,7 +159,8 @@ class Local:
             self._compiling(jobs.id.size)
             self._known.add(plan)
         layout = self._given or self.layouts.get(plan)
-        with self._named_tracers(plan, jobs):
+        # Compiling may take minutes, and leaves nothing to be stored.
+        with interrupt.allowed(), self._named_tracers(plan, jobs):
             if layout is None:
                 layout = measure.by_rule(plan, jobs, self._rows, self._folds, self._trainings)
                 each = -(-self._together // len(layout.devices))

@@ -38,7 +38,7 @@ class Rows:
     """
 
     def __init__(self, spec: Spec):
-        self._rows = np.empty(0, _COLUMNS)
+        self._rows: Any = np.empty(0, _COLUMNS)
         self._values = np.empty((0, len(spec.columns)), np.float32)
         self._count = self._epochs = 0
         # What was kept, block by block, or a function that reads it; and how many rows still refer to it.

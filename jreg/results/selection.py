@@ -80,7 +80,8 @@ class SettingResults(Sequence[SettingResult]):
     """
 
     def __init__(self, results: Results, order: np.ndarray):
-        self._parts = (results.spec.settings, *means(results), results.scores, results.epochs, results.best_epochs)
+        arrays = results.scores, results.epochs, results.best_epochs
+        self._parts: Sequence[Any] = (results.spec.settings, *means(results), *arrays)
         self._order = order
 
     def __len__(self) -> int:

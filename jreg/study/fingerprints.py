@@ -31,7 +31,7 @@ def of_data(data: Dataset) -> str:
     for leaf in leaves:
         array = np.ascontiguousarray(leaf)
         digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -55,7 +55,7 @@ def _of_step(plan: Plan, design: Design, rows: Any) -> str:
         },
         number=jax.ShapeDtypeStruct((), jnp.uint32),
     )
-    hp = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in design.spec.space.traced}
+    hp: dict[str, Any] = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in design.spec.space.traced}
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 6))
 
     def step(given: Training, rows: Any) -> Any:

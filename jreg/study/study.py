@@ -179,7 +179,10 @@ class Study:
         number = self.setting(setting).number
         kept = self.results.kept(number, "network")
         if len(kept) == np.prod(self.results.shape[1:]):
-            trees = [((row.epochs, row.fold, row.seed), (tree["params"], tree["model_state"], tree["statistics"])) for row, tree in kept]
+            trees = [
+                ((row.epochs, row.fold, row.seed), (tree["params"], tree["model_state"], tree["statistics"]))
+                for row, tree in kept
+            ]
         else:
             if self.spec.warm is not None:
                 raise ValueError("networks of a warm path start from each other: keep them by keep=[jreg.keep.network]")
