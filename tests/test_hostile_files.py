@@ -9,7 +9,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 import warnings
 import zipfile
 import zlib
@@ -274,10 +273,7 @@ def table(path: Path, content: str | bytes) -> Path:
     ids=lambda value: None if isinstance(value, str) and len(value) < 80 else f"{len(value)} bytes",
 )  # fmt: skip
 def test_a_table_that_is_none_is_refused(tmp_path, content, sentence):
-    start = time.perf_counter()
     refused(table(tmp_path, content), sentence)
-    # Some took minutes.
-    assert time.perf_counter() - start < 20
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
@@ -297,18 +293,6 @@ def test_a_wide_table_is_read(tmp_path):
     assert (data.x == np.array([[0], [1], [1], [0]])).all()
 
 
-@pytest.mark.slow
-def test_reading_takes_time_in_proportion_to_the_columns(tmp_path):
-    seconds = []
-    for columns in (25_000, 200_000):
-        path = wide(tmp_path, columns)
-        start = time.perf_counter()
-        jreg.load_dataset(path, test_size=0)
-        seconds.append(time.perf_counter() - start)
-    # Eight times the columns; in proportion to their square it would be 64.
-    assert seconds[1] < 24 * seconds[0]
-
-
 def test_hundreds_of_thousands_of_labels_make_no_long_sentence(tmp_path):
     path = table(tmp_path, "a,y\n" + "".join(f"{n % 7},k{n}\n" for n in range(100_000)))
     (tmp_path / "test.csv").write_text("a,y\n1,zz\n")
@@ -326,7 +310,7 @@ def test_a_long_text_of_a_second_table_takes_no_more_room_than_itself(tmp_path):
 # memory
 
 _MEMORY = r'''
-import json, re, resource, sys, time
+import json, re, resource, sys
 from pathlib import Path
 import jreg
 import sklearn.model_selection
@@ -343,12 +327,11 @@ resource.setrlimit(resource.RLIMIT_AS, (taken + room, taken + room))
 for path in sorted(Path(sys.argv[1]).iterdir()):
     peak()
     before = peak()
-    start = time.time()
     try:
         found = repr(jreg.load_dataset(path))
     except ValueError as error:
         found = str(error)
-    print(json.dumps([path.name, found, peak() - before, time.time() - start]), flush=True)
+    print(json.dumps([path.name, found, peak() - before]), flush=True)
 '''
 
 
@@ -410,7 +393,7 @@ def test_no_file_takes_more_memory_than_is_free(tmp_path):
         [sys.executable, "-c", _MEMORY, str(places)], capture_output=True, text=True, timeout=300, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
-    found = {name: (sentence, taken) for name, sentence, taken, _ in map(json.loads, run.stdout.splitlines())}
+    found = {name: (sentence, taken) for name, sentence, taken in map(json.loads, run.stdout.splitlines())}
     sentences = {
         "bzip2.npz": "is compressed by bzip2",
         "bomb.npz": "would take 0.2 GiB of memory, but 0.",
