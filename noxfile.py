@@ -97,6 +97,13 @@ def oracles(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Read 10,000 damaged and invented files with each loader, or as many as JREG_FUZZ_INPUTS says."""
+    install(session, "fuzz")
+    session.run("pytest", "tests/fuzz", *session.posargs)
+
+
+@nox.session(default=False)
 def x64(session: nox.Session) -> None:
     """Run the contract of every leaf function, trainings and studies with 64-bit numbers enabled."""
     install(session, "test")

@@ -93,7 +93,8 @@ def load_dataset(
       A `Dataset`.
 
     Raises:
-      ValueError: the name is unknown, `test_size` lies outside [0, 1), or a file's content is not as it should be.
+      ValueError: the name is unknown, `test_size` lies outside [0, 1), or a file is no regular one, is not as it should
+        be, or has more than fits into memory.
       FileNotFoundError: there is no such file.
       TypeError: `name` is neither a name nor a table.
 

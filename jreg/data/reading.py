@@ -136,7 +136,7 @@ def _read(path: Path) -> dict[str, Values]:
                 f"{path} is {size / 2**30:.1f} GiB, but CSV is read up to 1 GiB: write it with numpy.savez"
             )
         # Python's texts take many times the memory of their characters.
-        most = (free_bytes() - size) // _FIELD_BYTES
+        most = max(0, free_bytes() - size) // _FIELD_BYTES
         try:
             names, rows = _rows(path, file, most)
         except (csv.Error, UnicodeDecodeError) as error:

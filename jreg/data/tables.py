@@ -42,7 +42,7 @@ def from_csv(
     to predict. `task` says it otherwise.
 
     Args:
-      path: the file, at most 1 GiB.
+      path: the file, at most 1 GiB, with fields of at most 131,072 characters.
       target: the name of the target column; default: the last one.
       test: a second file, which becomes the test set. It is coded as the first one: columns go by name, categories and
         labels are those of the first.
@@ -61,8 +61,9 @@ def from_csv(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no table, there is no such column, columns can't be features (all are named), a value is
-        missing, or the second file has other columns, a category or a label that the first doesn't have.
+      ValueError: it is no table, there is no such column, columns can't be features (up to 50 are named), a value is
+        missing, the second file has other columns, a category or a label that the first doesn't have, or the features
+        would take more memory than is free.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

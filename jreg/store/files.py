@@ -52,11 +52,18 @@ def names_in(header: Sequence[str]) -> list[str]:
 def _csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:
     rows = list(rows)
     names = names or (list(rows[0]) if rows else [])
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    text = _Lines()
+    writer = csv.DictWriter(text, names, lineterminator="\r\n")
     writer.writerow(_inert(dict(zip(names, names, strict=True))))
     writer.writerows(rows)
     return text.getvalue()
+
+
+class _Lines(io.StringIO):
+    """Lines that end in a line feed, of a writer that quotes carriage returns because its own lines end in them."""
+
+    def write(self, line: str, /) -> int:
+        return super().write(line.removesuffix("\r\n") + "\n")
 
 
 def _inert(row: Mapping[str, Any]) -> dict[str, Any]:
