@@ -37,6 +37,8 @@ def write(folder: Path, number: int, halfway: Sequence[Halfway]) -> str:
         arrays |= {f"{place}/{name}": array for name, array in (own | states).items()}
     data = packed(arrays, {"static": json.dumps([some.static for some in halfway])})
     file = file_of(folder, number)
+    if file.parent.is_symlink():
+        raise OSError(f"{file.parent} is a link, which jreg doesn't follow in the folder of a study")
     file.parent.mkdir(exist_ok=True)
     write_bytes(file, data)
     return hashlib.sha256(data).hexdigest()

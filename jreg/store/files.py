@@ -44,11 +44,6 @@ def to_text(found: Mapping[str, Any]) -> str:
     return json.dumps(plain(found), indent=1, allow_nan=False) + "\n"
 
 
-def names_in(header: Sequence[str]) -> list[str]:
-    """The names that a CSV file of `write` has in its first line."""
-    return [name[1:] if name[:1] == "'" and _is_formula(name) else name for name in header]
-
-
 def _csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:
     rows = list(rows)
     names = names or (list(rows[0]) if rows else [])

@@ -24,11 +24,15 @@ class Lock:
       folder: that this process alone may write to.
 
     Raises:
-      ValueError: another process holds it.
+      ValueError: another process holds it, or its file is a link.
     """
 
     def __init__(self, folder: Path):
-        self._descriptor: int | None = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if (folder / NAME).is_symlink():
+            # What it names would be written over.
+            raise ValueError(f"{folder / NAME} is a link, which jreg doesn't follow: remove it")
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+        self._descriptor: int | None = os.open(folder / NAME, flags, 0o644)
         if not _try(self._descriptor):
             holder = cut(os.read(self._descriptor, 100).decode(errors="replace").strip(), 60)
             self.release()
@@ -49,7 +53,7 @@ class Lock:
 def is_held(folder: Path) -> bool:
     """Whether a process that is alive writes to a folder."""
     try:
-        descriptor = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(folder / NAME, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except OSError:
         return False
     try:

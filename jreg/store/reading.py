@@ -127,6 +127,7 @@ def reading(path: Path) -> Generator[sqlite3.Connection]:
       ValueError: it is no database of a study, or has anything in it that could compute.
     """
     with tempfile.TemporaryDirectory(prefix="jreg-", ignore_cleanup_errors=True) as own:
+        _check_links(path)
         copy = _settled(path, Path(own))
         check_file(copy or path)
         connection = sqlite3.connect(copy or f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=copy is None)
@@ -143,9 +144,10 @@ def reading(path: Path) -> Generator[sqlite3.Connection]:
 
 def check_file(path: Path) -> None:
     """Raises ValueError where SQLite may not open a file: what it and its journal are is seen in some bytes."""
+    _check_links(path)
     with path.open("rb") as file:
         head = file.read(100)
-    if head[:16] != b"SQLite format 3\0":
+    if len(head) < 100 or head[:16] != b"SQLite format 3\0":
         raise ValueError(f"{path} is no SQLite database, or a damaged one")
     if head[18:20] != b"\1\1":
         raise ValueError(f"{path} has a write-ahead log, which jreg never uses, so it isn't read")
@@ -156,6 +158,13 @@ def check_file(path: Path) -> None:
             # It would name another file, which SQLite would delete when it has read the journal.
             if file.read() == _MAGIC:
                 raise ValueError(f"{journal} names another journal, which jreg's never do, so it isn't read")
+
+
+def _check_links(path: Path) -> None:
+    """Raises ValueError where a database or its journal lies elsewhere."""
+    for own in (path, journal_of(path)):
+        if own.is_symlink() or (own.exists() and not own.is_file()):
+            raise ValueError(f"{own} is a link or no file, which jreg doesn't follow in the folder of a study")
 
 
 def journal_of(path: Path) -> Path:

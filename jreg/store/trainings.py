@@ -76,8 +76,10 @@ def read_into(
         setting, fold, seed, words, epochs, best, histories, block, place = zip(*rows, strict=True)
         lengths = np.array(epochs, np.int64)
         numbers = (np.array(part, np.int64) for part in (setting, fold, seed, [status_of(word) for word in words]))
-        history = _histories(histories, lengths, columns)
-        results.add(Trained(*numbers, lengths, np.array(best, np.int64), history, {}))
+        history, best_epoch = _histories(histories, lengths, columns), np.array(best, np.int64)
+        if (best_epoch < -1).any() or (best_epoch >= np.maximum(lengths, 1)).any():
+            raise ValueError("a best epoch is none that was run")
+        results.add(Trained(*numbers, lengths, best_epoch, history, {}))
         blocks += [-1 if number is None else number for number in block]
         places += [0 if number is None else number for number in place]
     if len(blocks) != len(results):
