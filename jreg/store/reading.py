@@ -152,7 +152,12 @@ def check_file(path: Path) -> None:
     if head[18:20] != b"\1\1":
         raise ValueError(f"{path} has a write-ahead log, which jreg never uses, so it isn't read")
     journal = journal_of(path)
-    if journal.exists():
+    if not journal.exists():
+        # A page of 64 KiB is written as 1.
+        size = int.from_bytes(head[16:18], "big") * (65536 if head[16:18] == b"\0\1" else 1)
+        if path.stat().st_size < size * int.from_bytes(head[28:32], "big"):
+            raise schema.damaged(str(path), ValueError("its end is missing"))
+    else:
         with journal.open("rb") as file:
             file.seek(max(0, journal.stat().st_size - 8))
             # It would name another file, which SQLite would delete when it has read the journal.
