@@ -422,6 +422,9 @@ def test_damaged_weights(folder):
     for data in (whole[:-8], whole[:40], b"", bytes([*whole[:-1], whole[-1] ^ 1])):
         path.write_bytes(data)
         refuses(folder, "its SHA-256 differs")
+    with path.open("ab") as file:
+        file.truncate(2**42)  # a hole, which takes no room on the disk
+    refuses(folder, "has 4398046511104 bytes, but at most")
     path.unlink()
     refuses(folder, "there is no file .*weights.safetensors")
 

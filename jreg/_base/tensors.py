@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import ml_dtypes
 import numpy as np
-import safetensors.numpy
 
 from jreg._base.names import cut
 from jreg._base.types import PyTree
@@ -129,6 +128,8 @@ def packed(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> byt
     Raises:
       TypeError: the format lacks the dtype of an array.
     """
+    import safetensors.numpy  # importing jreg imports no package beside JAX and optax
+
     for name, array in arrays.items():
         if array.dtype.newbyteorder("=") not in _NAMES:
             raise TypeError(f"{name} is {array.dtype}, which can't be stored: the format has {', '.join(_DTYPES)}")
@@ -141,6 +142,8 @@ def unpacked(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     Raises:
       ValueError: it isn't one, is cut off, or has a dtype that NumPy lacks.
     """
+    import safetensors
+
     try:
         entries = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
