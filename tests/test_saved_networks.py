@@ -357,6 +357,13 @@ def test_evaluate_needs_a_loss_that_has_a_name(tmp_path):
         back.evaluate(ROWS, CLASSES)
 
 
+def test_onnx_is_an_extra(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r'pip install "jreg\[onnx\]"'):
+        small.to_onnx(tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 # Folders.
 
 
