@@ -151,6 +151,7 @@ class Meter:
             if row.role != "validation" or row.status == Status.WAITING:
                 continue
             score = float(row.history[max(row.best_epoch, 0), place]) if row.status.has_score else math.nan
+            score = spec.score_of_errors if row.status.is_error else score
             scores = self._sums.setdefault(row.setting, [])
             scores.append(score)
             if len(scores) == folds * seeds and math.isfinite(mean := math.fsum(scores) / len(scores)):

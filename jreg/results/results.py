@@ -197,7 +197,7 @@ class Results:
 
     @property
     def scores(self) -> np.ndarray:
-        """``(settings, folds, seeds)``, each training's score; NaN for one that diverged or was not finished."""
+        """``(settings, folds, seeds)``, each training's score; NaN where there is none, see `Spec.error_score`."""
         return self.values(self.spec.score)
 
     def curve(self, label: str) -> np.ndarray:
@@ -216,11 +216,14 @@ class Results:
     def values(self, column: Column, ended: Sequence[Status] = (Status.COMPLETED, Status.STOPPED)) -> np.ndarray:
         """``(settings, folds, seeds)``, a column's value at each training's best epoch.
 
-        NaN where the training's status is none of `ended`.
+        NaN where the training's status is none of `ended`; of the score that of `Spec.error_score` where it is an
+        error.
         """
         place = self.spec.columns.index(column)
 
         def value(row: Found) -> float:
+            if row.status.is_error and row.status not in ended:
+                return self.spec.score_of_errors if column == self.spec.score else np.nan
             known = row.status in ended and place < row.history.shape[1] and row.epochs
             return float(row.history[max(row.best_epoch, 0), place]) if known else np.nan
 

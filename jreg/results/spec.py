@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +57,11 @@ class Spec:
       columns: of the history.
       keep: names of the keep functions.
       versions: of the packages that matter.
+      error_score: the score of a training that diverged or failed, in units of `score`; NaN where it has none,
+        ``"raise"`` where the first one ends the study.
+
+    Raises:
+      ValueError, TypeError: `error_score` is neither a number that isn't infinite nor ``"raise"``.
     """
 
     data: str
@@ -72,6 +79,22 @@ class Spec:
     columns: tuple[Column, ...]
     keep: tuple[str, ...]
     versions: dict[str, str]
+    error_score: float | str = math.nan
+
+    def __post_init__(self) -> None:
+        wanted = "but must be a finite number, float('nan') or 'raise'"
+        if isinstance(self.error_score, str) and self.error_score == "raise":
+            return
+        if isinstance(self.error_score, bool) or not isinstance(self.error_score, Real):
+            raise TypeError(f"error_score is {cut(repr(self.error_score))}, {wanted}")
+        if math.isinf(self.error_score):
+            raise ValueError(f"error_score is {self.error_score}, {wanted}")
+        object.__setattr__(self, "error_score", float(self.error_score))
+
+    @property
+    def score_of_errors(self) -> float:
+        """The score of a training that diverged or failed; NaN where it has none."""
+        return self.error_score if isinstance(self.error_score, float) else math.nan
 
     def __repr__(self) -> str:
         asked = f"{len(self.settings)} settings x {len(self.folds)} folds x {len(self.seeds)} seeds"
@@ -168,8 +191,11 @@ class Spec:
             settings = tuple({name: value[0] for name, value in row.items()} for row in rows)
             # Results of earlier versions say nothing of the order of strength.
             logarithmic, order = (None if (v := space.get(n)) is None else tuple(v) for n in ("logarithmic", "order"))
-            simple = {f.name: found[f.name] for f in dataclasses.fields(cls)}
+            # Nor did they know of an error_score; NaN is None in JSON.
+            error_score = math.nan if (value := found.get("error_score")) is None else value
+            simple = {f.name: found[f.name] for f in dataclasses.fields(cls) if f.name != "error_score"}
             simple |= {
+                "error_score": error_score,
                 "space": Space(axes, settings, traced, logarithmic, order),
                 "folds": _unpacked(found["folds"]),
                 "stopping": None if found["stopping"] is None else EarlyStopping(**found["stopping"]),

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from jreg.results import Found
 from jreg.search.asking import Asker, Ending
 from jreg.search.space import Setting
 from jreg.study.design import Trainings
 from jreg.study.run import Decision, Identity, View
-from jreg.training import Status
 
 
 class Asking:
@@ -63,15 +63,23 @@ class Asking:
         spec = view.results.spec
         keys = [(number, fold.number, seed) for fold in spec.numbered() for seed in spec.seeds]
         rows = [view.results.get(*key) for key in keys]
-        if any(row is not None and row.status == Status.DIVERGED for row in rows):
+        instead = spec.score_of_errors
+        if np.isnan(instead) and any(row is not None and row.status.is_error for row in rows):
             self._end(number, "failed")
             return view.open(number)
         place = spec.columns.index(spec.score)
         curves = [
-            (row.history if row is not None else view.running.get(key, np.empty((0, place + 1))))[:, place]
+            (_before_error(row) if row is not None else view.running.get(key, np.empty((0, place + 1))))[:, place]
             for key, row in zip(keys, rows, strict=True)
         ]
-        finals = [None if row is None else float(row.history[max(row.best_epoch, 0), place]) for row in rows]
+        finals = [
+            None
+            if row is None
+            else instead
+            if row.status.is_error
+            else float(row.history[max(row.best_epoch, 0), place])
+            for row in rows
+        ]
         for epoch, mean in self._news(number, curves, finals):
             goes_on = self._asker.report(self._open[number], epoch, mean)
             if not isinstance(goes_on, bool | np.bool_):
@@ -108,3 +116,8 @@ class Asking:
         """Tells trials that have not ended as failed."""
         for number in list(self._open):
             self._end(number, "failed")
+
+
+def _before_error(row: Found) -> np.ndarray:
+    """The history of a training, without the epoch in which it diverged."""
+    return row.history[:-1] if row.status.is_error else row.history

@@ -38,6 +38,7 @@ def cross_validate(
     warm: str | None = None,
     score: str | None = None,
     keep: Sequence[Keep] | None = None,
+    error_score: float | str = np.nan,
     store: str | Path | None = None,
     layout: Layout | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
@@ -70,6 +71,8 @@ def cross_validate(
       keep: functions of a `jreg.training.Finished`, run on the device when a training ends, whose results outlive it:
         `jreg.keep.outputs`, `jreg.keep.network`, or your own. Default: outputs, where those of all trainings stay
         under 256 MiB.
+      error_score: the score of a training that diverges, as in scikit-learn; NaN, the default, leaves its setting
+        without a mean, and ``"raise"`` ends the study, with what has been finished in the store.
       store: a folder for results.json, settings.csv, trainings.csv and curves.csv; on Ctrl-C they hold what has
         been finished.
       layout: devices and slots; default: `choose_layout` decides by rule, and a measurement in a long study.
@@ -80,6 +83,7 @@ def cross_validate(
       A `Study`.
 
     Raises:
+      FloatingPointError: a training diverges, and `error_score` is ``"raise"``.
       KeyError: the recipe reads a hyperparameter that is not in the space.
       TypeError: an argument, or what the recipe returns, has the wrong type; or a traced value stands where
         Python needs a number.
@@ -106,7 +110,7 @@ def cross_validate(
         raise TypeError(f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.devices(), 4)")
     kept = folder_or_nowhere(store)
     asked: dict[str, Any] = {"cv": cv, "seeds": seeds, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
-    design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, **asked)
+    design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, error_score=error_score, **asked)
     policy = policy_of(design, race)
     executor = Local(data, design.folds, layout, trainings=int(np.prod(_shape(design))))
     with observers(progress) as watching:

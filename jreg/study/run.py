@@ -15,6 +15,7 @@ from jreg.report.progress import Meter, Progress
 from jreg.results import Found, Results, Spec
 from jreg.search.space import Setting
 from jreg.store import Nowhere
+from jreg.study import errors
 from jreg.study.baseline import baseline
 from jreg.study.design import Design, Trainings
 from jreg.training import Status
@@ -171,20 +172,29 @@ def run(
                 tell()
             if decision.done:
                 break
-            for setting in decision.settings:
-                design = design.appended(setting)
-                results.grow(design.spec)
-                added = True
             meter.begin(decision)
+            failed: list[Found] = []
+            for setting in decision.settings:
+                design, without = errors.appended(design, setting)
+                results.grow(design.spec)
+                added, failed = True, failed + without
+            if failed:
+                results.add(failed)
+                store.append(failed)
+                meter.given_up(len(failed))
             meter.given_up(_cancel(executor, results, ledger, decision.cancel))
             for wanted in decision.start:
+                if design.failed.intersection(wanted.settings.flat):
+                    continue
                 meter.started(wanted.settings.size)
                 for plan, jobs in design.jobs(wanted, ledger.enter(design, wanted)):
                     executor.submit(plan, jobs)
-            advanced = False
+            # The policy hears of failed settings as of what has been trained.
+            advanced = bool(failed)
             if not decision.again and executor.busy:
                 found = _advance(executor, results, ledger, meter, decision.epochs)
                 store.append(found)
+                errors.check(design.spec, found)
                 advanced = True
     finally:
         # Also when Ctrl-C ends the study: what has been finished is kept.
