@@ -139,13 +139,6 @@ def test_early_stopping_keeps_the_network_from_before(stopping):
         assert np.isfinite(broken.params["hidden"])
 
 
-def test_what_the_last_update_breaks_is_seen_without_validation_rows():
-    setting = {"rate": 0.1, "step": 3.0 * EPOCHS - 1}
-    broken = jreg.fit(jax.random.key(0), recipe, DATA, setting, epochs=EPOCHS, batch_size=8)
-    assert Status(int(broken.status)) == Status.DIVERGED
-    assert np.isfinite(broken.history["train_loss"]).all()
-
-
 # error_score.
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.metadata
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ from jreg.results import Spec
 from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
+from jreg.study.versions import versions
 from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
 
 Static = tuple[tuple[str, Any], ...]
@@ -299,15 +298,3 @@ def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
             raise ValueError(f"seeds are {cut(str(numbers))}, but must be one or more different numbers below 2**32")
         return numbers
     return tuple(range(checks.count(seeds, "seeds")))
-
-
-def versions() -> dict[str, str]:
-    """The versions of what results depend on."""
-    names = ("jreg", "jax", "jaxlib", "flax", "optax", "numpy")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # a source tree that isn't installed
-            continue
-    return {"python": platform.python_version(), **found}
