@@ -585,7 +585,7 @@ class Asker:
         ([{"l2": float("nan")}], ValueError, "hyperparameter 'l2' has the value NaN"),
         ([{"l2": [0.1]}], TypeError, "hyperparameter 'l2' has the value"),
         ([{"l1": 0.1}], KeyError, "the recipe reads hyperparameter 'l2', which is not in the space: it has l1"),
-        ([{"l2": 0.1}, {"l2": -1.0}], ValueError, r"the strength of l2 is -1, but .*in the setting l2=-1\)"),
+        ([{"l2": -1.0}], ValueError, r"the strength of l2 is -1, but .*in the setting l2=-1\)"),
     ],
 )
 def test_a_search_checks_the_settings_it_is_given(blobs, settings, error, sentence):

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,27 +55,33 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(jreg, "use_cpu_devices", lambda: None)
 
 
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "COLUMNS": "60"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Sweeps in a process of its own, all with one cache for programs; `run.kept` is what it held after each."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"JAX_PLATFORMS": "cpu", "COLUMNS": "60", "XDG_CACHE_HOME": str(cache)}
+        command = [*COMMAND, *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+        # Which of the small programs took long enough to be kept depends on the clock.
+        run.kept.append({path.name for path in (cache / "jreg" / "programs").glob("jit__advance*")})
+        return done
+
+    run.kept = []
+    return run
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+def swept(run, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """The study that comes without a recipe, in a process of its own."""
     folder = tmp_path_factory.mktemp("swept")
     return run(["--data", "wine", "--folds", "3", "--epochs", "3", "--out", "found"], folder), folder / "found"
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """The same with --json."""
+def printed(run, swept, tmp_path_factory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """The same with --json, in another process after the first one."""
     folder = tmp_path_factory.mktemp("printed")
     return run(["--data", "wine", "--folds", "3", "--epochs", "3", "--json"], folder), folder / "runs" / "wine"
 
@@ -178,22 +185,13 @@ def timeless(found: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_second_run_finds_its_programs_compiled(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    arguments = ["--data", "wine", "--folds", "3", "--epochs", "2", "--json"]
-
-    def kept() -> set[str]:
-        # Which of the small programs took long enough to be kept depends on the clock.
-        return {path.name for path in (tmp_path / "cache" / "jreg" / "programs").glob("jit__advance*")}
-
-    first = run(arguments, tmp_path)
-    before = kept()
+def test_the_second_run_finds_its_programs_compiled(run, swept, printed):
+    first, second = run.kept
     # The final training runs in the study's program.
-    assert len(before) == 1
-    second = run(arguments, tmp_path)
-    assert kept() == before
-    assert timeless(json.loads(first.stdout)) == timeless(json.loads(second.stdout))
-    assert first.stderr.splitlines()[0] == second.stderr.splitlines()[0] == "compiling one program for 36 trainings"
+    assert len(first) == 1
+    assert second == first
+    compiling = {process.stderr.splitlines()[0] for process, _ in (swept, printed)}
+    assert compiling == {"compiling one program for 36 trainings"}
 
 
 def test_two_runs_find_the_same_and_json_changes_nothing(swept, printed):

@@ -261,13 +261,13 @@ def test_rows_that_are_none_are_refused(rows, error, sentence):
         jreg.fit(jax.random.key(0), linear(optax.sgd(1e-3)), numbers(), epochs=1, train=rows)
 
 
-@pytest.mark.parametrize(("epoch", "epochs"), [(2, 4), (4, 5)])
-def test_parameters_that_are_lost_after_the_last_loss_are_a_divergence(epoch, epochs):
+@pytest.mark.parametrize("epoch", [2, 4])
+def test_parameters_that_are_lost_after_the_last_loss_are_a_divergence(epoch):
     rate = optax.sgd(lambda count: jnp.where(count == epoch, 3e38, 1e-4))
     recipe = linear(rate, batch_size=40)
     fitted = jreg.fit(jax.random.key(0), recipe, numbers(), epochs=5)
     assert Status(int(fitted.status)) == Status.DIVERGED
-    assert int(fitted.epochs) == epochs
+    assert int(fitted.epochs) == epoch + 1
     assert np.isfinite(fitted.history["train_loss"][: epoch + 1]).all()
 
 

@@ -184,7 +184,7 @@ def test_diverged_settings_rank_last_and_say_so(wine):
         row["hyperparameters"]["learning_rate"] * 100 + row["hyperparameters"]["l2"]: row["note"]
         for row in table.settings(raced.results)
     }
-    assert notes[SETTINGS[-1]["learning_rate"] * 100 + SETTINGS[-1]["l2"]] == "diverged"
+    assert notes[SETTINGS[-1]["learning_rate"] * 100 + SETTINGS[-1]["l2"]].startswith("diverged: ")
     order = [result.number for result in raced.ranking]
     epochs = [int(raced.epochs_run[number].sum()) for number in order]
     finished = int(np.isfinite(raced.scores).all(axis=(1, 2)).sum())
@@ -453,7 +453,7 @@ def test_a_diverged_trial_has_failed_and_its_other_trainings_are_given_up(wine, 
     assert np.isin(found.status[1], (Status.DIVERGED, Status.PRUNED)).all()
     np.testing.assert_array_equal(found.history[[0, 2]], full.history[[0, 2]])
     assert found.ranking[-1].number == 1
-    assert table.settings(found.results)[-1]["note"] == "diverged"
+    assert table.settings(found.results)[-1]["note"].startswith("diverged: ")
     asker = Listed([SETTINGS[13]])
     study = search(wine, asker)
     assert asker.told("tell") == [(0, None, "failed")]

@@ -163,7 +163,8 @@ class Meter:
             more = max(settings, 2 * len(self._sums)) - len(self._sums)
             self._sums, self._counts = np.pad(self._sums, (0, more)), np.pad(self._counts, (0, more))
         scored = np.isin(found.status, [status for status in Status if status.has_score]) & (found.epochs > 0)
-        scores = np.full(len(found), np.nan)
+        errors = np.isin(found.status, [status for status in Status if status.is_error])
+        scores = np.where(errors, spec.score_of_errors, np.nan)
         rows = np.flatnonzero(scored)
         scores[rows] = found.history[rows, np.maximum(found.best_epoch[rows], 0), place]
         np.add.at(self._sums, found.setting, scores)

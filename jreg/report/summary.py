@@ -24,6 +24,8 @@ def table(results: Results, most: int | None = None, width: int = 60) -> str:
     same = {name: values[0] for name, values in axes.items() if len(values) == 1}
     for row in rows:
         row["hyperparameters"] = {name: v for name, v in row["hyperparameters"].items() if name not in same}
+        # Why a setting diverged is in settings.csv.
+        row["note"] = row["note"].partition(":")[0]
     base = results.baseline
     if base is not None:
         numbers = {"mean": base.mean, "standard_error": base.standard_error, "epochs": None}
@@ -49,10 +51,17 @@ def summary(results: Results, final: Network | None, most: int = 24, width: int 
         passes = "1 epoch" if final.epochs == 1 else f"{final.epochs} epochs"
         trained = f"best setting trained on all {spec.rows} non-test rows for {passes}"
         lines.append(f"test:      {name} {number(value)}{interval}, {trained}")
-    for status, what in ((Status.DIVERGED, "diverged"), (Status.PRUNED, "were given up early")):
+    counted = np.isfinite(spec.score_of_errors)
+    for status, what in (
+        (Status.DIVERGED, "diverged"),
+        (Status.FAILED, "failed"),
+        (Status.PRUNED, "were given up early"),
+    ):
         count = int((results.status == status).sum())
         if count:
-            lines.append(f"{count} of {results.status.size} trainings {what}; their settings rank last")
+            score = f"count with {spec.score.label} {spec.score_of_errors:g}"
+            then = f"they {score}" if status.is_error and counted else "their settings rank last"
+            lines.append(f"{count} of {results.status.size} trainings {what}; {then}")
     lines += [*([""] if lines else []), table(results, most, width)]
     if total > most:
         lines.append(f"and {total - most} more settings, see settings.csv")

@@ -187,7 +187,7 @@ class Results:
 
     @property
     def scores(self) -> np.ndarray:
-        """``(settings, folds, seeds)``, each training's score; NaN for one that diverged or was not finished."""
+        """``(settings, folds, seeds)``, each training's score; NaN where there is none, see `Spec.error_score`."""
         return self.values(self.spec.score)
 
     def curve(self, label: str) -> np.ndarray:
@@ -206,12 +206,15 @@ class Results:
     def values(self, column: Column, ended: Sequence[Status] = (Status.COMPLETED, Status.STOPPED)) -> np.ndarray:
         """``(settings, folds, seeds)``, a column's value at each training's best epoch.
 
-        NaN where the training's status is none of `ended`.
+        NaN where the training's status is none of `ended`; of the score that of `Spec.error_score` where it is an
+        error.
         """
 
         def select() -> np.ndarray:
             values = self._rows.at_best(self._rows.selected("validation"), self.spec.columns.index(column))
-            return np.where(np.isin(self.status, ended), values, np.nan)
+            instead = self.spec.score_of_errors if column == self.spec.score else np.nan
+            errors = np.isin(self.status, [status for status in Status if status.is_error])
+            return np.where(np.isin(self.status, ended), values, np.where(errors, instead, np.nan))
 
         return self.cached(("values", column, tuple(ended)), select)
 

@@ -11,7 +11,7 @@ import numpy as np
 from jreg import statistics
 from jreg.recipe import describe
 from jreg.search.space import Setting
-from jreg.training import Status
+from jreg.training import Status, why_diverged
 
 if TYPE_CHECKING:
     from jreg.results.results import Results
@@ -26,7 +26,7 @@ class SettingResult:
       hyperparameters: by name.
       mean: of the score, over folds and seeds.
       standard_error: of that mean.
-      scores: ``(folds, seeds)``; NaN for a training that diverged or was not finished.
+      scores: ``(folds, seeds)``; NaN for a training that was not finished, or diverged without `error_score`.
       epochs: ``(folds, seeds)``, how many were run.
       best_epochs: ``(folds, seeds)``, the zero-based epoch whose score is reported.
     """
@@ -180,10 +180,14 @@ def check_finished(results: Results) -> None:
 
 
 def note(results: Results, number: int) -> str:
-    """Why a setting has no score, in a few words; empty where it has one."""
+    """Why a setting has no score, in a word and after a colon why; empty where it has one and nothing has diverged."""
     statuses = results.status[number]
-    if (statuses == Status.DIVERGED).any():
-        return "diverged"
+    if (diverged := statuses == Status.DIVERGED).any():
+        fold, seed = (int(place[0]) for place in np.nonzero(diverged))
+        row = results.get(number, results.spec.numbered()[fold].number, results.spec.seeds[seed])
+        why = "" if row is None else f": {why_diverged(row.history, results.spec.columns, results.spec.score)}"
+        others = int(diverged.sum()) - 1
+        return f"diverged{why}{f' (and {others} more of its trainings)' if others else ''}"
     if (statuses == Status.FAILED).any():
         return "failed"
     if (statuses == Status.PRUNED).any():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +61,11 @@ class Spec:
       versions: of the packages that matter.
       policy: what decides which trainings run, as plain values; {} for all of them.
       fingerprint: of the data, see `jreg.study.fingerprints`; "" where nothing is stored.
+      error_score: the score of a training that diverged or failed, in units of `score`; NaN where it has none,
+        ``"raise"`` where the first one ends the study.
+
+    Raises:
+      ValueError, TypeError: `error_score` is neither a number that isn't infinite nor ``"raise"``.
     """
 
     data: str
@@ -78,6 +85,22 @@ class Spec:
     versions: dict[str, str]
     policy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprint: str = ""
+    error_score: float | str = math.nan
+
+    def __post_init__(self) -> None:
+        wanted = "but must be a finite number, float('nan') or 'raise'"
+        if isinstance(self.error_score, str) and self.error_score == "raise":
+            return
+        if isinstance(self.error_score, bool) or not isinstance(self.error_score, Real):
+            raise TypeError(f"error_score is {cut(repr(self.error_score))}, {wanted}")
+        if math.isinf(self.error_score):
+            raise ValueError(f"error_score is {self.error_score}, {wanted}")
+        object.__setattr__(self, "error_score", float(self.error_score))
+
+    @property
+    def score_of_errors(self) -> float:
+        """The score of a training that diverged or failed; NaN where it has none."""
+        return self.error_score if isinstance(self.error_score, float) else math.nan
 
     def __repr__(self) -> str:
         asked = f"{len(self.settings)} settings x {len(self.folds)} folds x {len(self.seeds)} seeds"
@@ -186,6 +209,8 @@ class Spec:
             logarithmic, order = (None if (v := space.get(n)) is None else tuple(v) for n in ("logarithmic", "order"))
             simple = {f.name: head[f.name] for f in dataclasses.fields(cls) if f.name in head}
             simple |= {
+                # NaN is None in JSON.
+                "error_score": math.nan if (value := head.get("error_score")) is None else value,
                 "space": Space(axes, known, traced, logarithmic, order),
                 "folds": tuple(folds),
                 "stopping": None if head["stopping"] is None else EarlyStopping(**head["stopping"]),

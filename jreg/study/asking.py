@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from jreg._base.names import cut
-from jreg.results import Spec, canonical
+from jreg.results import Found, Spec, canonical
 from jreg.search.asking import Asker, Ending
 from jreg.search.space import Setting
+from jreg.study import errors
 from jreg.study.design import Design, Trainings
 from jreg.study.ledger import Identity
 from jreg.study.policy import Decision, Entry, View
-from jreg.training import Status
 
 
 class Asking:
@@ -56,7 +56,7 @@ class Asking:
                         f"the search asked for {cut(str(stored.settings[number]))} as trial {number}, but asks for "
                         f"{cut(str(setting))} now: give its sampler the same seed, or begin a new study"
                     )
-                design = design.appended(setting) if number else design
+                design = errors.appended(design, setting)[0] if number else design
                 self._asked = number + 1
             elif "report" in entry:
                 number, epoch, mean, went_on = entry["report"]
@@ -109,15 +109,23 @@ class Asking:
         spec = view.results.spec
         keys = [(number, fold.number, seed) for fold in spec.numbered() for seed in spec.seeds]
         rows = [view.results.get(*key) for key in keys]
-        if any(row is not None and row.status == Status.DIVERGED for row in rows):
+        instead = spec.score_of_errors
+        if np.isnan(instead) and any(row is not None and row.status.is_error for row in rows):
             self._end(number, "failed")
             return view.open(number)
         place = spec.columns.index(spec.score)
         curves = [
-            (row.history if row is not None else view.running.get(key, np.empty((0, place + 1))))[:, place]
+            (_before_error(row) if row is not None else view.running.get(key, np.empty((0, place + 1))))[:, place]
             for key, row in zip(keys, rows, strict=True)
         ]
-        finals = [None if row is None else float(row.history[max(row.best_epoch, 0), place]) for row in rows]
+        finals = [
+            None
+            if row is None
+            else instead
+            if row.status.is_error
+            else float(row.history[max(row.best_epoch, 0), place])
+            for row in rows
+        ]
         for epoch, mean in self._news(number, curves, finals):
             goes_on = self._report(number, epoch, mean)
             # Nothing is left to give up where all trainings have ended.
@@ -165,3 +173,8 @@ class Asking:
 def _float(value: Any) -> float:
     """A number of the log, whose NaN is None and whose infinities are text."""
     return float("nan") if value is None else float(value)
+
+
+def _before_error(row: Found) -> np.ndarray:
+    """The history of a training, without the epoch in which it diverged."""
+    return row.history[:-1] if row.status.is_error else row.history

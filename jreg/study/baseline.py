@@ -63,7 +63,8 @@ def _recipes(design: Design) -> list[Recipe]:
     """One of each compiled program."""
     spec = design.spec
     steps = training.sample_steps(design.data, design.folds, spec.epochs, spec.batch_size)
-    return [build(design.recipe, spec.settings[numbers[0]], steps) for numbers in spec.space.groups().values()]
+    groups = ([n for n in group if n not in design.failed] for group in spec.space.groups().values())
+    return [build(design.recipe, spec.settings[group[0]], steps) for group in groups if group]
 
 
 def _scored(recipe: Recipe, task: str, score: Column) -> Any:

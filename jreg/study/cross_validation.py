@@ -41,6 +41,7 @@ def cross_validate(
     warm: str | None = None,
     score: str | None = None,
     keep: Sequence[Keep] | None = None,
+    error_score: float | str = np.nan,
     store: str | Path | None = None,
     layout: Layout | None = None,
     timeout: float | None = None,
@@ -74,6 +75,8 @@ def cross_validate(
       keep: functions of a `jreg.training.Finished`, run on the device when a training ends, whose results outlive it:
         `jreg.keep.outputs`, `jreg.keep.network`, or your own. Default: outputs, where those of all trainings stay
         under 256 MiB.
+      error_score: the score of a training that diverges, as in scikit-learn; NaN, the default, leaves its setting
+        without a mean, and ``"raise"`` ends the study, with what has been finished in the store.
       store: a folder that keeps what is asked and found while the study trains, or a `jreg.store.Folder`. Where it has
         the same study already, or one with fewer settings, folds or seeds, only what is missing is trained, so that a
         study that was killed goes on.
@@ -86,6 +89,7 @@ def cross_validate(
       A `Study`.
 
     Raises:
+      FloatingPointError: a training diverges, and `error_score` is ``"raise"``.
       KeyError: the recipe reads a hyperparameter that is not in the space.
       TypeError: an argument, or what the recipe returns, has the wrong type; or a traced value stands where
         Python needs a number.
@@ -113,7 +117,7 @@ def cross_validate(
     checks.seconds(timeout, "timeout")
     asked: dict[str, Any] = {"cv": cv, "seeds": seeds, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
     with folder_or_nowhere(store) as kept, observers(progress) as watching:
-        design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, **asked)
+        design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, error_score=error_score, **asked)
         how = {} if race is None else going_on.described(race)
         design = going_on.asked(design, kept, how, default_keep=keep is None)
         policy = policy_of(design, race)

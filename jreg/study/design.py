@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib.metadata
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ from jreg.results import Spec
 from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
+from jreg.study.versions import versions
 from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
 
 Static = tuple[tuple[str, Any], ...]
@@ -60,6 +59,7 @@ class Design:
       data: what is trained on.
       plans: the static part of the trainings, by what is static in their settings.
       keep: functions of a `jreg.training.Finished` whose results outlive the training.
+      failed: places of settings that a search asked for and that the recipe can't build; they have no plan.
     """
 
     spec: Spec
@@ -67,6 +67,7 @@ class Design:
     data: Dataset
     plans: dict[Static, Plan]
     keep: tuple[Keep, ...]
+    failed: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:
         return f"Design({self.spec!r}, {self.data!r})"
@@ -86,6 +87,7 @@ class Design:
         warm: str | None = None,
         score: str | None = None,
         keep: Sequence[Keep] | None = None,
+        error_score: float | str = np.nan,
         trainings: int | None = None,
     ) -> Design:
         """Checks what `jreg.cross_validate` is given, and tries each kind of setting on shapes.
@@ -114,6 +116,7 @@ class Design:
             columns=(),
             keep=(),
             versions=versions(),
+            error_score=error_score,
         )
         made = cls(first, recipe, data, {}, tuple(keep or ()))
         called = []
@@ -179,7 +182,7 @@ class Design:
         Raises:
           ValueError, TypeError: it has other hyperparameters than the first setting, or of other kinds.
         """
-        checked = self._checked(setting)
+        checked = self.checked(setting)
         made = self.planned(self.static_of(checked), [Hyperparameters(checked)])
         # Another setting changes no fold, so the packed ones can stay.
         return _with_folds(dataclasses.replace(made, spec=made.spec.appended(checked, made.spec.columns)), self.folds)
@@ -192,13 +195,24 @@ class Design:
     ) -> Design:
         """The same with more settings, folds and seeds; the numbers of those there are, and their results, stay."""
         before = len(self.spec.settings)
-        spec = self.spec.grown([self._checked(setting) for setting in settings], folds, seeds)
+        spec = self.spec.grown([self.checked(setting) for setting in settings], folds, seeds)
         made = dataclasses.replace(self, spec=dataclasses.replace(spec, columns=self.spec.columns))
         for setting in spec.settings[before:]:
             made = made.planned(made.static_of(setting), [Hyperparameters(setting)])
         return made
 
-    def _checked(self, setting: Any) -> Setting:
+    def without_plan(self, setting: Mapping[str, Any]) -> Design:
+        """The same with one more setting, which can't be trained."""
+        spec = self.spec.appended(self.checked(setting), self.spec.columns)
+        failed = self.failed | {len(self.spec.settings)}
+        return _with_folds(dataclasses.replace(self, spec=spec, failed=failed), self.folds)
+
+    def checked(self, setting: Any) -> Setting:
+        """A setting as one of this study's.
+
+        Raises:
+          ValueError, TypeError: it has other hyperparameters than the first setting, or of other kinds.
+        """
         if not isinstance(setting, Mapping):
             raise TypeError(f"the setting is {setting!r}, but must be a mapping of names to values")
         first = self.spec.settings[0]
@@ -284,15 +298,3 @@ def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
             raise ValueError(f"seeds are {cut(str(numbers))}, but must be one or more different numbers below 2**32")
         return numbers
     return tuple(range(checks.count(seeds, "seeds")))
-
-
-def versions() -> dict[str, str]:
-    """The versions of what results depend on."""
-    names = ("jreg", "jax", "jaxlib", "flax", "optax", "numpy")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # a source tree that isn't installed
-            continue
-    return {"python": platform.python_version(), **found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def optimize(
     every: int = 1,
     score: str | None = None,
     keep: Sequence[Keep] | None = None,
+    error_score: float | str = math.nan,
     store: str | Path | None = None,
     layout: Layout | None = None,
     timeout: float | None = None,
@@ -47,9 +49,9 @@ def optimize(
 
     All folds and seeds of a trial train at once. After `every` epochs the asker receives the mean score of each trial
     after each of them (a training that has stopped counts with its final score), and may give the trial up. A trial
-    with a diverged training has failed, and its other trainings are given up. Settings with the same static part share
-    a compiled program; programs take turns. With a given layout that runs slots one by one the order of asking and
-    telling, and so the result, doesn't depend on the clock.
+    with a diverged training has failed, unless `error_score` is a number, and its other trainings are given up.
+    Settings with the same static part share a compiled program; programs take turns. With a given layout that runs
+    slots one by one the order of asking and telling, and so the result, doesn't depend on the clock.
 
     Args:
       recipe, data, cv, seeds, epochs, batch_size, stopping, score, keep, timeout, progress: as in `cross_validate`.
@@ -58,12 +60,16 @@ def optimize(
       asker: `jreg.Optuna`, or anything with the methods of `jreg.search.Asker`.
       trials: how many settings to ask for; those that are open when Ctrl-C ends the search end as failed.
       every: epochs that are trained before the asker receives their scores.
+      error_score: as in `cross_validate`; where it is a number, a trial with a diverged training is complete. A recipe
+        that raises for a later trial than the first leaves that trial's trainings failed, with a warning that says why,
+        and ends the search with ``"raise"``.
       layout: devices and slots; default: at least one slot per fold and seed.
 
     Returns:
       A `Study` of the settings in the order they were asked for.
 
     Raises:
+      FloatingPointError: a training diverges, and `error_score` is ``"raise"``.
       ValueError: a value is out of range, the asker's direction is not the score's, or a setting has other names than
         the first.
       TypeError: an argument, or what the recipe or the asker returns, has the wrong type.
@@ -92,6 +98,7 @@ def optimize(
             "stopping": stopping,
             "score": score,
             "keep": keep,
+            "error_score": error_score,
         }
         space = as_space([setting])
         with folder_or_nowhere(store) as kept, observers(progress) as watching:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from jreg import metrics, statistics, training
-from jreg._base.tree import all_finite
 from jreg.network import Network
 from jreg.recipe import build
 from jreg.report.progress import Progress
@@ -67,7 +66,7 @@ def refit(
         for observe in watching:
             observe(Progress.of_stage(f"refitting on all {design.spec.rows} rows for {passes}"))
         [(found, network)] = networks_of(design, wanted, study.layouts, study.results)
-    if not all_finite(network[0]) or found.status[0] == Status.DIVERGED:
+    if found.status[0] == Status.DIVERGED:
         raise ValueError(
             f"the final training of {result.hyperparameters} on all rows diverged, though none of its validation "
             "trainings did: take a setting with a smaller learning rate, refit(study, setting)"

@@ -73,6 +73,7 @@ def resume(
         "stopping": spec.stopping,
         "score": spec.score.label,
         "keep": _keep(spec, keep),
+        "error_score": spec.error_score,
         "store": folder,
         "layout": layout,
         "timeout": timeout,

@@ -11,6 +11,7 @@ from jreg.engine import Executor
 from jreg.report.progress import Meter
 from jreg.results import Results, Trained
 from jreg.store import Halfway, Nowhere
+from jreg.study import errors
 from jreg.study.baseline import baseline
 from jreg.study.design import Design
 from jreg.study.going_on import note
@@ -97,21 +98,21 @@ class _Run:
             self.tell()
         if decision.done:
             return False
-        for setting in decision.settings:
-            self.design = self.design.appended(setting)
-            self.results.grow(self.design.spec)
-            self.grown = True
         self.meter.begin(decision)
+        failed = self.append(decision)
         pruned = self.cancel(decision)
         self.start(decision, view)
-        self.advanced = False
+        # The policy hears of failed settings as of what has been trained.
+        self.advanced = bool(failed)
         if self.store.keeps:
             layouts = getattr(self.executor, "layouts", {}).items()
             self.results.layouts = {text_of(plan.static): (layout.slots, layout.batch) for plan, layout in layouts}
         if decision.again or not self.executor.busy:
-            self.keep([pruned])
+            self.keep([*failed, pruned])
             return True
-        self.keep([pruned, *self.trained(decision.epochs)])
+        found = self.trained(decision.epochs)
+        self.keep([*failed, pruned, *found])
+        errors.check(self.design.spec, found)
         self.advanced = True
         if self.store.due:
             self.save()
@@ -125,6 +126,19 @@ class _Run:
         if found or log:
             self.store.append(self.results, found, log)
 
+    def append(self, decision: Decision) -> list[Trained]:
+        """Adds the settings that the policy has added; returns the trainings of those that can't be built."""
+        failed = []
+        for setting in decision.settings:
+            self.design, without = errors.appended(self.design, setting)
+            self.results.grow(self.design.spec)
+            self.grown = True
+            if without is not None:
+                self.results.add(without)
+                self.meter.given_up(len(without))
+                failed.append(without)
+        return failed
+
     def cancel(self, decision: Decision) -> Trained:
         """Gives trainings up; returns those."""
         names = self.ledger.give_up(decision.cancel)
@@ -136,6 +150,8 @@ class _Run:
     def start(self, decision: Decision, view: View) -> None:
         """Hands trainings to the executor."""
         for wanted in decision.start:
+            if self.design.failed.intersection(wanted.settings.flat):
+                continue
             self.meter.started(wanted.settings.size)
             if self.halfway:
                 wanted = go_on(self.executor, self.ledger, view, self.halfway, wanted)

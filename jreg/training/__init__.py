@@ -18,7 +18,7 @@ from jreg.training.keep import Finished, Keep, collect
 from jreg.training.keys import FINAL, member_key, streams, streams_on_host
 from jreg.training.observing import Epoch
 from jreg.training.plan import Plan
-from jreg.training.status import STATUS, Status
+from jreg.training.status import STATUS, Status, why_diverged
 from jreg.training.step import Training, TrainState, best_epoch, epoch, final_network, recipe_of, start
 from jreg.training.stopping import EarlyStopping, StoppingState
 from jreg.training.stream import fit_stream
@@ -62,4 +62,5 @@ __all__ = [
     "sample_steps",
     "sampled",
     "start",
+    "why_diverged",
 ]

@@ -13,7 +13,6 @@ import numpy as np
 from jax.core import Tracer
 
 from jreg._base.names import listed
-from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset
 from jreg.data.given import given_rows, given_targets
@@ -99,10 +98,8 @@ def _watched(observe: Observer, plan: Plan, *given: Any) -> Fit:
 def fit_of(plan: Plan, state: TrainState) -> Fit:
     """What a training leaves that has ended."""
     params, model_state = final_network(state)
-    # The last update may lose what the last loss was measured with.
-    status = jnp.where(all_finite(params), state.status, jnp.int32(Status.DIVERGED))
     history = {label: state.history[:, number] for number, label in enumerate(labels(plan.columns))}
-    return Fit(params, model_state, state.statistics, history, state.epoch, best_epoch(state), status)
+    return Fit(params, model_state, state.statistics, history, state.epoch, best_epoch(state), state.status)
 
 
 def fit(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.recipe import Recipe
 from jreg.splits import Folds
@@ -179,17 +180,21 @@ def close(
     """The state after an epoch that left `carry` and was `measured` with the (params, model_state) that are `shown`."""
     params, model_state, opt_state = carry
     stopping, validates = state.stopping, fold.validation_count > 0
+    # Parameters too: ReLU hides those that are minus infinity from the losses, and no training loss has seen the last
+    # update. What an optimizer keeps may be infinite by design, as the best value so far is at the start.
+    finite = jnp.isfinite(measured["train", "loss", "loss"]) & all_finite((params, shown[0]))
+    if plan.validated:
+        finite &= jnp.isfinite(measured["validation", "loss", "loss"]) | ~validates
     finished = jnp.where(state.epoch + 1 >= epochs, Status.COMPLETED, Status.RUNNING)
     if plan.stopping and plan.monitored and isinstance(stopping, StoppingState):
-        by_rule = plan.stopping.update(stopping, measured[plan.monitored.key], state.epoch, shown)
+        # NaN is no improvement, so the best parameters are those of an earlier epoch.
+        value = jnp.where(finite, jnp.asarray(measured[plan.monitored.key], jnp.float32), jnp.nan)
+        by_rule = plan.stopping.update(stopping, value, state.epoch, shown)
         newest = stopping._replace(best_epoch=state.epoch, best_params=shown)
         # The final training has nothing to stop on.
         stops = (fold.number != jnp.uint32(keys.FINAL)) & (validates | (plan.monitored.split != "validation"))
         stopping = jax.tree.map(functools.partial(jnp.where, stops), by_rule, newest)
         finished = jnp.where(stopping.stopped, Status.STOPPED, finished)
-    finite = jnp.isfinite(measured["train", "loss", "loss"])
-    if plan.validated:
-        finite &= jnp.isfinite(measured["validation", "loss", "loss"]) | ~validates
     # Terms that other settings have and this one hasn't are not measured.
     row = [measured.get(column.key, jnp.full((), jnp.nan, jnp.float32)) for column in plan.columns]
     return TrainState(
