@@ -214,7 +214,7 @@ def test_a_raced_study_can_be_shown_saved_and_refitted(raced, tmp_path):
     raced.save(tmp_path)
     report.save_pictures(raced.results, tmp_path)
     files = {path.name for path in tmp_path.iterdir()}
-    names = {"results.json", "settings.csv", "trainings.csv", "curves.csv"} | {
+    names = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "study.db", "study.lock"} | {
         f"{name}.png" for name in ("scores", "curves", "differences")
     }
     assert files == names
