@@ -35,11 +35,19 @@ class Executor(Protocol):
         """Queues jobs, NumPy arrays with a leading axis."""
         ...
 
-    def restore(self, plan: Plan, jobs: Job, stage: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+    def restore(
+        self,
+        plan: Plan,
+        jobs: Job,
+        stage: np.ndarray,
+        state: Mapping[str, np.ndarray],
+        place: np.ndarray | None = None,
+    ) -> None:
         """Queues jobs that go on from states that `saved` gave, possibly in another process.
 
         What a training is stays: its hyperparameters, keys, fold and epochs; its ids and limit may be others. Where
-        there is no room for a state, its job is one that `submit` gets, before all that wait.
+        there is no room for a state, its job is one that `submit` gets, before all that wait. `place` says which slots
+        they had; only a search that repeats itself to the bit needs them.
 
         Raises:
           ValueError: the states don't fit the plan.

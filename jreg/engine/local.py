@@ -88,7 +88,14 @@ class Local:
         else:
             self._waiting.setdefault(plan, []).append(jobs)
 
-    def restore(self, plan: Plan, jobs: Job, stage: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+    def restore(
+        self,
+        plan: Plan,
+        jobs: Job,
+        stage: np.ndarray,
+        state: Mapping[str, np.ndarray],
+        place: np.ndarray | None = None,
+    ) -> None:
         """Has trainings go on from states that `saved` gave, possibly in another process.
 
         The plan's program is compiled at once. Trainings that find no slot start afresh, before all that wait; of a
@@ -99,6 +106,7 @@ class Local:
           jobs: what `submit` gets: the same trainings as before, under numbers and with a limit of their own.
           stage: which of its job's trainings each one is, ``(n,)``.
           state: NumPy arrays with a leading axis, by their paths.
+          place: the slots that they had, ``(n, 2)``, as `Saved` has them; default: any.
 
         Raises:
           ValueError: the states don't fit the program, which is known before anything trains.
@@ -113,7 +121,8 @@ class Local:
             pool = self._begin(plan, _joined([jobs, *blocks]))
             for block in blocks:
                 pool.submit(block)
-        pool.restore(jobs, np.asarray(stage, np.int32), found)
+        place = np.full((len(jobs.fold), 2), -1) if place is None else np.asarray(place)
+        pool.restore(jobs, np.asarray(stage, np.int32), found, place)
 
     def saved(self) -> list[Saved]:
         """Copies of the trainings that are under way, by program; one whose call was interrupted is left out."""

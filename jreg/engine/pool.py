@@ -118,12 +118,12 @@ class Pool:
         """Puts jobs, arrays with a leading axis, at the end of the queue."""
         self._waiting.extend((jobs, number) for number in range(len(jobs.fold)))
 
-    def restore(self, jobs: Job, stage: np.ndarray, state: TrainState) -> None:
+    def restore(self, jobs: Job, stage: np.ndarray, state: TrainState, place: np.ndarray) -> None:
         """Puts trainings into free slots with the states that `jreg.engine.saved.fitted` gave.
 
         Those that find none, and those that hadn't begun, start afresh, before all that wait.
         """
-        self._slots, afresh = states.put_back(self.layout, self._slots, jobs, stage, state)
+        self._slots, afresh = states.put_back(self.layout, self._slots, jobs, stage, state, place)
         self._in_slots = int(states.taken(self._slots).sum())
         self._waiting.extendleft((jobs, int(number)) for number in afresh[::-1])
 

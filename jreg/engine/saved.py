@@ -31,6 +31,7 @@ class Saved(NamedTuple):
       jobs: their `Job`s.
       stage: which of its job's trainings each one is, ``(n,)`` int32.
       state: their `TrainState`s, each array by its path, random keys as their data; the history is 0 where not run.
+      place: the numbers of their slots, and how many slots there are, ``(n, 2)`` int32.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Saved(NamedTuple):
     jobs: Job
     stage: np.ndarray
     state: dict[str, np.ndarray]
+    place: np.ndarray
 
     __repr__ = brief
 
@@ -55,7 +57,8 @@ def saved(plan: Plan, layout: Layout, slots: Slot) -> Saved | None:
     # Indexed by numbers, since on a CPU the arrays are the devices' own memory, which the next call writes over.
     found = jax.tree.map(lambda leaf: leaf[places], tensors.plain_arrays(slots))
     state = found.state._replace(epoch=np.where(found.busy, found.state.epoch, np.int32(0)))
-    return Saved(plan, layout, found.job, found.stage, tensors.named(state))
+    place = np.stack([places, np.full(len(places), len(slots.busy))], axis=1).astype(np.int32)
+    return Saved(plan, layout, found.job, found.stage, tensors.named(state), place)
 
 
 def fitted(
@@ -84,7 +87,9 @@ def fitted(
     return found
 
 
-def put_back(layout: Layout, slots: Slot, jobs: Job, stage: np.ndarray, state: TrainState) -> tuple[Slot, np.ndarray]:
+def put_back(
+    layout: Layout, slots: Slot, jobs: Job, stage: np.ndarray, state: TrainState, place: np.ndarray
+) -> tuple[Slot, np.ndarray]:
     """The slots, which are given up, with trainings in free ones, and the places of the jobs that start afresh.
 
     These find no slot or hadn't begun when they were saved.
@@ -93,6 +98,7 @@ def put_back(layout: Layout, slots: Slot, jobs: Job, stage: np.ndarray, state: T
     # To the devices in turn; the slots of each follow each other.
     free = free[np.lexsort((free // layout.slots, free % layout.slots))]
     going = np.flatnonzero((state.epoch > 0) | (stage > 0))[: len(free)]
+    free = _own(free, place[going], len(slots.busy))
     chosen = Slot(*jax.tree.map(lambda leaf: leaf[going], (jobs, state, stage, state.epoch > 0)))
 
     def put(old: Any, new: np.ndarray) -> np.ndarray:
@@ -109,6 +115,19 @@ def put_back(layout: Layout, slots: Slot, jobs: Job, stage: np.ndarray, state: T
         leaf.delete()
     there = jax.device_put(filled, NamedSharding(layout.mesh, PartitionSpec(AXIS)))
     return there, np.setdiff1d(np.arange(len(stage)), going)
+
+
+def _own(free: np.ndarray, place: np.ndarray, lanes: int) -> np.ndarray:
+    """Free slots for trainings, where there are as many slots as there were the ones that they had.
+
+    Which device has free ones decides what waits, and a search goes by what has been trained.
+    """
+    own, first = np.unique(np.where(place[:, 1] == lanes, place[:, 0], -1), return_index=True)
+    first, own = first[np.isin(own, free)], own[np.isin(own, free)]
+    found = np.full(len(place), -1)
+    found[first] = own
+    found[found < 0] = np.setdiff1d(free, own, assume_unique=True)[: (found < 0).sum()]
+    return found
 
 
 def _is_key(leaf: Any) -> bool:

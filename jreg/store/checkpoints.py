@@ -16,7 +16,7 @@ from jreg.store.protocol import Halfway
 NAME = "checkpoints"
 # How many stay: the one before the last is there for when the last is damaged.
 KEPT = 2
-_IDENTITY = ("settings", "fold", "seed", "stage")
+_IDENTITY = ("settings", "fold", "seed", "stage", "place")
 
 
 def file_of(folder: Path, number: int) -> Path:
@@ -61,8 +61,9 @@ def read(folder: Path, number: int, sha256: str) -> list[Halfway]:
     found = []
     for place, static in enumerate(json.loads(metadata["static"])):
         own = {name.split("/", 1)[1]: array for name, array in arrays.items() if name.startswith(f"{place}/")}
-        identity = [own.pop(name) for name in _IDENTITY]
-        found.append(Halfway(static, *identity, {name.split("/", 1)[1]: array for name, array in own.items()}))
+        identity = {name: own.pop(name) for name in _IDENTITY}
+        state = {name.split("/", 1)[1]: array for name, array in own.items()}
+        found.append(Halfway(static=static, state=state, **identity))
     return found
 
 

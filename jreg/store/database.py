@@ -20,7 +20,7 @@ from jreg.store.lock import Lock
 from jreg.store.past import Past, past_of
 from jreg.store.protocol import Halfway, Nowhere
 from jreg.store.reading import NAME
-from jreg.store.writer import Work, Writer
+from jreg.store.writer import Writer
 
 
 class Folder(Nowhere):
@@ -113,8 +113,9 @@ class Folder(Nowhere):
 
     def open(self, spec: Spec) -> Results:
         """The results of an earlier run, with room for what is asked now; none where there was no earlier run."""
-        self._writer = Writer(self.folder / NAME)
+        self._writer, self.trouble = Writer(self.folder / NAME), None
         past, self._last = self._past, time.monotonic()
+        self._settings = self._folds = self._appends = self._entries = self._number = 0
         if past is None:
             self._writer.put(schema.create)
             results = Results(spec)
@@ -163,9 +164,11 @@ class Folder(Nowhere):
 
     def checkpoint(self, halfway: Sequence[Halfway]) -> None:
         """Has the trainings that are under way written; the checkpoint before stays as well."""
-        if self._writer is None:
+        self._last = time.monotonic()
+        if self._writer is None or self._writer.error is not None:
+            # While results can't be written, states would only fill the memory.
             return
-        self._last, self._number = time.monotonic(), self._number + 1
+        self._number += 1
         number, counts = self._number, (self._appends, self._entries)
 
         def write(connection: sqlite3.Connection) -> None:
@@ -177,6 +180,7 @@ class Folder(Nowhere):
                 return
             kept = schema.write_checkpoint(connection, number, sha256, *counts, most=checkpoints.KEPT)
             checkpoints.drop(self.folder, kept)
+            self.trouble = None
 
         self._writer.put(write)
 
@@ -187,10 +191,7 @@ class Folder(Nowhere):
         values = _known(results) | {"spec": schema.head(results.spec)}
         self._writer.put(lambda connection: schema.write_study(connection, values))
         self._writer.end()
-        left, self.trouble = self._writer.left, self._writer.error or self.trouble
-        if left:
-            self.trouble = _again(self.folder / NAME, left)
-        self._writer = None
+        self.trouble, self._writer = self._writer.error or self.trouble, None
         try:
             export(self.folder, results)
         except OSError as error:
@@ -202,15 +203,6 @@ class Folder(Nowhere):
                 RuntimeWarning,
                 stacklevel=2,
             )
-
-
-def _again(path: Path, left: Sequence[Work]) -> Exception | None:
-    """Tries once more to write what failed, since there may be room now."""
-    writer = Writer(path)
-    for work in left:
-        writer.put(work)
-    writer.end()
-    return writer.error
 
 
 def _known(results: Results) -> dict[str, Any]:

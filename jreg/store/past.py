@@ -36,18 +36,24 @@ class Past(NamedTuple):
     known: dict[str, Any]
 
 
-def past_of(path: Path) -> Past:
+def past_of(path: Path) -> Past | None:
     """What an earlier run has left in a database, from which SQLite takes back what a killed process hadn't ended.
 
-    A search decides by what it knew, so of a search it is what it knew at its last checkpoint.
+    A search decides by what it knew, so of a search it is what it knew at its last checkpoint. None where it was killed
+    before anything was written.
 
     Raises:
       ValueError: the database is damaged, or is of a newer version.
     """
+    if not path.stat().st_size:
+        return None
     check_file(path)
     with contextlib.closing(connected(path)) as connection:
         try:
-            schema.check(connection, str(path))
+            version = schema.check(connection, str(path))
+            if not path.stat().st_size:
+                return None
+            schema.upgrade(connection, version)
             [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
             if state != "ok":
                 raise ValueError(state)
@@ -70,9 +76,10 @@ def _last(connection: sqlite3.Connection, folder: Path) -> tuple[int, int, int, 
     """The last checkpoint that is whole: its number, its appends and entries of the log, and its trainings."""
     rows = connection.execute("SELECT number, sha256, appends, entries FROM checkpoint ORDER BY number DESC").fetchall()
     last = max((number for number, *_ in rows), default=0)
-    for number, sha256, appends, entries in rows:
+    for place, (number, sha256, appends, entries) in enumerate(rows):
         try:
             return last, appends, entries, checkpoints.read(folder, number, sha256)
         except ValueError as error:
-            warnings.warn(f"{error}; the study goes on from the one before", RuntimeWarning, stacklevel=2)
+            then = "from the one before" if place + 1 < len(rows) else "without it: trainings under way start again"
+            warnings.warn(f"{error}; the study goes on {then}", RuntimeWarning, stacklevel=2)
     return last, 0, 0, []

@@ -21,6 +21,7 @@ class Halfway(NamedTuple):
       seed: ``(n,)``.
       stage: ``(n,)``, which of its settings each one trains.
       state: their states by name, with a leading axis.
+      place: ``(n, 2)``, the numbers of their slots, and how many slots there were.
     """
 
     static: str
@@ -29,6 +30,7 @@ class Halfway(NamedTuple):
     seed: np.ndarray
     stage: np.ndarray
     state: dict[str, np.ndarray]
+    place: np.ndarray
 
 
 class Nowhere(contextlib.AbstractContextManager):

@@ -19,10 +19,10 @@ from jreg.store import schema, trainings
 from jreg.store.lock import is_held
 
 NAME = "study.db"
-# Tries to copy a database while a transaction is being written, and the pause between two, in seconds.
-_TRIES, _PAUSE = 50, 0.1
-# How long after a change a file may look as if it hadn't changed since, in seconds.
-_GRAIN = 0.02
+# Tries to copy a database while transactions are being written, and the pause between two, in seconds.
+_TRIES, _PAUSE = 200, 0.02
+# Where a database has the number of its changes, and a journal the random number of its transaction: (from, to).
+_CHANGES, _NONCE = (24, 28), (12, 16)
 # With which a journal ends that names another one.
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
 # What reading a damaged database raises.
@@ -76,7 +76,7 @@ def load_spec(folder: str | Path) -> tuple[Spec, tuple[str, ...]]:
 
 def _there(folder: str | Path) -> Path:
     path = Path(folder) / NAME
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         raise FileNotFoundError(f"there are no results in {folder}: a study writes {NAME} there")
     return path
 
@@ -121,7 +121,7 @@ def reading(path: Path) -> Generator[sqlite3.Connection]:
     """A connection that only reads, for a database of a study.
 
     A database beside which there is a journal belongs to a process that is writing or was killed. SQLite would have to
-    write to it to read it, so a private copy of both is read.
+    write to it to read it, so a private copy of both is read. Otherwise a process that begins to write waits.
 
     Raises:
       ValueError: it is no database of a study, or has anything in it that could compute.
@@ -130,10 +130,16 @@ def reading(path: Path) -> Generator[sqlite3.Connection]:
         _check_links(path)
         copy = _settled(path, Path(own))
         check_file(copy or path)
-        connection = sqlite3.connect(copy or f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=copy is None)
+        connection = sqlite3.connect(copy or f"{path.absolute().as_uri()}?mode=ro", uri=copy is None)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
-            schema.check(connection, str(path))
+            connection.execute("BEGIN")
+            version = schema.check(connection, str(path))
+            if version != schema.VERSION:
+                old, connection = connection, sqlite3.connect(":memory:")
+                with contextlib.closing(old):
+                    old.backup(connection)
+                schema.upgrade(connection, version)
             connection.execute("PRAGMA query_only = ON")
             yield connection
         except sqlite3.DatabaseError as error:
@@ -183,22 +189,26 @@ def _settled(path: Path, own: Path) -> Path | None:
     if not journal.exists() and not is_held(path.parent):
         return None
     for _ in range(_TRIES):
-        before = [_state(file) for file in (path, journal)]
+        before = _state(path)
+        # A page is changed after the journal has what it was, so the journal that is copied later can take it back.
         for source in (path, journal):
             with contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(source, own / source.name)
-        newest = max(changed for changed, _ in before)
-        if [_state(file) for file in (path, journal)] == before and time.time() - newest / 1e9 > _GRAIN:
+        if _state(path) == before:
             return own / path.name
         journal_of(own / path.name).unlink(missing_ok=True)
         time.sleep(_PAUSE)
     raise ValueError(f"{path} is being written all the time: try again later")
 
 
-def _state(path: Path) -> tuple[int, int]:
-    """What changes when a file does."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0, -1
-    return found.st_mtime_ns, found.st_size
+def _state(path: Path) -> list[bytes]:
+    """What tells the transactions of a database from each other: the last one, and the one that is going on."""
+    found = []
+    for file, (first, last) in ((path, _CHANGES), (journal_of(path), _NONCE)):
+        data = b""
+        with contextlib.suppress(FileNotFoundError):
+            if file.is_file():
+                with file.open("rb") as opened:
+                    data = opened.read(last)[first:]
+        found.append(data)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from jreg.training import Status
 
 # "jreg", and the version of the tables.
 APPLICATION, VERSION = 0x6A726567, 1
+# What brings a database from a version to the next one, by the former; `FORMER` has the tables of such versions.
+UPGRADES: dict[int, Callable[[sqlite3.Connection], None]] = {}
+FORMER: dict[int, dict[str, str]] = {}
 
 # The text is part of the format: tables with another one aren't read.
 TABLES = {
@@ -58,14 +61,20 @@ def create(connection: sqlite3.Connection) -> None:
         connection.execute(sql)
 
 
-def check(connection: sqlite3.Connection, name: str) -> None:
-    """Raises ValueError where a database isn't one of a study, is of a newer version or has anything else in it."""
+def check(connection: sqlite3.Connection, name: str) -> int:
+    """The version of a database.
+
+    Raises:
+      ValueError: it isn't one of a study, is of a newer version or has anything else in it.
+    """
     try:
         [application] = connection.execute("PRAGMA application_id").fetchone()
         [version] = connection.execute("PRAGMA user_version").fetchone()
         found = connection.execute("SELECT type, name, sql FROM sqlite_master LIMIT 100").fetchall()
     except sqlite3.DatabaseError as error:
         raise damaged(name, error) from None
+    if not (application or version or found):
+        return VERSION
     if application != APPLICATION:
         raise ValueError(f"{name} is no database of a study of jreg's")
     if version > VERSION:
@@ -74,9 +83,21 @@ def check(connection: sqlite3.Connection, name: str) -> None:
         )
     tables = {sql for kind, _, sql in found if kind == "table"}
     others = [name for kind, name, _ in found if kind != "table" and name not in _INDEXES]
-    if others or tables != set(TABLES.values()):
+    if others or tables != set((TABLES if version == VERSION else FORMER.get(version, {})).values()):
         # A view or a trigger could compute anything.
         raise ValueError(f"{name} has other tables, indexes, views or triggers than jreg makes, so it isn't read")
+    return version
+
+
+def upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Brings a database of an older version to this one, in one transaction."""
+    if version == VERSION:
+        return
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for old in range(version, VERSION):
+            UPGRADES[old](connection)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def damaged(name: str, error: Exception) -> ValueError:

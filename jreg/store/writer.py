@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,20 +16,20 @@ Work = Callable[[sqlite3.Connection], None]
 class Writer:
     """Writes in the order in which it is asked to, while the caller goes on.
 
-    After an error it writes no more: what it was asked to write stays in `left`.
+    What couldn't be written is tried again whenever there is more to write, and at the end: a disk that was full may
+    have room again.
 
     Args:
       path: of a database; it is made where there is none.
 
     Attributes:
-      error: what ended it, or None.
-      left: what was not written.
+      error: why something is not written yet, or None.
     """
 
     def __init__(self, path: Path):
         self._path, self._queue = path, queue.SimpleQueue[Work | None]()
         self.error: Exception | None = None
-        self.left: list[Work] = []
+        self._left = deque[Work]()
         self._thread = threading.Thread(target=self._write, name="jreg store", daemon=True)
         self._thread.start()
 
@@ -41,21 +43,36 @@ class Writer:
         self._thread.join()
 
     def _write(self) -> None:
-        connection = None
-        while (work := self._queue.get()) is not None:
-            if self.error is None:
-                try:
-                    connection = connection or connected(self._path)
-                    with connection:
-                        connection.execute("BEGIN IMMEDIATE")
-                        work(connection)
-                # Anything else than an error of the disk would be one of jreg's own, and must not lose results either.
-                except Exception as error:
-                    self.error = error
-            if self.error is not None:
-                self.left.append(work)
+        connection, over = None, False
+        while not over:
+            works = [self._queue.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    works.append(self._queue.get_nowait())
+            over = works[-1] is None
+            self._left += [work for work in works if work is not None]
+            connection = self._try(connection)
         if connection is not None:
             connection.close()
+
+    def _try(self, connection: sqlite3.Connection | None) -> sqlite3.Connection | None:
+        """Writes what is left, as far as that goes."""
+        try:
+            while self._left:
+                connection = connection or connected(self._path)
+                with connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    self._left[0](connection)
+                self._left.popleft()
+        # Anything else than an error of the disk would be one of jreg's own, and must not lose results either.
+        except Exception as error:
+            self.error = error
+            if connection is not None:
+                # It may be in the midst of a transaction, or have a file that is no longer there.
+                connection.close()
+            return None
+        self.error = None
+        return connection
 
 
 def connected(path: Path) -> sqlite3.Connection:

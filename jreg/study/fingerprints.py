@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jreg import training
+from jreg._base import tensors
 from jreg.data import Dataset
 from jreg.splits import Folds
 from jreg.study.design import Design
@@ -38,10 +41,22 @@ def of_data(data: Dataset) -> str:
 def of_steps(design: Design) -> dict[str, str]:
     """By what is static in settings a digest of the program of an epoch of one batch, with the evaluation of a block.
 
-    Other folds, epochs or numbers don't change it; another version of JAX may.
+    Other folds, epochs or numbers don't change it; another version of JAX may. It is traced in a thread of its own, so
+    that what JAX was told for the caller's alone doesn't change it. Empty for a recipe that can't be traced there.
     """
     rows = jax.tree.map(_shape, training.rows_of(design.data))
-    return {text_of(static): _of_step(plan, design, rows) for static, plan in design.plans.items()}
+    found: dict[str, str] = {}
+
+    def trace() -> None:
+        for static, plan in design.plans.items():
+            # What is wrong with a recipe is said by the study, and not by this.
+            with contextlib.suppress(Exception):
+                found[text_of(static)] = _of_step(plan, design, rows)
+
+    thread = threading.Thread(target=trace, name="jreg fingerprint")
+    thread.start()
+    thread.join()
+    return found
 
 
 def _of_step(plan: Plan, design: Design, rows: Any) -> str:
@@ -61,8 +76,12 @@ def _of_step(plan: Plan, design: Design, rows: Any) -> str:
     def step(given: Training, rows: Any) -> Any:
         return training.epoch(plan, training.start(plan, given, rows), given, rows)
 
-    text = str(jax.make_jaxpr(step)(Training(keys, hp, fold, count), rows))
-    return hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()[:32]
+    closed = jax.make_jaxpr(step)(Training(keys, hp, fold, count), rows)
+    digest = hashlib.sha256(_ADDRESS.sub("", str(closed)).encode())
+    for constant in closed.consts:
+        # The text has their shapes alone.
+        digest.update(np.asarray(tensors.plain_arrays(constant)).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _shape(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -25,7 +25,9 @@ def halfway_of(executor: Executor, ledger: Ledger) -> list[Halfway]:
     for saved in executor.saved():
         identities = ledger.identities(np.asarray(saved.jobs.id, np.int64))
         settings, (fold, seed) = identities[..., 0], identities[:, 0, 1:].T
-        found.append(Halfway(text_of(saved.plan.static), settings, fold, seed, np.asarray(saved.stage), saved.state))
+        found.append(
+            Halfway(text_of(saved.plan.static), settings, fold, seed, np.asarray(saved.stage), saved.state, saved.place)
+        )
     return found
 
 
@@ -63,7 +65,7 @@ def _restore(
     # All have one static part, so there is one block of jobs, in their order.
     for plan, jobs in design.jobs(wanted, ledger.enter(design, wanted)):
         state = {name: array[saved] for name, array in some.state.items()}
-        executor.restore(plan, jobs, some.stage[saved], state)
+        executor.restore(plan, jobs, some.stage[saved], state, some.place[saved])
 
 
 def _some(wanted: Trainings, rows: list[int] | np.ndarray) -> Trainings:

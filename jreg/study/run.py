@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Sequence
 
 from jreg._base import interrupt
 from jreg.engine import Executor
 from jreg.report.progress import Meter
 from jreg.results import Results, Trained
-from jreg.store import Halfway, Nowhere
+from jreg.store import Folder, Halfway, Nowhere
 from jreg.study import errors
 from jreg.study.baseline import baseline
 from jreg.study.design import Design
@@ -78,7 +79,7 @@ class _Run:
         try:
             # Ctrl-C waits until what has been trained is stored; compiling, which may take minutes, it ends at once.
             with interrupt.held():
-                while self.step():
+                while more := self.step():
                     if end is not None and time.monotonic() >= end:
                         break
                 self.save()
@@ -87,7 +88,18 @@ class _Run:
             raise
         finally:
             self.close()
+        if more and timeout is not None:
+            self.warn(timeout)
         return self.design, self.results
+
+    def warn(self, timeout: float) -> None:
+        """Says that the study isn't complete, and what goes on with it."""
+        how = "another one with store='FOLDER' could be gone on with"
+        if isinstance(self.store, Folder):
+            how = f"jreg.resume({str(self.store.folder)!r}, recipe, data) goes on with it"
+        warnings.warn(
+            f"the study ended after {timeout:g} seconds, before it was complete: {how}", RuntimeWarning, stacklevel=5
+        )
 
     def step(self) -> bool:
         """Asks the policy once and does what it decides; returns whether there is more to do."""

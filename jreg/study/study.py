@@ -20,7 +20,7 @@ from jreg.study import out_of_fold as outside
 from jreg.study.design import Design
 from jreg.study.out_of_fold import OutOfFold
 from jreg.study.training_again import networks_of
-from jreg.training import Plan
+from jreg.training import Plan, Status
 
 # One of a study's settings: what it found about it, its hyperparameters, or None for the best.
 Which = SettingResult | Mapping[str, Any] | None
@@ -48,7 +48,9 @@ class Study:
     def __repr__(self) -> str:
         settings, folds, seeds = self.results.shape
         best = f", best {self.spec.score.label} {report.number(self.best.mean)}" if self.finished else ""
-        return f"Study({self.spec.data}: {settings} settings x {folds} folds x {seeds} seeds{best})"
+        left = int((self.results.status == Status.WAITING).sum())
+        missing = f", {left} trainings missing" if left else ""
+        return f"Study({self.spec.data}: {settings} settings x {folds} folds x {seeds} seeds{best}{missing})"
 
     @property
     def spec(self) -> Spec:
