@@ -116,9 +116,6 @@ class _Run:
         self.start(decision, view)
         # The policy hears of failed settings as of what has been trained.
         self.advanced = bool(failed)
-        if self.store.keeps:
-            layouts = getattr(self.executor, "layouts", {}).items()
-            self.results.layouts = {text_of(plan.static): (layout.slots, layout.batch) for plan, layout in layouts}
         if decision.again or not self.executor.busy:
             self.keep([*failed, pruned])
             return True
@@ -133,7 +130,12 @@ class _Run:
 
     def keep(self, found: Sequence[Trained]) -> None:
         """Stores what trainings have left, and what the policy has decided."""
+        if not self.store.keeps:
+            return
         log = self.policy.log() if isinstance(self.policy, Replayed) else []
+        # A layout is known, and stays, once its program has trained.
+        layouts = getattr(self.executor, "layouts", {}).items()
+        self.results.layouts = {text_of(plan.static): (layout.slots, layout.batch) for plan, layout in layouts}
         found = [some for some in found if len(some)]
         if found or log:
             self.store.append(self.results, found, log)
