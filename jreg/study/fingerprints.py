@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import re
@@ -40,11 +41,15 @@ def of_steps(design: Design) -> dict[str, str]:
 
     Other folds, epochs or numbers don't change it; another version of JAX may.
     """
-    rows = jax.tree.map(_shape, training.rows_of(design.data))
-    return {text_of(static): _of_step(plan, design, rows) for static, plan in design.plans.items()}
+    leaves, form = jax.tree.flatten(jax.tree.map(_shape, training.rows_of(design.data)))
+    traced = design.spec.space.traced
+    return {text_of(static): _of_step(plan, traced, tuple(leaves), form) for static, plan in design.plans.items()}
 
 
-def _of_step(plan: Plan, design: Design, rows: Any) -> str:
+# As long as its program is kept, which depends on no more: tracing takes a quarter of a second.
+@functools.lru_cache(maxsize=256)
+def _of_step(plan: Plan, traced: tuple[str, ...], leaves: tuple[Any, ...], form: Any) -> str:
+    rows = jax.tree.unflatten(form, leaves)
     count = jax.ShapeDtypeStruct((), jnp.int32)
     some = {"train": plan.batch_size, "validation": plan.block if plan.validated else 0}
     fold = Folds(
@@ -55,7 +60,7 @@ def _of_step(plan: Plan, design: Design, rows: Any) -> str:
         },
         number=jax.ShapeDtypeStruct((), jnp.uint32),
     )
-    hp: dict[str, Any] = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in design.spec.space.traced}
+    hp: dict[str, Any] = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in traced}
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 6))
 
     def step(given: Training, rows: Any) -> Any:
