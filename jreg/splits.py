@@ -177,7 +177,9 @@ def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
             raise ValueError(f"fold {number} has {len(train)} training and {len(validation)} validation rows")
         if rows.min() < 0 or rows.max() >= len(data):
             raise ValueError(f"fold {number} names a row outside 0 to {len(data) - 1}")
-        if np.intersect1d(train, validation).size:
+        trains = np.zeros(len(data), bool)
+        trains[train] = True
+        if trains[validation].any():
             raise ValueError(f"fold {number} trains and validates on the same row")
     return [(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +19,7 @@ from jreg.engine.jobs import Job, Outcome, Work
 from jreg.engine.layout import AXIS, Layout
 from jreg.engine.memory import QUEUE
 from jreg.engine.saved import Saved
+from jreg.engine.waiting import Run, Waiting, chosen
 from jreg.splits import Folds
 from jreg.training import Plan, Rows, TrainState
 
@@ -85,8 +84,7 @@ class Pool:
         # Before the data lies there, which the program's account has, too.
         limit = layouts.memory(layout.devices[0], len(layout.devices))
         self._rows, self._folds = rows, folds
-        # Jobs in the order in which they are to start; each is a row of a block of jobs.
-        self._waiting: deque[tuple[Job, int]] = deque()
+        self._waiting = Waiting()
         self._dropped: set[int] = set()
         self._in_slots = self._leaving = 0
         self._idle_seconds = 0.0
@@ -116,7 +114,7 @@ class Pool:
 
     def submit(self, jobs: Job) -> None:
         """Puts jobs, arrays with a leading axis, at the end of the queue."""
-        self._waiting.extend((jobs, number) for number in range(len(jobs.fold)))
+        self._waiting.append(Run(jobs, np.arange(len(jobs.fold))))
 
     def restore(self, jobs: Job, stage: np.ndarray, state: TrainState, place: np.ndarray) -> None:
         """Puts trainings into free slots with the states that `jreg.engine.saved.fitted` gave.
@@ -125,7 +123,7 @@ class Pool:
         """
         self._slots, afresh = states.put_back(self.layout, self._slots, jobs, stage, state, place)
         self._in_slots = int(states.taken(self._slots).sum())
-        self._waiting.extendleft((jobs, int(number)) for number in afresh[::-1])
+        self._waiting.put_back([Run(jobs, np.asarray(afresh))])
 
     def saved(self) -> Saved | None:
         """Copies of the trainings under way; None where there are none, or an interrupted call took their slots."""
@@ -136,7 +134,7 @@ class Pool:
         dropped = set(ids)
         self._dropped |= dropped
         if dropped:
-            self._waiting = deque(entry for entry in self._waiting if int(entry[0].id[entry[1], 0]) not in dropped)
+            self._waiting.drop(dropped)
             self._leaving = int((self._to_drop() & np.asarray(self._slots.busy)).sum())
 
     def advance(self, budget: int | None = None) -> Chunk:
@@ -144,7 +142,7 @@ class Pool:
         if budget is None:
             self._shrink()
         lanes = len(self.layout.devices)
-        turn = [self._waiting.popleft() for _ in range(min(len(self._waiting), lanes * QUEUE))]
+        turn = self._waiting.take(lanes * QUEUE)
         work = self._work(turn, budget)
         self._dropped, self._leaving = set(), 0
         began = time.perf_counter()
@@ -156,8 +154,8 @@ class Pool:
         took = time.perf_counter() - began
         self._epoch_seconds = took / max(1, counts.executed.max() // self.layout.slots)
         # Jobs were dealt to the devices in turn.
-        left = [entry for place, entry in enumerate(turn) if place // lanes >= counts.taken[place % lanes]]
-        self._waiting.extendleft(reversed(left))
+        place = np.arange(_count(turn))
+        self._waiting.put_back(chosen(turn, place // lanes >= counts.taken[place % lanes]))
         self._in_slots = int(states.taken(self._slots).sum())
         useful, executed = int(counts.useful.sum()), int(counts.executed.max()) * lanes
         self._idle_seconds = 0.0 if self._waiting else self._idle_seconds + took * (1 - useful / max(1, executed))
@@ -194,24 +192,20 @@ class Pool:
         state = jax.tree.map(lambda leaf: jax.device_get(leaf)[int(places[0])], self._slots.state)
         return (*training.final_network(state), state.statistics)
 
-    def _work(self, turn: list[tuple[Job, int]], budget: int | None) -> Work:
-        lanes = len(self.layout.devices)
-        # Jobs of one block are taken out of it together.
-        blocks = [
-            jax.tree.map(lambda leaf, numbers=[number for _, number in some]: np.asarray(leaf)[numbers], jobs)
-            for jobs, some in ((found[0][0], found) for found in _runs(turn))
-        ]
+    def _work(self, turn: Sequence[Run], budget: int | None) -> Work:
+        lanes, count = len(self.layout.devices), _count(turn)
+        blocks = [jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], jobs) for jobs, rows in turn]
 
         def queue(example: np.ndarray, *leaves: np.ndarray) -> np.ndarray:
             # One row per job, dealt to the devices in turn.
             room = np.zeros((QUEUE * lanes, *example.shape), example.dtype)
             if leaves:
-                room[: len(turn)] = np.concatenate(leaves)
+                room[:count] = np.concatenate(leaves)
             return np.moveaxis(room.reshape(QUEUE, lanes, *example.shape), 0, 1)
 
-        lengths = np.array([len(range(device, len(turn), lanes)) for device in range(lanes)], np.int32)
-        budget = self._epochs(len(turn)) if budget is None else budget
-        more = np.bool_(bool(self._waiting))
+        lengths = np.array([len(range(device, count, lanes)) for device in range(lanes)], np.int32)
+        budget = self._epochs(count) if budget is None else budget
+        more = np.bool_(len(self._waiting) > 0)
         return Work(jax.tree.map(queue, self._example, *blocks), lengths, self._to_drop(), more, np.int32(budget))
 
     def _epochs(self, given: int) -> int:
@@ -273,9 +267,8 @@ class Pool:
         self._compile_seconds = self._compiling = seconds
 
 
-def _runs(turn: list[tuple[Job, int]]) -> list[list[tuple[Job, int]]]:
-    """The entries of a queue, split where one block of jobs ends and the next one begins."""
-    return [list(run) for _, run in itertools.groupby(turn, key=lambda entry: id(entry[0]))]
+def _count(turn: Sequence[Run]) -> int:
+    return sum(len(run.rows) for run in turn)
 
 
 def _curves(history: np.ndarray, epochs: np.ndarray) -> np.ndarray:

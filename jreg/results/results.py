@@ -86,6 +86,8 @@ class Results:
         Returns the trainings that are marked.
         """
         given_up = np.array(list(keys), np.int64).reshape(-1, 3)
+        if not len(given_up):
+            return self._rows.trained(np.empty(0, np.int64))
         rows = self._rows.numbers(*given_up.T)
         new = given_up[rows < 0]
         count = len(new)
@@ -112,10 +114,14 @@ class Results:
     def trained(self, keys: Iterable[tuple[int, int, int]] | None = None) -> Trained:
         """Trainings as arrays without what they kept; default: all, ordered by setting, fold and seed."""
         if keys is None:
-            order = np.lexsort((self._rows["seed"], self._rows["fold"], self._rows["setting"]))
-        else:
-            order = self._rows.numbers(*np.array(list(keys), np.int64).reshape(-1, 3).T)
-        return self._rows.trained(order)
+            return self._rows.trained(self._rows.order())
+        return self._rows.trained(self._rows.numbers(*np.array(list(keys), np.int64).reshape(-1, 3).T))
+
+    def ordered(self, most: int) -> Iterator[Trained]:
+        """`trained` in parts of at most so many epochs, or of one training."""
+        order, longest = self._rows.order(), int(self._rows["epochs"].max(initial=1))
+        step = max(1, most // longest)
+        return (self._rows.trained(order[first : first + step]) for first in range(0, len(order), step))
 
     def __repr__(self) -> str:
         asked = "{} settings x {} folds x {} seeds".format(*self.shape)
@@ -276,7 +282,7 @@ class Results:
         """One row per training as a pandas DataFrame (pandas is not a dependency of jreg)."""
         import pandas  # ty: ignore[import-not-found]  # not a dependency
 
-        return pandas.DataFrame([table.flat(row) for row in table.trainings(self)])
+        return pandas.DataFrame(list(table.trainings(self)), columns=table.names_of_trainings(self))
 
     def to_xarray(self) -> Any:
         """Scores, statuses, epochs and histories as an xarray Dataset (xarray is not a dependency of jreg)."""

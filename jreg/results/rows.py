@@ -179,6 +179,10 @@ class Rows:
                 kept = jax.tree.map(lambda leaf, places=places: leaf[places], self._kept[block])
                 yield dataclasses.replace(found, kept=kept)
 
+    def order(self) -> np.ndarray:
+        """All rows ordered by setting, fold and seed."""
+        return np.lexsort((self["seed"], self["fold"], self["setting"]))
+
     def mark(self, rows: np.ndarray, status: Status) -> None:
         """Gives rows another status."""
         self._rows["status"][rows] = status

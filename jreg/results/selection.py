@@ -127,14 +127,23 @@ def one_standard_error(results: Results) -> SettingResult:
 
 
 def ranking(results: Results) -> SettingResults:
-    """The settings from the best mean score to the worst, of equal ones the first of the space.
+    """The settings in their `order`."""
+    return SettingResults(results, order(results))
+
+
+def order(results: Results) -> np.ndarray:
+    """``(settings,)``, their numbers from the best mean score to the worst, of equal ones the first of the space.
 
     Those without a mean are last, the longest trained first.
     """
-    found = means(results)[0]
-    missing = ~np.isfinite(found)
-    signed = np.where(missing, -results.epochs.sum(axis=(1, 2)), -found if results.maximize else found)
-    return SettingResults(results, np.lexsort((signed, missing)))
+
+    def ordered() -> np.ndarray:
+        found = means(results)[0]
+        missing = ~np.isfinite(found)
+        signed = np.where(missing, -results.epochs.sum(axis=(1, 2)), -found if results.maximize else found)
+        return np.lexsort((signed, missing))
+
+    return results.cached("order", ordered)
 
 
 def tied(results: Results) -> frozenset[int]:

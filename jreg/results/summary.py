@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from jreg.results import selection
 from jreg.results.results import Results
 from jreg.results.values import plain
 
+# More settings than a person looks at; settings.csv has all.
+_MOST = 10_000
+
 
 def summary(results: Results) -> dict[str, Any]:
-    """What a person asks first, as plain values: settings with their scores, the best, times."""
-    timing = results.timing
+    """What a person asks first, as plain values: the best 10,000 settings with their scores, the best, times."""
+    timing, shown = results.timing, sorted(selection.order(results)[:_MOST].tolist())
     found: dict[str, Any] = {
         "data": results.spec.data,
         "task": results.spec.task,
@@ -33,9 +37,11 @@ def summary(results: Results) -> dict[str, Any]:
                 "standard_error": result.standard_error,
                 "epochs": result.epochs,
             }
-            for result in results.settings
+            for result in (results.settings[number] for number in shown)
         ],
     }
+    if left_out := len(results.settings) - len(shown):
+        found["settings_left_out"] = left_out
     if results.baseline is not None:
         base = results.baseline
         found["baseline"] = {**base._asdict(), "mean": base.mean, "standard_error": base.standard_error}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from jreg._base.names import qualified_name
 from jreg.results import selection
+from jreg.training import STATUS, Status
 
 if TYPE_CHECKING:
     from jreg.results.results import Results
 
 # Hyperparameters have a name of their own in flat tables, so that one called "epochs" or "seed" keeps its values.
 PREFIX = "param_"
+# Values of a column that are lists at once.
+_MANY = 50_000
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,56 +30,79 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     {'param_epochs': 3, 'epochs': 10}
     """
     given = row["hyperparameters"].items()
-    named = {f"{PREFIX}{name}": qualified_name(value) or value for name, value in given}
+    named = {f"{PREFIX}{name}": _value(value) for name, value in given}
     return named | {name: value for name, value in row.items() if name != "hyperparameters"}
 
 
 def settings(results: Results, most: int | None = None) -> list[dict[str, Any]]:
     """The ranking: hyperparameters, mean, standard_error, epochs and note of each setting; `most` shortens it."""
+    return list(ranked(results, most))
+
+
+def ranked(results: Results, most: int | None = None) -> Iterator[dict[str, Any]]:
+    """`settings` one by one."""
     marks: dict[str, frozenset[int]] = {}
     if results.finished:
         best, simple = frozenset([results.best.number]), frozenset([results.one_standard_error.number])
         marks = {"tied": selection.tied(results), "best": best, "1-SE": simple}
-    return [
-        {
-            "hyperparameters": result.hyperparameters,
-            "mean": result.mean,
-            "standard_error": result.standard_error,
-            "epochs": float(result.epochs.mean()),
-            "note": " ".join(mark for mark, numbers in marks.items() if result.number in numbers)
-            or selection.note(results, result.number),
+    marked: frozenset[int] = frozenset().union(*marks.values())
+    order = selection.order(results)[:most]
+    ended = np.isin(results.status[order], (Status.COMPLETED, Status.STOPPED)) & np.isfinite(results.scores[order])
+    columns = *(part[order] for part in selection.means(results)), results.epochs[order].mean(axis=(1, 2))
+    for number, whole, mean, error, epochs in zip(
+        *(column.tolist() for column in (order, ended.all(axis=(1, 2)), *columns)), strict=True
+    ):
+        note = " ".join(mark for mark, numbers in marks.items() if number in numbers) if number in marked else ""
+        yield {
+            "hyperparameters": results.spec.settings[number],
+            "mean": mean,
+            "standard_error": error,
+            "epochs": epochs,
+            # Only of those without a score there is something to say, and there may be a million.
+            "note": note if note or whole else selection.note(results, number),
         }
-        for result in results.ranking[:most]
-    ]
 
 
-def trainings(results: Results) -> list[dict[str, Any]]:
-    """One row per training that was asked for: hyperparameters, fold, seed, score, epochs, best_epoch and status."""
-    scores, spec = results.scores, results.spec
-    found = []
-    for setting, hyperparameters in enumerate(spec.settings):
-        for place, fold in enumerate(spec.numbered()):
-            for number, seed in enumerate(spec.seeds):
-                row = results.get(setting, fold.number, seed)
-                found.append(
-                    {
-                        "hyperparameters": hyperparameters,
-                        "fold": fold.number,
-                        "seed": seed,
-                        "score": float(scores[setting, place, number]),
-                        "epochs": row.epochs if row else 0,
-                        "best_epoch": row.best_epoch if row else 0,
-                        "status": row.status.word if row else "waiting",
-                    }
-                )
-    return found
+def names_of_trainings(results: Results) -> tuple[str, ...]:
+    """The names of the columns of `trainings`."""
+    return *(f"{PREFIX}{name}" for name in _names(results)), "fold", "seed", "score", "epochs", "best_epoch", "status"
 
 
-def curves(results: Results) -> Iterator[dict[str, Any]]:
-    """One row per training and epoch, with the columns of the history by their labels."""
-    labels = results.labels
-    for row in sorted(results, key=lambda row: row[:3]):
-        for epoch, values in enumerate(row.history):
-            place = {"setting": row.setting, "fold": row.fold, "seed": row.seed, "epoch": epoch}
-            # Terms that only later settings have are missing at the end.
-            yield place | dict(zip(labels, map(float, values), strict=False))
+def trainings(results: Results, shown: Callable[[Any], Any] = lambda value: value) -> Iterator[tuple[Any, ...]]:
+    """One row per training that was asked for: hyperparameters, fold, seed, score, epochs, best_epoch and status.
+
+    `shown` is what stands for a value of a hyperparameter.
+    """
+    folds, seeds = [fold.number for fold in results.spec.numbered()], results.spec.seeds
+    numbers = results.scores, results.epochs, results.best_epochs, results.status
+    each = len(folds) * len(seeds)
+    step = max(1, _MANY // max(1, each))
+    for first in range(0, len(results.spec.settings), step):
+        some = results.spec.settings[first : first + step]
+        hyperparameters = [[v for s in some for v in repeat(shown(_value(s[n])), each)] for n in _names(results)]
+        places = [fold for fold in folds for _ in seeds] * len(some), list(seeds) * (len(folds) * len(some))
+        found = [array[first : first + step].ravel().tolist() for array in numbers]
+        yield from zip(*hyperparameters, *places, *found[:3], map(STATUS.__getitem__, found[3]), strict=True)
+
+
+def names_of_curves(results: Results) -> tuple[str, ...]:
+    """The names of the columns of `curves`: those of the history by their labels."""
+    return "setting", "fold", "seed", "epoch", *results.labels
+
+
+def curves(results: Results) -> Iterator[tuple[Any, ...]]:
+    """One row per training and epoch, ordered by setting, fold, seed and epoch."""
+    for some in results.ordered(_MANY):
+        places = np.repeat(np.stack([some.setting, some.fold, some.seed]), some.epochs, axis=1)
+        run = np.arange(some.history.shape[1]) < some.epochs[:, None]
+        # Terms that only later settings have are NaN.
+        values = some.history[run].astype(np.float64).T
+        yield from zip(*places.tolist(), np.nonzero(run)[1].tolist(), *values.tolist(), strict=True)
+
+
+def _names(results: Results) -> list[str]:
+    return list(results.spec.settings[0]) if results.spec.settings else []
+
+
+def _value(value: Any) -> Any:
+    return value if type(value) is float else qualified_name(value) or value

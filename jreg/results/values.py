@@ -33,12 +33,16 @@ def plain(value: Any) -> Any:
     >>> plain({"l2": np.float32(0.5), "c": float("inf"), "scores": [float("nan")], "activation": math.tanh})
     {'l2': 0.5, 'c': 'inf', 'scores': [None], 'activation': 'math.tanh'}
     """
+    # Most are these.
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        whole = value.dtype.kind in "biu" or (value.dtype.kind == "f" and np.isfinite(value).all())
+        return value.tolist() if whole else plain(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

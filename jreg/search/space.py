@@ -106,8 +106,13 @@ class Space(NamedTuple):
         keys = [(_bare(name), -1.0 if name.startswith("-") else 1.0) for name in self.strength_order]
         if not keys:
             return np.zeros(len(self.settings), np.int64)
-        rows = np.array([[sign * setting[name] for name, sign in keys] for setting in self.settings])
-        return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+        ranks = np.zeros(len(self.settings), np.int64)
+        for name, sign in keys:
+            values = sign * np.array([setting[name] for setting in self.settings])
+            _, finer = np.unique(values, return_inverse=True)
+            # Of the pairs of ranks so far and ranks here, which one number tells apart.
+            ranks = np.unique(ranks * len(ranks) + finer.reshape(-1), return_inverse=True)[1].reshape(-1)
+        return ranks
 
     def _check_names(self, names: Iterable[str]) -> None:
         unknown = [name for name in names if name not in self.axes]

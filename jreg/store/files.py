@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jreg._base.files import write_text
+from jreg._base.files import replacing, write_text
 from jreg.results import Results, table
 from jreg.results.summary import summary
 from jreg.results.values import plain
@@ -27,46 +28,63 @@ def export(folder: Path, results: Results) -> None:
       OSError: the folder can't be written.
     """
     write_results(folder, results, {})
-    settings, trainings = ([_inert(table.flat(row)) for row in of(results)] for of in (table.settings, table.trainings))
-    write_text(folder / "settings.csv", _csv(settings))
-    write_text(folder / "trainings.csv", _csv(trainings))
-    names = ("setting", "fold", "seed", "epoch", *results.labels)
-    write_text(folder / "curves.csv", _csv(table.curves(results), names))
+    settings = map(table.flat, table.ranked(results))
+    first = next(settings)
+    values = ([_inert(row[name]) for name in first] for row in itertools.chain([first], settings))
+    _write_csv(folder / "settings.csv", first, values)
+    _write_csv(folder / "trainings.csv", table.names_of_trainings(results), table.trainings(results, _inert))
+    _write_csv(folder / "curves.csv", table.names_of_curves(results), table.curves(results))
 
 
 def write_results(folder: Path, results: Results, more: Mapping[str, Any]) -> None:
     """Writes results.json alone, with `more` beside the results, such as the test result of the final network."""
-    write_text(folder / "results.json", to_text({**summary(results), **more}))
+    write_text(folder / "results.json", _text({**summary(results), **plain(dict(more))}))
 
 
 def to_text(found: Mapping[str, Any]) -> str:
-    """A JSON object as indented text."""
-    return json.dumps(plain(found), indent=1, allow_nan=False) + "\n"
+    """A JSON object as text, with a line for each of its values, and for each item of a list of objects."""
+    return _text(plain(found))
 
 
-def _csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:
-    rows = list(rows)
-    names = names or (list(rows[0]) if rows else [])
-    text = _Lines()
-    writer = csv.DictWriter(text, names, lineterminator="\r\n")
-    writer.writerow(_inert(dict(zip(names, names, strict=True))))
-    writer.writerows(rows)
-    return text.getvalue()
+def _text(found: Mapping[str, Any]) -> str:
+    return f"{{\n{_joined(f'{json.dumps(n)}: {_value(v)}' for n, v in found.items())}\n}}\n"
 
 
-class _Lines(io.StringIO):
+def _value(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return f"[\n{_joined(f' {json.dumps(item, allow_nan=False)}' for item in value)}\n ]"
+    return json.dumps(value, allow_nan=False)
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return ",\n".join(f" {line}" for line in lines)
+
+
+def _write_csv(path: Path, names: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
+    # Row by row, as there may be millions.
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        writer = csv.writer(_Lines(text), lineterminator="\r\n")
+        writer.writerow(map(_inert, names))
+        writer.writerows(rows)
+        text.detach()
+
+
+class _Lines:
     """Lines that end in a line feed, of a writer that quotes carriage returns because its own lines end in them."""
 
-    def write(self, line: str, /) -> int:
-        return super().write(line.removesuffix("\r\n") + "\n")
+    def __init__(self, text: io.TextIOWrapper):
+        self._text = text
+
+    def write(self, line: str) -> int:
+        return self._text.write(line.removesuffix("\r\n") + "\n")
 
 
-def _inert(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row whose texts no spreadsheet takes for formulas: one that it would has an apostrophe before it."""
-    return {
-        name: value if isinstance(value, int | float | np.number | None) or not _is_formula(str(value)) else f"'{value}"
-        for name, value in row.items()
-    }
+def _inert(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula: text that it would has an apostrophe before it."""
+    if isinstance(value, int | float | np.number | None) or not _is_formula(str(value)):
+        return value
+    return f"'{value}"
 
 
 def _is_formula(text: str) -> bool:

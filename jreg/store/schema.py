@@ -222,6 +222,6 @@ def cut_back(connection: sqlite3.Connection, settings: int, appends: int, entrie
     connection.execute("DELETE FROM log WHERE number >= ?", (entries,))
 
 
-def status_of(word: Any) -> Status:
-    """The status that a word stands for."""
-    return _WORDS[word]
+def statuses_of(words: Iterable[Any]) -> list[Status]:
+    """The statuses that words stand for."""
+    return list(map(_WORDS.__getitem__, words))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -12,13 +13,13 @@ import numpy as np
 from jreg._base.tensors import to_bytes
 from jreg._base.types import PyTree
 from jreg.results import Results, Trained
-from jreg.store.schema import status_of
+from jreg.store.schema import statuses_of
 from jreg.training import Status
 
 # SQLite takes at most 10^9 bytes as one value.
 _LARGEST = 2**29
 # Rows that are read at once.
-_MANY = 50_000
+_MANY = 10_000
 _INSERT = (
     "INSERT INTO training VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, "
     "epochs = excluded.epochs, best_epoch = excluded.best_epoch, score = excluded.score, history = excluded.history, "
@@ -75,40 +76,40 @@ def read_into(
     for rows in _fetched(connection, appends):
         setting, fold, seed, words, epochs, best, histories, block, place = zip(*rows, strict=True)
         lengths = np.array(epochs, np.int64)
-        numbers = (np.array(part, np.int64) for part in (setting, fold, seed, [status_of(word) for word in words]))
+        numbers = (np.array(part, np.int64) for part in (setting, fold, seed, statuses_of(words)))
         history, best_epoch = _histories(histories, lengths, columns), np.array(best, np.int64)
         if (best_epoch < -1).any() or (best_epoch >= np.maximum(lengths, 1)).any():
             raise ValueError("a best epoch is none that was run")
         results.add(Trained(*numbers, lengths, best_epoch, history, {}))
-        blocks += [-1 if number is None else number for number in block]
-        places += [0 if number is None else number for number in place]
-    if len(blocks) != len(results):
+        blocks.append(np.array(block, np.int64))
+        places.append(np.array(place, np.int64))
+    if sum(map(len, blocks)) != len(results):
         raise ValueError("trainings are there twice")
-    results.refer(np.array(blocks, np.int64), np.array(places, np.int64), read)
+    if blocks:
+        results.refer(np.concatenate(blocks), np.concatenate(places), read)
 
 
 def _fetched(connection: sqlite3.Connection, appends: int | None) -> Iterator[list[tuple[Any, ...]]]:
     cursor = connection.execute(
-        "SELECT setting, fold, seed, status, epochs, best_epoch, history, block, place FROM training "
-        "WHERE append <= ? ORDER BY rowid",
+        "SELECT setting, fold, seed, status, epochs, best_epoch, history, coalesce(block, -1), coalesce(place, 0) "
+        "FROM training WHERE append <= ? ORDER BY rowid",
         (2**62 if appends is None else appends,),
     )
     while rows := cursor.fetchmany(_MANY):
         yield rows
 
 
-def _histories(found: Iterable[bytes], epochs: np.ndarray, columns: int) -> np.ndarray:
+def _histories(found: Sequence[bytes], epochs: np.ndarray, columns: int) -> np.ndarray:
     """``(n, epochs, columns)`` from the bytes of each training, which may lack columns that came later."""
-    sizes = [len(data) for data in found]
-    widths = np.array(sizes) // (4 * np.maximum(epochs, 1))
+    sizes = np.fromiter(map(len, found), np.int64)
+    widths = sizes // (4 * np.maximum(epochs, 1))
     if (epochs < 0).any() or (widths * epochs * 4 != sizes).any() or (widths > columns).any():
         raise ValueError("a history has another length than its training's epochs")
     history = np.full((len(sizes), int(epochs.max(initial=0)), columns), np.nan, np.float32)
-    for width in np.unique(widths[epochs > 0]):
-        some = np.flatnonzero((widths == width) & (epochs > 0))
-        data = [data for data, w, e in zip(found, widths.tolist(), epochs.tolist(), strict=True) if w == width and e]
-        values = np.frombuffer(b"".join(data), "<f4").reshape(-1, width)
-        lengths = epochs[some]
-        epoch = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        history[np.repeat(some, lengths), epoch, :width] = values
+    run = np.arange(history.shape[1]) < epochs[:, None]
+    different = np.unique(widths[epochs > 0]).tolist()
+    for width in different:
+        some = widths == width
+        data = found if len(different) == 1 else itertools.compress(found, some.tolist())
+        history[run & some[:, None], :width] = np.frombuffer(b"".join(data), "<f4").reshape(-1, width)
     return history

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jreg import training
 from jreg._base import checks
-from jreg._base.brief import brief
 from jreg._base.names import cut
 from jreg.data import Dataset
 from jreg.engine import Job
@@ -20,33 +19,12 @@ from jreg.results import Spec
 from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
+from jreg.study.trainings import Static, Trainings, grouped
 from jreg.study.versions import versions
 from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
 
-Static = tuple[tuple[str, Any], ...]
 # Out-of-fold outputs are kept without being asked for up to this number of bytes in all.
 KEPT_BYTES = 2**28
-
-
-class Trainings(NamedTuple):
-    """Trainings to start, as arrays.
-
-    Attributes:
-      settings: ``(n, stages)``, places of settings; those of a row are trained one after the other, each from the
-        network of the one before it.
-      folds: ``(n,)``, places of folds; the one behind the last is the fold of all rows.
-      seeds: ``(n,)``.
-      limit: the epochs to which they are trained now.
-      epochs: how many they have in all.
-    """
-
-    settings: np.ndarray
-    folds: np.ndarray
-    seeds: np.ndarray
-    limit: int
-    epochs: int
-
-    __repr__ = brief
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -174,7 +152,8 @@ class Design:
 
     def static_of(self, setting: Setting) -> Static:
         """What is static in a setting."""
-        return tuple((name, value) for name, value in setting.items() if name not in self.spec.space.traced)
+        traced = self.spec.space.traced
+        return tuple((name, value) for name, value in setting.items() if name not in traced)
 
     def appended(self, setting: Mapping[str, Any]) -> Design:
         """The same with one more setting, which is tried on shapes.
@@ -249,20 +228,21 @@ class Design:
 
     def jobs(self, wanted: Trainings, ids: np.ndarray) -> Iterator[tuple[Plan, Job]]:
         """Trainings as jobs of the engine, those of one program together; `ids` has the shape of `wanted.settings`."""
-        settings = self.spec.settings
-        of_setting = {number: self.static_of(settings[number]) for number in np.unique(wanted.settings[:, 0])}
-        groups: dict[Static, list[int]] = {}
-        for place, number in enumerate(wanted.settings[:, 0]):
-            groups.setdefault(of_setting[number], []).append(place)
+        settings, groups = self.spec.settings, grouped(wanted, self.spec.settings, self.static_of)
         for static, rows in groups.items():
             chosen = wanted.settings[rows]
+            # Of a million trainings' settings, folds and seeds few are different.
+            numbers, which = np.unique(chosen, return_inverse=True)
+            values = [settings[number] for number in numbers.tolist()]
             hp = {
-                name: np.array([settings[s][name] for s in chosen.reshape(-1)], np.float32).reshape(chosen.shape)
+                name: np.array([setting[name] for setting in values], np.float32)[which.reshape(chosen.shape)]
                 for name in self.spec.space.traced
             }
             epochs, limit = (np.full(len(rows), value, np.int32) for value in (wanted.epochs, wanted.limit))
             fold, seed = wanted.folds[rows].astype(np.int32), wanted.seeds[rows].astype(np.uint32)
-            keys = training.streams_on_host(seed, self.folds.number[fold])
+            pairs, which = np.unique(seed.astype(np.int64) * (fold.max() + 1) + fold, return_inverse=True)
+            seeds, folds = np.divmod(pairs, fold.max() + 1)
+            keys = training.streams_on_host(seeds.astype(np.uint32), self.folds.number[folds])[which.reshape(-1)]
             yield self.plans[static], Job(ids[rows].astype(np.int32), hp, fold, keys, epochs, limit)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import re
@@ -44,14 +45,14 @@ def of_steps(design: Design) -> dict[str, str]:
     Other folds, epochs or numbers don't change it; another version of JAX may. It is traced in a thread of its own, so
     that what JAX was told for the caller's alone doesn't change it. Empty for a recipe that can't be traced there.
     """
-    rows = jax.tree.map(_shape, training.rows_of(design.data))
-    found: dict[str, str] = {}
+    leaves, form = jax.tree.flatten(jax.tree.map(_shape, training.rows_of(design.data)))
+    traced, found = design.spec.space.traced, dict[str, str]()
 
     def trace() -> None:
         for static, plan in design.plans.items():
             # What is wrong with a recipe is said by the study, and not by this.
             with contextlib.suppress(Exception):
-                found[text_of(static)] = _of_step(plan, design, rows)
+                found[text_of(static)] = _of_step(plan, traced, tuple(leaves), form)
 
     thread = threading.Thread(target=trace, name="jreg fingerprint")
     thread.start()
@@ -59,7 +60,10 @@ def of_steps(design: Design) -> dict[str, str]:
     return found
 
 
-def _of_step(plan: Plan, design: Design, rows: Any) -> str:
+# As long as its program is kept, which depends on no more: tracing takes a quarter of a second.
+@functools.lru_cache(maxsize=256)
+def _of_step(plan: Plan, traced: tuple[str, ...], leaves: tuple[Any, ...], form: Any) -> str:
+    rows = jax.tree.unflatten(form, leaves)
     count = jax.ShapeDtypeStruct((), jnp.int32)
     some = {"train": plan.batch_size, "validation": plan.block if plan.validated else 0}
     fold = Folds(
@@ -70,7 +74,7 @@ def _of_step(plan: Plan, design: Design, rows: Any) -> str:
         },
         number=jax.ShapeDtypeStruct((), jnp.uint32),
     )
-    hp: dict[str, Any] = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in design.spec.space.traced}
+    hp: dict[str, Any] = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in traced}
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 6))
 
     def step(given: Training, rows: Any) -> Any:

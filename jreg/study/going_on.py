@@ -40,8 +40,7 @@ def asked(design: Design, store: Nowhere, policy: Mapping[str, Any], default_kee
     """
     if not store.keeps:
         return design
-    for setting in design.spec.settings:
-        canonical(setting)
+    canonical(design.spec.space.axes)
     own = {"policy": dict(policy), "fingerprint": fingerprints.of_data(design.data)}
     design = dataclasses.replace(design, spec=dataclasses.replace(design.spec, **own))
     stored = store.stored()
