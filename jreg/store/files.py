@@ -27,9 +27,9 @@ def export(folder: Path, results: Results) -> None:
       OSError: the folder can't be written.
     """
     write_results(folder, results, {})
-    settings, trainings = ([_inert(table.flat(row)) for row in of(results)] for of in (table.settings, table.trainings))
-    write_text(folder / "settings.csv", _csv(settings))
-    write_text(folder / "trainings.csv", _csv(trainings))
+    settings, trainings = ((table.flat(row) for row in of(results)) for of in (table.settings, table.trainings))
+    write_text(folder / "settings.csv", to_csv(settings))
+    write_text(folder / "trainings.csv", to_csv(trainings))
     names = ("setting", "fold", "seed", "epoch", *results.labels)
     write_text(folder / "curves.csv", _csv(table.curves(results), names))
 
@@ -42,6 +42,11 @@ def write_results(folder: Path, results: Results, more: Mapping[str, Any]) -> No
 def to_text(found: Mapping[str, Any]) -> str:
     """A JSON object as indented text."""
     return json.dumps(plain(found), indent=1, allow_nan=False) + "\n"
+
+
+def to_csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:
+    """Rows as CSV in which a spreadsheet finds no formulas; `names` are those of the first row by default."""
+    return _csv([_inert(row) for row in rows], names)
 
 
 def names_in(header: Sequence[str]) -> list[str]:
