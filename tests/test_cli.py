@@ -20,10 +20,12 @@ import pytest
 import jreg
 from jreg.cli import output
 from jreg.cli.arguments import options_of
-from jreg.cli.commands import load_recipe, main
-from jreg.cli.commands import sweep as sweep_command
+from jreg.cli.commands import main
+from jreg.cli.recipes import load_recipe
+from jreg.cli.sweep import sweep as sweep_command
 
 FILES = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "differences.png", "curves.png"}
+FILES |= {"study.db", "study.lock", "checkpoints", "final"}
 COMMAND = [sys.executable, "-m", "jreg", "sweep"]
 RECIPE = """
 import optax
@@ -111,7 +113,7 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
     assert re.search(
         r"^time: +36 trainings in .* of compilation, on \d+ CPU x 1 slots one by one; occupancy", text, re.MULTILINE
     )
-    assert lines[-1] == "results and pictures are in found"
+    assert lines[-1] == "results and pictures are in found, the final network in found/final"
 
 
 def test_a_sweep_shows_progress_on_standard_error(swept):
@@ -148,14 +150,12 @@ def test_json_is_one_object_and_nothing_else(printed):
     assert len(done.stdout.splitlines()) == 1
     found = json.loads(done.stdout)
     written = json.loads((folder / "results.json").read_text())
-    # The file also has what `jreg.load_results` needs.
-    assert written.keys() - found.keys() == {"format", "spec", "timing", "table"}
-    assert {name: written[name] for name in found} == found
+    assert written == found
     assert found.keys() >= {
         "best", "best_mean", "best_standard_error", "one_standard_error", "test_accuracy", "trainings",
         "compile_seconds", "run_seconds", "settings",
     }  # fmt: skip
-    assert done.stderr.splitlines()[-1] == f"results and pictures are in {Path('runs') / 'wine'}"
+    assert done.stderr.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'wine'}, the final")
 
 
 def test_json_numbers_follow_from_the_scores(printed):
@@ -268,7 +268,7 @@ def test_digits_by_default(capsys):
     main(["sweep", "--folds", "2", "--epochs", "2"])
     out = capsys.readouterr().out
     assert "on all 1437 non-test rows for 2 epochs" in out
-    assert out.splitlines()[-1] == f"results and pictures are in {Path('runs') / 'digits'}"
+    assert out.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'digits'}, the final")
 
 
 @pytest.mark.slow
@@ -276,7 +276,9 @@ def test_no_results_are_overwritten(capsys):
     Path("mine.py").write_text(RECIPE)
     Path("runs/wine").mkdir(parents=True)
     main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
-    assert capsys.readouterr().out.splitlines()[-1] == f"results and pictures are in {Path('runs') / 'wine-2'}"
+    assert (
+        capsys.readouterr().out.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'wine-2'},")
+    )
     assert not list(Path("runs/wine").iterdir())
 
 
@@ -327,7 +329,7 @@ def test_help_names_every_option(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "a command is missing: jreg sweep or data"),
+        ([], "a command is missing: jreg sweep, resume, predict, data or doctor"),
         (["swep"], "jreg has no command 'swep': did you mean jreg sweep (see jreg --help)?"),
         (["version"], "did you mean jreg --version"),
         (["train", "--data", "mine.csv"], "did you mean jreg sweep (see jreg --help)?"),
@@ -342,6 +344,10 @@ def test_help_names_every_option(capsys):
         (["sweep", "--batchsize", "3"], "did you mean --batch-size"),
         (["sweep", "--epoch=3"], "did you mean --epochs"),
         (["sweep", "--recipe", "mine.py"], "jreg sweep RECIPE.py"),
+        (["resume", "found", "--recipe", "mine.py"], "jreg resume RUN RECIPE.py"),
+        (["resume", "--run", "found"], "jreg resume RUN"),
+        (["sweep", "--time-limit", "2 hours"], "--time-limit is '2 hours', but must be seconds above 0"),
+        (["sweep", "--time-limit", "0"], "--time-limit is '0', but must be seconds above 0"),
         (["sweep", "--stopping", "3"], "early stopping is --patience"),
         (["sweep", "--zzz"], "it has --help, --data, --target,"),
         (["sweep", "--cv", "x"], "invalid literal for int() with base 10: 'x' (see jreg sweep --help)"),
@@ -365,7 +371,8 @@ def test_the_options_have_the_names_of_the_python_arguments():
     python = set(inspect.signature(jreg.cross_validate).parameters) | set(
         inspect.signature(jreg.load_dataset).parameters
     )
-    others = {"help", "json", "traceback", "patience"}  # of the command line, and EarlyStopping's
+    # Of the command line, and EarlyStopping's.
+    others = {"help", "json", "traceback", "restart", "time-limit", "patience"}
     assert {option.replace("-", "_") for option in own.values()} - others <= python
     assert {name: own[name] for name in ("folds", "out")} == {"folds": "cv", "out": "store"}
 
@@ -376,7 +383,7 @@ def test_old_and_new_names_of_options_mean_the_same(monkeypatch):
     for names in (["--cv", "4", "--store", "a"], ["--folds", "4", "--out", "a"], ["--folds=4", "--out=a"]):
         with pytest.raises(ZeroDivisionError):
             main(["sweep", "--data", "wine", "--batch_size", "7", *names])
-    assert [(o["cv"], str(o["store"]), o["batch_size"]) for o in told] == [(4, "a", 7)] * 3
+    assert [(o["cv"], str(o["store"].folder), o["batch_size"]) for o in told] == [(4, "a", 7)] * 3
 
 
 class Narrow(io.TextIOWrapper):
@@ -578,7 +585,9 @@ def test_ctrl_c_keeps_what_had_been_finished(tmp_path):
     ]
     code, out, lines = interrupt(tmp_path, r"[1-9]\d*/40000 trainings", options)
     assert (code, out) == (130, "")
-    assert said(lines) == ["jreg: interrupted; what had been finished is in found"]
+    assert said(lines) == [
+        "jreg: interrupted; what had been finished is in found, and this goes on: jreg resume found mine.py"
+    ]
     states = [row["status"] for row in rows_of(tmp_path / "found" / "trainings.csv")]
     assert len(states) == 40_000
     assert set(states) == {"completed", "waiting"}
@@ -588,11 +597,12 @@ def test_ctrl_c_keeps_what_had_been_finished(tmp_path):
     assert all(0 <= score <= 1 for score in scores)
 
 
-def test_ctrl_c_before_anything_was_finished_says_so(tmp_path):
+@pytest.mark.slow
+def test_ctrl_c_before_anything_was_finished_says_what_goes_on(tmp_path):
     Path("mine.py").write_text(RECIPE)
     endless = ["--epochs", "10000000", "--patience", "10000000"]
     options = ["mine.py", "--data", "wine", "--folds", "2", *endless, "--out", "found"]
     code, out, lines = interrupt(tmp_path, r"compiling one program|0/4 trainings", options)
     assert (code, out) == (130, "")
-    assert said(lines) == ["jreg: interrupted; nothing had been finished"]
-    assert not (tmp_path / "found").exists()
+    assert said(lines)[0].endswith("and this goes on: jreg resume found mine.py")
+    assert len(jreg.load_results(tmp_path / "found")) == 0

@@ -41,22 +41,38 @@ def _quit(number: int, frame: FrameType | None) -> None:
     os._exit(130)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise Terminated(number)
+class _Ending:
+    """What the command line does with signals: the first is raised, and another one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            self.again(number, frame)
+        self.asked = True
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+    def again(self, number: int, frame: FrameType | None) -> None:
+        """Ends the process; what a store has begun to write, whoever opens it next takes back."""
+        del frame
+        with contextlib.suppress(OSError):
+            os.write(2, b"jreg: ended at once\n")
+        os._exit(128 + number)
 
 
 def imported() -> None:
-    """Gives Ctrl-C back to Python, whose KeyboardInterrupt the command line handles, and makes `Terminated` of others.
+    """Has Ctrl-C raise KeyboardInterrupt and the others `Terminated`, which the command line handles.
 
     For the command line: a library leaves signals alone.
     """
     if signal.getsignal(signal.SIGINT) is _quit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if _IS_COMMAND and threading.current_thread() is threading.main_thread():
-        for number in _SIGNALS[1:]:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _terminate)
+        ending = _Ending()
+        for number in _SIGNALS:
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, ending)
 
 
 class _Held:
@@ -70,7 +86,8 @@ class _Held:
         if self.waiting:
             # Whoever asks twice doesn't want to wait.
             self.waiting.clear()
-            self.handlers[number](number, frame)
+            handler = self.handlers[number]
+            getattr(handler, "again", handler)(number, frame)
         self.waiting.append(number)
 
     def fire(self) -> None:

@@ -1,5 +1,6 @@
 """The command line."""
 
-from jreg.cli.commands import load_recipe, main
+from jreg.cli.commands import main
+from jreg.cli.recipes import load_recipe
 
 __all__ = ["load_recipe", "main"]

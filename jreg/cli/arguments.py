@@ -16,7 +16,8 @@ import tyro
 
 # What is written for an option although it is something else, by command.
 _ELSEWHERE = {
-    "recipe": "the recipe file has no option, it stands by itself: jreg sweep RECIPE.py",
+    "recipe": "the recipe file has no option, it stands by itself: jreg {command} RECIPE.py",
+    "run": "the study's folder has no option, it stands by itself: jreg {command} RUN",
     "space": "the recipe file defines the space",
     "name": "the data's name has no option, it stands by itself: jreg data NAME",
     "stopping": "early stopping is --patience",
@@ -31,7 +32,8 @@ def parse(commands: Mapping[str, Callable[..., None]], arguments: Sequence[str])
       ValueError: they can't be understood.
       SystemExit: they asked for help, which has been printed.
     """
-    known = " or ".join(commands)
+    *others, last = commands
+    known = f"{', '.join(others)} or {last}"
     if not arguments:
         raise ValueError(f"a command is missing: jreg {known} (see jreg --help)")
     command, *rest = arguments
@@ -77,8 +79,11 @@ def _check_options(command: str, function: Callable[..., None], rest: Sequence[s
         if not argument.startswith("--") or name in options:
             continue
         near = difflib.get_close_matches(name, options, n=1)
+        where = "resume RUN" if command == "resume" and name == "recipe" else command
         every = ", ".join(f"--{option}" for option in dict.fromkeys(options.values()))
-        remedy = _ELSEWHERE.get(name) or (f"did you mean --{near[0]}" if near else f"it has {every}")
+        remedy = _ELSEWHERE.get(name, "").replace("{command}", where) or (
+            f"did you mean --{near[0]}" if near else f"it has {every}"
+        )
         end = "?" if remedy.startswith("did") else ""
         raise ValueError(f"jreg {command} has no option --{name}: {remedy} (see jreg {command} --help){end}")
 

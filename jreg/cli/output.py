@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import json
 import os
+import shlex
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from jreg._base.names import printable
 
@@ -24,6 +26,11 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 
 def prepare() -> None:
     """Lets both streams take any text, whatever their encoding."""
+    # Where a standard stream is closed, the next file that is opened would get its number, and with it whatever XLA or
+    # a signal's handler writes to standard error.
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(number)
     codecs.register_error("jreg.plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         # None where it is closed; a test's or a notebook's stream may be of another kind.
@@ -49,6 +56,20 @@ def say(text: str, *, aside: bool = False) -> None:
     except OSError:
         if not aside:
             raise
+
+
+def say_json(found: dict[str, Any]) -> None:
+    """Writes an object to standard output, in one line."""
+    say(json.dumps(found, allow_nan=False))
+
+
+def command(*words: Any) -> str:
+    """A command as a person may paste it into a shell.
+
+    >>> command("resume", "runs/my wine", None)
+    "jreg resume 'runs/my wine'"
+    """
+    return shlex.join(["jreg", *(str(word) for word in words if word is not None)])
 
 
 def abandon() -> None:

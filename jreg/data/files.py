@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import math
+import os
 import re
 import struct
 import zipfile
@@ -127,13 +128,36 @@ def read_npy(folder: Path, missing: str, task: str | None = None) -> Dataset:
     return Dataset(**arrays, name=folder.resolve().name, missing=missing, task=task)
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, _Source]:
+def read_examples(path: Path) -> np.ndarray:
+    """The examples alone: an ``.npy``, the array x of an ``.npz``, or x.npy in a folder.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no such file, a header doesn't fit it, or the array doesn't fit into memory.
+    """
+    if path.suffix != ".npz":
+        path = path / "x.npy" if path.is_dir() else path
+        with opened(path) as file:
+            length = os.fstat(file.fileno()).st_size
+        source = _Source(lambda: opened(path), length, length, str(path))
+        return _read({"x": source}, path, path.stem)["x"]
+    with _InSteps(opened(path).detach()) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _read({"x": _members(archive, path, ("x",))["x"]}, path, path.stem)["x"]
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{path} is no readable .npz file ({cut(str(error))}): write it with numpy.savez"
+            ) from None
+
+
+def _members(archive: zipfile.ZipFile, path: Path, needed: tuple[str, ...] = ("x", "y")) -> dict[str, _Source]:
     """Where the arrays are in an archive."""
     found: dict[str, list[zipfile.ZipInfo]] = {}
     for info in archive.infolist():
         if info.filename.endswith(".npy"):
             found.setdefault(PurePosixPath(info.filename).stem, []).append(info)
-    lacking = [name for name in ("x", "y") if name not in found]
+    lacking = [name for name in needed if name not in found]
     if lacking:
         raise ValueError(f"{path} has no array {' and '.join(lacking)}: it holds {cut(listed(found))}")
     sources = {}

@@ -1,18 +1,27 @@
 """Studies on disk."""
 
 from jreg.store.database import Folder, folder_or_nowhere, write
-from jreg.store.files import export, to_text, write_results
+from jreg.store.examine import Examined, examine
+from jreg.store.files import export, to_csv, to_text, write_results
 from jreg.store.protocol import Halfway, Nowhere
-from jreg.store.reading import load_results, load_spec
+from jreg.store.reading import NAME, load_note, load_results, load_spec
+from jreg.store.salvage import Salvaged, salvage
 
 __all__ = [
+    "NAME",
+    "Examined",
     "Folder",
     "Halfway",
     "Nowhere",
+    "Salvaged",
+    "examine",
     "export",
     "folder_or_nowhere",
+    "load_note",
     "load_results",
     "load_spec",
+    "salvage",
+    "to_csv",
     "to_text",
     "write",
     "write_results",

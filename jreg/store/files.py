@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -60,20 +60,33 @@ def _joined(lines: Iterable[str]) -> str:
     return ",\n".join(f" {line}" for line in lines)
 
 
+def to_csv(rows: Iterable[Mapping[str, Any]], names: Sequence[str] | None = None) -> str:
+    """Rows as CSV in which a spreadsheet finds no formulas; `names` are those of the first row by default."""
+    rows = list(rows)
+    names = names or (list(rows[0]) if rows else [])
+    text = io.StringIO()
+    _fill(text, names, ([_inert(row[name]) for name in names] for row in rows))
+    return text.getvalue()
+
+
 def _write_csv(path: Path, names: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
     # Row by row, as there may be millions.
     with replacing(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
-        writer = csv.writer(_Lines(text), lineterminator="\r\n")
-        writer.writerow(map(_inert, names))
-        writer.writerows(rows)
+        _fill(text, names, rows)
         text.detach()
+
+
+def _fill(text: TextIO, names: Iterable[str], rows: Iterable[Sequence[Any]]) -> None:
+    writer = csv.writer(_Lines(text), lineterminator="\r\n")
+    writer.writerow(map(_inert, names))
+    writer.writerows(rows)
 
 
 class _Lines:
     """Lines that end in a line feed, of a writer that quotes carriage returns because its own lines end in them."""
 
-    def __init__(self, text: io.TextIOWrapper):
+    def __init__(self, text: TextIO):
         self._text = text
 
     def write(self, line: str) -> int:

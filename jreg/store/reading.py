@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from jreg._base.tensors import from_bytes
 from jreg._base.types import PyTree
@@ -70,6 +71,21 @@ def load_spec(folder: str | Path) -> tuple[Spec, tuple[str, ...]]:
         try:
             head = schema.read_study(connection, "spec")
             return schema.read_spec(connection), tuple(map(str, head["space"].get("functions", ())))
+        except _DAMAGED as error:
+            raise schema.damaged(str(path), error) from None
+
+
+def load_note(folder: str | Path, name: str) -> Any:
+    """What `Folder.note` has noted about a study, as JSON has it; None where nothing was.
+
+    Raises:
+      FileNotFoundError: there is no study.
+      ValueError: it is damaged, or of a newer version.
+    """
+    path = _there(folder)
+    with reading(path) as connection:
+        try:
+            return schema.read_study(connection, name)
         except _DAMAGED as error:
             raise schema.damaged(str(path), error) from None
 
