@@ -5,16 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
-import numpy as np
-
 from jreg._base.names import printable
-from jreg.engine import Chunk, Layout
-from jreg.results import Results, Trained
-from jreg.training import Status
+from jreg.engine import Layout
 
 # Seconds between two renewals of a notebook's line; each is a message to the browser.
 _RENEW = 0.2
@@ -92,115 +88,6 @@ def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
-
-
-class Meter:
-    """Counts what a study does, at the same cost for each training however many there are.
-
-    Args:
-      results: of the study, whose timing it fills.
-    """
-
-    def __init__(self, results: Results):
-        # An earlier run of the same study took its time.
-        self._results, self._clock = results, time.perf_counter() - results.timing.run_seconds
-        self._clock -= results.timing.compile_seconds
-        # Of the scores of each setting, and how many they are.
-        self._sums, self._counts = np.zeros(0), np.zeros(0, np.int64)
-        self._best: float | None = None
-        before = results.trained()
-        # What an earlier run of the same study did counts, but not in its speed.
-        self._before = self._done = self._total = int((before.status != Status.WAITING).sum())
-        self._running = self._round = 0
-        self._rounds, self._given = 1, False
-        self._began = results.timing.run_seconds
-        self._layout: Layout | None = None
-        self._rank(before)
-
-    def _seconds(self) -> float:
-        return time.perf_counter() - self._clock - self._results.timing.compile_seconds
-
-    def begin(self, decision: Any) -> None:
-        """Begins a round of a race, where `decision` is of another one than before."""
-        if decision.total is not None:
-            self._total, self._given = decision.total, True
-        if decision.round != self._round:
-            self._done = self._total = self._running = self._before = 0
-            self._began = self._seconds()
-        self._round, self._rounds = decision.round, decision.rounds
-
-    def started(self, count: int) -> None:
-        """Counts trainings that are to be done."""
-        self._total += 0 if self._given else count
-
-    def given_up(self, count: int) -> None:
-        """Counts trainings that were started and are not wanted any more."""
-        self._done += count
-
-    def add(self, chunk: Chunk, found: Sequence[Trained]) -> None:
-        """Counts what a chunk has done; `found` are trainings that have not been counted before."""
-        self._done += sum(map(len, found))
-        self._running = chunk.running
-        # The one it began with: the last trainings may have been moved into fewer slots.
-        self._layout = self._layout or chunk.layout
-        timing = self._results.timing
-        timing.compile_seconds += chunk.compile_seconds
-        timing.device_seconds += chunk.run_seconds
-        timing.useful += chunk.useful
-        timing.executed += chunk.executed
-        timing.layout, timing.devices = str(self._layout), len(self._layout.devices)
-        timing.run_seconds = self._seconds()
-        for some in found:
-            self._rank(some)
-
-    def _rank(self, found: Trained) -> None:
-        spec = self._results.spec
-        validation = [fold.number for fold in spec.numbered()]
-        counts = np.isin(found.fold, validation) & (found.status != Status.WAITING)
-        found = found.take(counts)
-        place, (settings, folds, seeds) = spec.columns.index(spec.score), self._results.shape
-        if len(self._sums) < settings:
-            more = max(settings, 2 * len(self._sums)) - len(self._sums)
-            self._sums, self._counts = np.pad(self._sums, (0, more)), np.pad(self._counts, (0, more))
-        scored = np.isin(found.status, [status for status in Status if status.has_score]) & (found.epochs > 0)
-        errors = np.isin(found.status, [status for status in Status if status.is_error])
-        scores = np.where(errors, spec.score_of_errors, np.nan)
-        rows = np.flatnonzero(scored)
-        scores[rows] = found.history[rows, np.maximum(found.best_epoch[rows], 0), place]
-        np.add.at(self._sums, found.setting, scores)
-        np.add.at(self._counts, found.setting, 1)
-        ended = np.unique(found.setting)
-        means = self._sums[ended][self._counts[ended] == folds * seeds] / (folds * seeds)
-        means = means[np.isfinite(means)]
-        if len(means):
-            newest = float(means.max() if spec.score.maximize else means.min())
-            better = max if spec.score.maximize else min
-            self._best = newest if self._best is None else better(self._best, newest)
-
-    def end(self) -> None:
-        """Notes how long everything took."""
-        self._results.timing.run_seconds = self._seconds()
-
-    def progress(self, compiling: int = 0) -> Progress:
-        """Where the study stands."""
-        seconds = self._seconds() - self._began
-        new = self._done - self._before
-        left = seconds / new * (self._total - self._done) if new else None
-        return Progress(
-            done=self._done,
-            total=self._total,
-            best=self._best,
-            score=self._results.spec.score.label,
-            seconds=self._seconds(),
-            seconds_left=left,
-            compiling=compiling,
-            running=self._running,
-            queued=max(0, self._total - self._done - self._running),
-            per_second=new / seconds if new and seconds else None,
-            round=self._round,
-            rounds=self._rounds,
-            layout=self._layout,
-        )
 
 
 class Display:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from jreg._base import interrupt
 from jreg.engine import Executor
-from jreg.report.progress import Meter
+from jreg.report.meter import Meter
 from jreg.results import Results, Trained
 from jreg.store import Folder, Halfway, Nowhere
 from jreg.study import errors
