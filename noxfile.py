@@ -104,6 +104,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Kill a hundred studies at random moments, read one while it is written; a quarter of an hour."""
+    install(session, "test")
+    session.run("pytest", "-s", "tests/faults", *session.posargs)
+
+
+@nox.session(default=False)
 def x64(session: nox.Session) -> None:
     """Run the contract of every leaf function, trainings and studies with 64-bit numbers enabled."""
     install(session, "test")

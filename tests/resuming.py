@@ -1,5 +1,7 @@
 """Studies of four kinds that are killed and go on, in this process or, run as a script, in one of their own."""
 
+import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import jax
 import numpy as np
 import optax
 import optuna
+from sklearn.model_selection import KFold
 
 import jreg
 from jreg import keep, losses, nn, penalties
@@ -31,6 +34,22 @@ def recipe(hp: Any) -> jreg.Recipe:
     model = nn.MLP((hp["width"], 3), dropout=0.2)
     penalty = hp["l2"] * jreg.on_params(penalties.l2)
     return jreg.Recipe(model, losses.softmax_cross_entropy, optax.adam(hp["lr"]), penalty=penalty)
+
+
+def small(hp: Any) -> jreg.Recipe:
+    """A recipe of one program."""
+    penalty = hp["l2"] * jreg.on_params(penalties.l2)
+    return jreg.Recipe(nn.MLP((3,)), losses.softmax_cross_entropy, optax.adam(hp["lr"]), penalty=penalty)
+
+
+SMALL: dict[str, Any] = {
+    "recipe": small,
+    "space": jreg.grid(l2=[1e-3, 1e-2], lr=[1e-2, 1e-1]),
+    "cv": KFold(3, shuffle=True, random_state=0),
+    "epochs": 6,
+    "stopping": None,
+    "keep": None,
+}
 
 
 def data() -> jreg.Dataset:
@@ -66,7 +85,7 @@ def conduct(kind: str, store: Any, **changes: Any) -> jreg.Study:
         "seeds": 1,
         "epochs": 27,
         "batch_size": 32,
-        "stopping": jreg.EarlyStopping(patience=3),
+        "stopping": jreg.EarlyStopping(patience=2, min_delta=0.02),
         "keep": [keep.outputs, keep.network],
         "layout": jreg.Layout(tuple(jax.devices()), 2, 1),
         "progress": False,
@@ -85,6 +104,11 @@ def conduct(kind: str, store: Any, **changes: Any) -> jreg.Study:
     if kind == "warm":
         options = {"warm": "l2"} | options
     return jreg.cross_validate(of, on, space, **options)
+
+
+def digest(folder: Path) -> str:
+    """What tells a database from another one."""
+    return hashlib.sha256((folder / "study.db").read_bytes()).hexdigest()
 
 
 def assert_same(first: Results, second: Results) -> None:
@@ -182,7 +206,8 @@ class Server:
             since = time.monotonic() if words[0] == "training" else since
             if words[0] == begun:
                 time.sleep(seconds)
-                os.kill(process, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                    os.kill(process, signal.SIGKILL)
         return int(words[1]), time.monotonic() - since if since else 0.0
 
     def _line(self) -> list[str]:

@@ -20,11 +20,11 @@ from jreg.store import schema, trainings
 from jreg.store.lock import is_held
 
 NAME = "study.db"
-# Tries to copy a database while transactions are being written, and the pause between two, in seconds.
-_TRIES, _PAUSE = 200, 0.02
+# Tries to read a database that a process has just begun or ceased to write, and the pause between two, in seconds.
+_TRIES, _PAUSE = 50, 0.1
 # Where a database has the number of its changes, and a journal the random number of its transaction: (from, to).
 _CHANGES, _NONCE = (24, 28), (12, 16)
-# With which a journal ends that names another one.
+# With which a journal begins, and ends where it names another one.
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
 # What reading a damaged database raises.
 _DAMAGED = (
@@ -92,7 +92,7 @@ def load_note(folder: str | Path, name: str) -> Any:
 
 def _there(folder: str | Path) -> Path:
     path = Path(folder) / NAME
-    if not path.is_file() or not path.stat().st_size:
+    if not path.is_file() or is_unborn(path):
         raise FileNotFoundError(f"there are no results in {folder}: a study writes {NAME} there")
     return path
 
@@ -134,34 +134,66 @@ def read_kept(path: Path, block: int) -> PyTree:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Generator[sqlite3.Connection]:
-    """A connection that only reads, for a database of a study.
+    """A connection that only reads, for a database of a study, and sees it as it is at one moment.
 
-    A database beside which there is a journal belongs to a process that is writing or was killed. SQLite would have to
-    write to it to read it, so a private copy of both is read. Otherwise a process that begins to write waits.
+    While a process writes to it, that one waits for the reader. Where a process was killed there may be a journal, and
+    SQLite would have to write to the database to read it: then a private copy of both is read.
 
     Raises:
       ValueError: it is no database of a study, or has anything in it that could compute.
     """
     with tempfile.TemporaryDirectory(prefix="jreg-", ignore_cleanup_errors=True) as own:
         _check_links(path)
-        copy = _settled(path, Path(own))
-        check_file(copy or path)
-        connection = sqlite3.connect(copy or f"{path.absolute().as_uri()}?mode=ro", uri=copy is None)
+        connection, before = _opened(path, Path(own))
         try:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute("BEGIN")
             version = schema.check(connection, str(path))
             if version != schema.VERSION:
-                old, connection = connection, sqlite3.connect(":memory:")
+                old, connection = connection, sqlite3.connect(":memory:", isolation_level=None)
                 with contextlib.closing(old):
                     old.backup(connection)
                 schema.upgrade(connection, version)
             connection.execute("PRAGMA query_only = ON")
             yield connection
+            if before is not None and _state(path) != before:
+                raise ValueError(f"{path} was written while it was read: read it again")
         except sqlite3.DatabaseError as error:
             raise schema.damaged(str(path), error) from None
         finally:
             connection.close()
+
+
+def _opened(path: Path, own: Path) -> tuple[sqlite3.Connection, list[bytes] | None]:
+    """A connection in a transaction that reads, and the state that must not have changed at its end."""
+    for _ in range(_TRIES):
+        held, before, file, how = is_held(path.parent), None, path, "?mode=ro"
+        if not held:
+            before = _state(path)
+            if journal_of(path).exists():
+                file, how = own / path.name, ""
+                journal_of(file).unlink(missing_ok=True)
+                for source in (path, journal_of(path)):
+                    with contextlib.suppress(FileNotFoundError):
+                        shutil.copyfile(source, own / source.name)
+                if is_held(path.parent) or _state(path) != before:
+                    continue
+            else:
+                # No lock either, which not every file system has.
+                how += "&immutable=1"
+        check_file(file)
+        connection = sqlite3.connect(f"{file.absolute().as_uri()}{how}", uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("BEGIN")
+            # The lock is taken by the first look.
+            connection.execute("SELECT name FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if not held:
+                raise schema.damaged(str(path), error) from None
+            time.sleep(_PAUSE)
+        else:
+            return connection, before
+    raise ValueError(f"{path} can't be read while it is written: try again later")
 
 
 def check_file(path: Path) -> None:
@@ -170,7 +202,7 @@ def check_file(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(100)
     if len(head) < 100 or head[:16] != b"SQLite format 3\0":
-        raise ValueError(f"{path} is no SQLite database, or a damaged one")
+        raise schema.damaged(str(path), ValueError("it doesn't begin as a SQLite database does"))
     if head[18:20] != b"\1\1":
         raise ValueError(f"{path} has a write-ahead log, which jreg never uses, so it isn't read")
     journal = journal_of(path)
@@ -179,12 +211,21 @@ def check_file(path: Path) -> None:
         size = int.from_bytes(head[16:18], "big") * (65536 if head[16:18] == b"\0\1" else 1)
         if path.stat().st_size < size * int.from_bytes(head[28:32], "big"):
             raise schema.damaged(str(path), ValueError("its end is missing"))
-    else:
-        with journal.open("rb") as file:
-            file.seek(max(0, journal.stat().st_size - 8))
-            # It would name another file, which SQLite would delete when it has read the journal.
-            if file.read() == _MAGIC:
-                raise ValueError(f"{journal} names another journal, which jreg's never do, so it isn't read")
+    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
+        file.seek(max(0, journal.stat().st_size - 8))
+        # It would name another file, which SQLite would delete when it has read the journal.
+        if file.read() == _MAGIC:
+            raise ValueError(f"{journal} names another journal, which jreg's never do, so it isn't read")
+
+
+def is_unborn(path: Path) -> bool:
+    """Whether the process that made a database was killed before its first transaction had ended."""
+    with contextlib.suppress(FileNotFoundError):
+        with journal_of(path).open("rb") as file:
+            head = file.read(20)
+        # It says how many pages there were before.
+        return head[:8] == _MAGIC and head[16:] == bytes(4)
+    return not path.stat().st_size
 
 
 def _check_links(path: Path) -> None:
@@ -197,24 +238,6 @@ def _check_links(path: Path) -> None:
 def journal_of(path: Path) -> Path:
     """Where SQLite notes what a transaction changes."""
     return path.with_name(f"{path.name}-journal")
-
-
-def _settled(path: Path, own: Path) -> Path | None:
-    """A copy of a database and its journal at one moment; None where nobody writes to it."""
-    journal = journal_of(path)
-    if not journal.exists() and not is_held(path.parent):
-        return None
-    for _ in range(_TRIES):
-        before = _state(path)
-        # A page is changed after the journal has what it was, so the journal that is copied later can take it back.
-        for source in (path, journal):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(source, own / source.name)
-        if _state(path) == before:
-            return own / path.name
-        journal_of(own / path.name).unlink(missing_ok=True)
-        time.sleep(_PAUSE)
-    raise ValueError(f"{path} is being written all the time: try again later")
 
 
 def _state(path: Path) -> list[bytes]:

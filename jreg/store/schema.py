@@ -73,8 +73,6 @@ def check(connection: sqlite3.Connection, name: str) -> int:
         found = connection.execute("SELECT type, name, sql FROM sqlite_master LIMIT 100").fetchall()
     except sqlite3.DatabaseError as error:
         raise damaged(name, error) from None
-    if not (application or version or found):
-        return VERSION
     if application != APPLICATION:
         raise ValueError(f"{name} is no database of a study of jreg's")
     if version > VERSION:

@@ -5,7 +5,7 @@ from jreg.study.design import Design, Trainings
 from jreg.study.optimization import optimize
 from jreg.study.out_of_fold import OutOfFold
 from jreg.study.policies import Everything, Racing
-from jreg.study.policy import Decision, Policy, View
+from jreg.study.policy import Decision, Policy, Replayed, View
 from jreg.study.refit import refit
 from jreg.study.resume import resume
 from jreg.study.run import run
@@ -18,6 +18,7 @@ __all__ = [
     "OutOfFold",
     "Policy",
     "Racing",
+    "Replayed",
     "Study",
     "Trainings",
     "View",

@@ -106,7 +106,7 @@ def _changes(design: Design, stored: Spec, store: Nowhere) -> list[str]:
         if before != now:
             found.append(f"{name} was {cut(str(before))} and is now {cut(str(now))}")
     if dict(stored.policy) != dict(spec.policy) and not _more_trials(stored.policy, spec.policy):
-        found.append(f"the policy was {cut(str(dict(stored.policy)))} and is now {cut(str(dict(spec.policy)))}")
+        found.append(f"the policy was {_worded(stored.policy)} and is now {_worded(spec.policy)}")
     if stored.fingerprint != spec.fingerprint:
         found.append(f"the data were others ({stored.data}, now {spec.data})")
     for name in _VERSIONS:
@@ -130,6 +130,14 @@ def _changed_steps(design: Design, store: Folder) -> list[str]:
     line = next((pair for pair in zip(old, new, strict=False) if pair[0] != pair[1]), None)
     shown = f" (it said {cut(line[0].strip())!r}, and says {cut(line[1].strip())!r})" if line else ""
     return [f"the recipe trained otherwise{shown}"]
+
+
+def _worded(policy: Mapping[str, Any]) -> str:
+    """What decides which trainings run, in a few words."""
+    if not policy:
+        return "none"
+    numbers = policy.get("numbers", {name: value for name, value in policy.items() if name != "kind"})
+    return f"a {policy['kind']} ({cut(', '.join(f'{name}={value}' for name, value in numbers.items()), 100)})"
 
 
 def _more_trials(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
