@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import functools
 import io
 import json
 import os
@@ -12,13 +13,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jreg
-from jreg.cli import main, studies
+from jreg.cli import load_recipe, main, studies
+from jreg.engine import Local
 from jreg.store import examine, salvage
 
 RECIPE = """
@@ -55,12 +58,29 @@ def write_points(folder):
     return x
 
 
+@functools.cache
+def one_recipe(text):
+    """The same text is the same function, whose programs are compiled once."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mine.py"
+        path.write_text(text)
+        return load_recipe(path)
+
+
+def quickly(patch):
+    """A command line that leaves this process's devices alone, and compiles a recipe once."""
+    patch.setattr(jreg, "use_cpu_devices", lambda: None)
+    patch.setattr("jreg.cli.commands._keep_programs", lambda: None)
+    for module in ("sweep", "resume"):
+        patch.setattr(sys.modules[f"jreg.cli.{module}"], "load_recipe", lambda path: one_recipe(path.read_text()))
+
+
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
-    """A working folder with data and a recipe, and a command line that leaves this process's devices alone."""
+    """A working folder with data and a recipe."""
     write_points(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(jreg, "use_cpu_devices", lambda: None)
+    quickly(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +92,7 @@ def whole(tmp_path_factory):
     os.chdir(folder)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(jreg, "use_cpu_devices", lambda: None)
-            patch.setattr("jreg.cli.commands._keep_programs", lambda: None)
+            quickly(patch)
             main(["sweep", *SMALL, "--out", "found"])
     finally:
         os.chdir(before)
@@ -105,15 +124,18 @@ def same(a, b):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
 
 
-def test_a_time_limit_ends_a_study_that_resume_finishes(whole, capsys):
-    code, out, err = ends(["sweep", *SMALL, "--out", "cut", "--time-limit", "0.001s"], capsys)
+def test_a_time_limit_ends_a_study_that_resume_finishes(whole, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        advance = Local.advance
+        # One epoch of each, after which the time is over.
+        patch.setattr(Local, "advance", lambda self, epochs=None: advance(self, 1))
+        code, out, err = ends(["sweep", *SMALL, "--out", "cut", "--time-limit", "0.001s"], capsys)
     assert code == 3
-    left = re.search(r"the time limit of 0.001s is over, (\d+) of 4 trainings are left", err)
-    assert left
-    assert int(left[1]) > 0
-    assert err.rstrip().endswith("; this goes on: jreg resume cut mine.py")
+    sentence = "the time limit of 0.001s is over, 4 of 4 trainings are left; this goes on: jreg resume cut mine.py"
+    assert err.splitlines()[-1] == f"jreg: {sentence}"
     assert "val_accuracy" in out
     assert not Path("cut/final").exists()
+    assert examine("cut").checkpoints[0] == ("1, whole, with 4 trainings under way", True)
     code, out, err = ends(["resume", "cut", "mine.py"], capsys)
     assert code == 0, err
     assert out.splitlines()[-1] == "results and pictures are in cut, the final network in cut/final"
@@ -139,14 +161,17 @@ def test_a_finished_study_says_so_and_makes_what_is_missing(found, capsys):
 def test_a_store_goes_on_or_is_refused_or_left_alone(found, whole, capsys):
     code, _, err = ends(["sweep", *SMALL, "--epochs", "4", "--out", found], capsys)
     assert code == 2
-    assert re.match(r"jreg: found has a study of which epochs was 3 and is now 4: .*--restart", err)
+    assert re.search(r"jreg: found has a study of which epochs was 3 and is now 4: .*--restart", err)
     same(found, whole)
-    code, out, _ = ends(["sweep", *SMALL, "--seeds", "2", "--out", found], capsys)
-    assert code == 0
-    np.testing.assert_array_equal(jreg.load_results(found).scores[..., :1], jreg.load_results(whole).scores)
     code, out, _ = ends(["sweep", *SMALL, "--out", found, "--restart"], capsys)
     assert (code, "results and pictures are in found-2" in out) == (0, True)
     same("found-2", whole)
+
+
+@pytest.mark.slow
+def test_more_seeds_train_what_is_missing(found, whole, capsys):
+    assert ends(["sweep", *SMALL, "--seeds", "2", "--out", found], capsys)[0] == 0
+    np.testing.assert_array_equal(jreg.load_results(found).scores[..., :1], jreg.load_results(whole).scores)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +211,9 @@ def test_data_that_moved_are_named(found, whole, capsys):
         )
         assert ends(["resume", found, "mine.py", "--data", "points.csv"], capsys)[0] == 0
         assert ends(["resume", found, "mine.py"], capsys)[0] == 0
-        changed = Path("points.csv").read_text().replace("ham", "jam")
-        Path("other.csv").write_text(changed.replace("jam", "ham", 5))
+        Path("points.csv").write_text(Path("points.csv").read_text().replace("1,", "2,"))
+        code, _, err = ends(["resume", found, "mine.py"], capsys)
+        assert (code, "the data were others" in err) == (2, True), err
     finally:
         (whole.parent / "hidden.csv").rename(place)
 
@@ -272,7 +298,7 @@ def test_the_doctor_says_what_the_machine_has(capsys):
 
 def damaged(data, rng):
     """Databases that are damaged in many ways."""
-    for length in (0, 1, 99, 100, 4096, 5000, *range(8192, len(data), 8192), len(data) - 1):
+    for length in (0, 1, 99, 100, 4096, 5000, *range(20_000, len(data), 20_000), len(data) - 1):
         yield f"truncated to {length}", data[:length]
     for length in (16, 100, 4096):
         yield f"another header of {length}", rng.randbytes(length) + data[length:]
@@ -281,7 +307,7 @@ def damaged(data, rng):
         for _ in range(flips):
             found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
         yield f"{flips} bits", bytes(found)
-    for page in range(0, len(data), 4096):
+    for page in range(0, len(data), 8192):
         yield f"page {page // 4096}", data[:page] + rng.randbytes(4096) + data[page + 4096 :]
 
 
@@ -294,9 +320,8 @@ def test_what_can_be_read_of_a_damaged_database_is_saved(found, whole, tmp_path,
         out = tmp_path / f"out-{number}"
         try:
             saved = salvage(run, out)
-        except ValueError as error:
-            assert "nothing could be read" in str(error), what
-            assert not out.exists()
+        except ValueError:
+            assert not out.exists(), what
             continue
         assert [path.name for path in run.iterdir()] == ["study.db"], what
         assert (run / "study.db").read_bytes() == content, what
@@ -306,7 +331,7 @@ def test_what_can_be_read_of_a_damaged_database_is_saved(found, whole, tmp_path,
         if "header" in what or what == "page 0":
             assert (saved.trainings, saved.lost) == (4, ()), what
             same(out, whole)
-    assert whole_ones > 10
+    assert whole_ones > 8
     code, text, _ = ends(["doctor", found, "--salvage", "saved"], capsys)
     assert (code, text) == (
         0,
@@ -400,8 +425,8 @@ def test_signals_save_and_say_what_goes_on():
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_the_final_network_trains_says_what_goes_on():
-    code, line = killed(["sweep", *SMALL, "--out", "found"], "refitting|drawing", signal.SIGINT)
+def test_ctrl_c_before_the_final_network_trains_says_what_goes_on():
+    code, line = killed(["sweep", *SMALL, "--out", "found"], "drawing", signal.SIGINT)
     assert (code, line.endswith("this goes on: jreg resume found mine.py")) == (130, True)
     done = started(["resume", "found", "mine.py"])
     out, err = done.communicate(timeout=120)

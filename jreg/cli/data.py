@@ -58,7 +58,7 @@ def load_noted(found: Any, place: Path, data: str | None, test: Path | None) -> 
             f"{place} doesn't say which data it trained on, as studies of jreg sweep do: go on with it in Python, "
             "jreg.resume(folder, recipe, data)"
         )
-    how = {name: tuple(v) if isinstance(v := found[name], list) else v for name in _OPTIONS}
+    how: dict[str, Any] = {name: tuple(v) if isinstance(v := found[name], list) else v for name in _OPTIONS}
     if test is not None:
         how["test"] = test
     name = found["data"] if data is None else data

@@ -16,6 +16,7 @@ import numpy as np
 
 import jreg
 from jreg import report
+from jreg._base import interrupt
 from jreg._base.names import cut
 from jreg.cli.output import command, say, say_json
 from jreg.network import Network
@@ -142,7 +143,9 @@ def finish(
     final, failed = None, None
     if not limited:
         try:
-            _draw(results, folder, again=store.trained > 0)
+            # Libraries of C drop a KeyboardInterrupt that falls into their callbacks.
+            with interrupt.held():
+                _draw(results, folder, again=store.trained > 0)
         except OSError as error:
             trouble = trouble or error
         try:

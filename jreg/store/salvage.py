@@ -87,10 +87,22 @@ def _written(tables: dict[str, tuple[list[Row], int]], folder: Path, out: Path) 
     if spec is None:
         (out / NAME).unlink()
         return _numbers(found, out, [*lost, f"what the study asks ({cut(reason, 100)})"])
-    results = load_results(out)
-    export(out, results)
-    asked = len(spec.settings) * len(spec.folds) * len(spec.seeds)
-    return Salvaged(len(results), asked, tuple(lost), True)
+    # A flipped bit may have changed a name, too.
+    for name in (None, "timing", "baseline", "layouts"):
+        if name is not None:
+            with contextlib.closing(connected(out / NAME)) as connection, connection:
+                connection.execute("DELETE FROM study WHERE name = ?", (name,))
+            lost.append(f"the study's {name}")
+        try:
+            results = load_results(out)
+            export(out, results)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+            reason = str(error)
+            continue
+        asked = len(spec.settings) * len(spec.numbered()) * len(spec.seeds)
+        return Salvaged(len(results), asked, tuple(lost), True)
+    (out / NAME).unlink()
+    return _numbers(found, out, [*lost, f"what makes a study of it ({cut(reason, 100)})"])
 
 
 def _fill(connection: sqlite3.Connection, found: dict[str, list[Row]], lost: list[str]) -> None:
