@@ -155,6 +155,7 @@ def study(pairs: int, epochs: int) -> dict[str, Any]:
             took = run(stored)
             if not np.array_equal(took.pop("scores"), first[0]):
                 raise SystemExit("a store changes the scores")
+            print(f"{number} {'with' if stored else 'without':<8}", json.dumps(took), flush=True)
             for name, value in took.items():
                 found.setdefault(f"{name}_{'with' if stored else 'without'}", []).append(value)
     return found

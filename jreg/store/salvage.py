@@ -185,7 +185,7 @@ def _is_training(row: Row, spec: Spec, places: dict[int, int], folds: set[int]) 
     if not known or not 0 <= epochs <= spec.epochs or not 0 <= append < 2**62 or not -1 <= best < max(1, epochs):
         return False
     try:
-        schema.status_of(status)
+        schema.statuses_of([status])
     except (KeyError, TypeError):
         return False
     width, rest = divmod(len(history) if isinstance(history, bytes) else -1, 4 * max(1, epochs))

@@ -48,7 +48,7 @@ TABLES = {
 }
 # What SQLite makes by itself for the primary keys.
 _INDEXES = ("sqlite_autoindex_study_1", "sqlite_autoindex_training_1")
-_WORDS = {status.word: status for status in Status}
+_WORDS = {status.word: int(status) for status in Status}
 # More epochs than anybody trains; arrays are as long.
 _EPOCHS = 10**7
 
@@ -220,6 +220,6 @@ def cut_back(connection: sqlite3.Connection, settings: int, appends: int, entrie
     connection.execute("DELETE FROM log WHERE number >= ?", (entries,))
 
 
-def statuses_of(words: Iterable[Any]) -> list[Status]:
-    """The statuses that words stand for."""
+def statuses_of(words: Iterable[Any]) -> list[int]:
+    """The numbers of the statuses that words stand for."""
     return list(map(_WORDS.__getitem__, words))

@@ -38,6 +38,7 @@ class Design:
       plans: the static part of the trainings, by what is static in their settings.
       keep: functions of a `jreg.training.Finished` whose results outlive the training.
       failed: places of settings that a search asked for and that the recipe can't build; they have no plan.
+      tried: by what is static the range of each traced hyperparameter within which settings were tried on shapes.
     """
 
     spec: Spec
@@ -46,6 +47,7 @@ class Design:
     plans: dict[Static, Plan]
     keep: tuple[Keep, ...]
     failed: frozenset[int] = frozenset()
+    tried: dict[Static, dict[str, tuple[float, float]]] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Design({self.spec!r}, {self.data!r})"
@@ -141,8 +143,14 @@ class Design:
         )
         names = tuple(getattr(function, "__name__", type(function).__name__) for function in self.keep)
         grown = dataclasses.replace(spec, columns=plan.columns, block=plan.block, keep=names)
+        known = self.tried.get(static, {})
+        ends = {}
+        for name in spec.space.traced:
+            values = [*known.get(name, ()), *(sample.peek()[name] for sample in samples)]
+            ends[name] = min(values), max(values)
         # A plan that is there stays: its program is compiled.
-        return dataclasses.replace(self, spec=grown, plans={static: plan, **self.plans})
+        plans, tried = {static: plan, **self.plans}, {**self.tried, static: ends}
+        return dataclasses.replace(self, spec=grown, plans=plans, tried=tried)
 
     @functools.cached_property
     def folds(self) -> Folds:
@@ -156,13 +164,16 @@ class Design:
         return tuple((name, value) for name, value in setting.items() if name not in traced)
 
     def appended(self, setting: Mapping[str, Any]) -> Design:
-        """The same with one more setting, which is tried on shapes.
+        """The same with one more setting, which is tried on shapes where it goes beyond those that were.
 
         Raises:
           ValueError, TypeError: it has other hyperparameters than the first setting, or of other kinds.
         """
         checked = self.checked(setting)
-        made = self.planned(self.static_of(checked), [Hyperparameters(checked)])
+        static, made = self.static_of(checked), self
+        ends = self.tried.get(static, {}).items()
+        if static not in self.plans or any(not low <= checked[name] <= high for name, (low, high) in ends):
+            made = self.planned(static, [Hyperparameters(checked)])
         # Another setting changes no fold, so the packed ones can stay.
         return _with_folds(dataclasses.replace(made, spec=made.spec.appended(checked, made.spec.columns)), self.folds)
 
