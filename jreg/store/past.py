@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jreg.results import Results
 from jreg.store import checkpoints, schema
 from jreg.store.protocol import Halfway
-from jreg.store.reading import check_file, is_unborn, journal_of, read
+from jreg.store.reading import check_file, check_links, is_unborn, journal_of, read
 from jreg.store.writer import connected
 
 
@@ -45,6 +45,7 @@ def past_of(path: Path) -> Past | None:
     Raises:
       ValueError: the database is damaged, or is of a newer version.
     """
+    check_links(path)
     if is_unborn(path):
         for file in (path, journal_of(path)):
             file.unlink(missing_ok=True)

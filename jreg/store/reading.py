@@ -92,6 +92,8 @@ def load_note(folder: str | Path, name: str) -> Any:
 
 def _there(folder: str | Path) -> Path:
     path = Path(folder) / NAME
+    if path.is_file():
+        check_links(path)
     if not path.is_file() or is_unborn(path):
         raise FileNotFoundError(f"there are no results in {folder}: a study writes {NAME} there")
     return path
@@ -143,7 +145,7 @@ def reading(path: Path) -> Generator[sqlite3.Connection]:
       ValueError: it is no database of a study, or has anything in it that could compute.
     """
     with tempfile.TemporaryDirectory(prefix="jreg-", ignore_cleanup_errors=True) as own:
-        _check_links(path)
+        check_links(path)
         connection, before = _opened(path, Path(own))
         try:
             version = schema.check(connection, str(path))
@@ -198,7 +200,7 @@ def _opened(path: Path, own: Path) -> tuple[sqlite3.Connection, list[bytes] | No
 
 def check_file(path: Path) -> None:
     """Raises ValueError where SQLite may not open a file: what it and its journal are is seen in some bytes."""
-    _check_links(path)
+    check_links(path)
     with path.open("rb") as file:
         head = file.read(100)
     if len(head) < 100 or head[:16] != b"SQLite format 3\0":
@@ -211,11 +213,6 @@ def check_file(path: Path) -> None:
         size = int.from_bytes(head[16:18], "big") * (65536 if head[16:18] == b"\0\1" else 1)
         if path.stat().st_size < size * int.from_bytes(head[28:32], "big"):
             raise schema.damaged(str(path), ValueError("its end is missing"))
-    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
-        file.seek(max(0, journal.stat().st_size - 8))
-        # It would name another file, which SQLite would delete when it has read the journal.
-        if file.read() == _MAGIC:
-            raise ValueError(f"{journal} names another journal, which jreg's never do, so it isn't read")
 
 
 def is_unborn(path: Path) -> bool:
@@ -228,11 +225,17 @@ def is_unborn(path: Path) -> bool:
     return not path.stat().st_size
 
 
-def _check_links(path: Path) -> None:
-    """Raises ValueError where a database or its journal lies elsewhere."""
-    for own in (path, journal_of(path)):
+def check_links(path: Path) -> None:
+    """Raises ValueError where a database or its journal lies elsewhere, or the journal names another one."""
+    journal = journal_of(path)
+    for own in (path, journal):
         if own.is_symlink() or (own.exists() and not own.is_file()):
             raise ValueError(f"{own} is a link or no file, which jreg doesn't follow in the folder of a study")
+    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
+        file.seek(max(0, journal.stat().st_size - 8))
+        # SQLite would delete the file that it names when it has read the journal.
+        if file.read() == _MAGIC:
+            raise ValueError(f"{journal} names another journal, which jreg's never do, so it isn't read")
 
 
 def journal_of(path: Path) -> Path:
