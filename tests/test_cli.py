@@ -372,7 +372,7 @@ def test_the_options_have_the_names_of_the_python_arguments():
         inspect.signature(jreg.load_dataset).parameters
     )
     # Of the command line, and EarlyStopping's.
-    others = {"help", "json", "traceback", "restart", "time-limit", "patience"}
+    others = {"help", "json", "traceback", "restart", "time_limit", "patience"}
     assert {option.replace("-", "_") for option in own.values()} - others <= python
     assert {name: own[name] for name in ("folds", "out")} == {"folds": "cv", "out": "store"}
 

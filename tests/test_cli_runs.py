@@ -168,6 +168,16 @@ def test_a_store_goes_on_or_is_refused_or_left_alone(found, whole, capsys):
     same("found-2", whole)
 
 
+def test_what_a_diverged_training_counts_with_is_an_option(monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(jreg, "cross_validate", lambda *given, **options: told.append(options["error_score"]) or 1 / 0)
+    for option in ([], ["--error-score", "0.5"], ["--error-score", "raise"]):
+        with pytest.raises(ZeroDivisionError):
+            main(["sweep", *SMALL, *option])
+    assert np.isnan(told[0])
+    assert told[1:] == [0.5, "raise"]
+
+
 @pytest.mark.slow
 def test_more_seeds_train_what_is_missing(found, whole, capsys):
     assert ends(["sweep", *SMALL, "--seeds", "2", "--out", found], capsys)[0] == 0

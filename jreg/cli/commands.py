@@ -23,7 +23,7 @@ from jreg.cli.sweep import sweep
 
 COMMANDS = {"sweep": sweep, "resume": resume, "predict": predict, "data": show_data, "doctor": doctor}
 # What a wrong argument, file or value raises; anything else is a fault of jreg's own and keeps its traceback.
-_USER_ERRORS = (ValueError, TypeError, KeyError, OSError, MemoryError)
+_USER_ERRORS = (ValueError, TypeError, KeyError, OSError, MemoryError, FloatingPointError)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

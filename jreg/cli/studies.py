@@ -105,7 +105,10 @@ class Clock:
 def going_on_by(folder: Path, goes_on: str) -> Generator[None]:
     """Where a signal ends the study, says what goes on; a folder that was reserved for nothing goes."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # `finish` says it, with the command.
+            warnings.filterwarnings("ignore", "the study ended after", RuntimeWarning)
+            yield
     except KeyboardInterrupt as error:
         begun = (folder / NAME).exists()
         words = f"what had been finished is in {folder}, and this goes on: {goes_on}" if begun else "nothing was begun"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,7 @@ def sweep(
     batch_size: int = 64,
     seed: int = 0,
     test_size: float = 0.2,
+    error_score: float | Literal["raise"] = math.nan,
     store: Annotated[str | None, tyro.conf.arg(metavar="FOLDER", aliases=("--out",))] = None,
     restart: Switch = False,
     time_limit: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None,
@@ -64,6 +66,8 @@ def sweep(
       batch_size: examples per step.
       seed: of the first training, and of the choice of the test rows.
       test_size: share of rows held out for the test, where the data brings no test set.
+      error_score: what a training scores that diverges, a number, or raise to end the study there; by default its
+        setting has no mean.
       store: folder for the study; one that has the same study goes on with it. By default a new one, runs/ and the
         data's name.
       restart: begin anew beside the folder, as FOLDER-2 and so on.
@@ -93,7 +97,7 @@ def sweep(
     with going_on_by(folder, goes_on):
         kept = Noted(folder, {**noted(data, how), "recipe": None if recipe is None else str(recipe)})
         asked: dict[str, Any] = {"cv": cv, "seeds": numbers, "epochs": epochs, "batch_size": batch_size}
-        asked |= {"stopping": stopping, "store": kept, "timeout": clock.left}
+        asked |= {"stopping": stopping, "store": kept, "timeout": clock.left, "error_score": error_score}
         study = jreg.cross_validate(function, dataset, space, **asked)
         finish(study, kept, function, clock, goes_on, json)
 

@@ -49,7 +49,6 @@ class Folder(Nowhere):
         self.folder, self._seconds = Path(folder), checkpoint_seconds
         self.trouble: Exception | None = None
         self._lock: Lock | None = None
-        self._made = False
         self._writer: Writer | None = None
         self._past: Past | None = None
         # How much of it is in the database, or on its way there.
@@ -65,7 +64,6 @@ class Folder(Nowhere):
         Raises:
           ValueError: another process writes to it, or what is there is damaged.
         """
-        self._made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(self.folder)
         try:
@@ -80,7 +78,8 @@ class Folder(Nowhere):
         """Lets others write; a folder into which nothing was written goes."""
         if self._writer is not None:
             self._writer.end()
-        if self._made and not (self.folder / NAME).exists():
+        if not (self.folder / NAME).exists():
+            # One with anything else in it stays.
             with contextlib.suppress(OSError):
                 (self.folder / LOCK).unlink()
                 self.folder.rmdir()

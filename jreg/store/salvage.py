@@ -21,6 +21,7 @@ from jreg.store.files import export, to_csv
 from jreg.store.reading import NAME, load_results
 from jreg.store.recovery import recovered, rows_of
 from jreg.store.writer import connected
+from jreg.training.status import STATUS
 
 Row = tuple[Any, ...]
 _ROLES = ("validation", "inner", "outer", "final", "bootstrap")
@@ -184,9 +185,7 @@ def _is_training(row: Row, spec: Spec, places: dict[int, int], folds: set[int]) 
     known = setting in places and fold in folds and seed in spec.seeds
     if not known or not 0 <= epochs <= spec.epochs or not 0 <= append < 2**62 or not -1 <= best < max(1, epochs):
         return False
-    try:
-        schema.statuses_of([status])
-    except (KeyError, TypeError):
+    if status not in STATUS:
         return False
     width, rest = divmod(len(history) if isinstance(history, bytes) else -1, 4 * max(1, epochs))
     return (
