@@ -708,7 +708,7 @@ def test_a_device_that_waits_for_another_counts_as_idle(plan):
 def test_the_whole_program_lowers_for_accelerators(plan, slots, batch, platform):
     layout = Layout(tuple(jax.devices()), slots, batch)
     waiting = made(plan, layout, members())
-    work = waiting._work([waiting._waiting[0], waiting._waiting[1]], budget=1)
+    work = waiting._work(waiting._waiting.take(2), budget=1)
     jitted = program.program(layout)
     exported = jax.export.export(jitted, platforms=[platform])(
         waiting._slots, waiting._outbox, work, waiting._rows, waiting._folds, plan=plan, layout=layout
