@@ -453,7 +453,7 @@ def test_two_sweeps_together_have_two_folders():
     same("runs/points", "runs/points-2")
     one = started(["sweep", *LONG])
     for line in one.stderr:
-        if line.startswith("0/"):
+        if re.match(r"\d+/40000", line):
             break
     other = started(["resume", "found", "mine.py"])
     _, err = other.communicate(timeout=120)

@@ -45,8 +45,10 @@ def examine(folder: str | Path) -> Examined:
         try:
             under_way = sum(len(some.fold) for some in checkpoints.read(folder, number, sha256))
             found.append((f"{number}, whole, with {under_way} trainings under way", True))
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             found.append((cut(str(error)), False))
+        except (TypeError, KeyError) as error:
+            found.append((f"{number}, of another version of jreg ({cut(str(error))})", False))
     return Examined(state, problems != ["ok"], tuple(found), _holder(folder))
 
 
