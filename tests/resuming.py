@@ -103,6 +103,7 @@ def conduct(kind: str, store: Any, **changes: Any) -> jreg.Study:
         options = {"race": jreg.hyperband(least=3, seed=0)} | options
     if kind == "warm":
         options = {"warm": "l2"} | options
+        space = given if given is not None else jreg.grid(**SPACE | {"width": [4]})
     return jreg.cross_validate(of, on, space, **options)
 
 
@@ -216,9 +217,7 @@ class Server:
 
     def close(self) -> None:
         """Ends it."""
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
+        self._server.communicate()
 
 
 if __name__ == "__main__":
