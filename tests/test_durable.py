@@ -24,6 +24,7 @@ from jreg import metrics
 from jreg.engine.pool import Pool
 from jreg.results import Trained
 from jreg.store import schema
+from jreg.store.writer import Writer
 from jreg.training import Status
 
 pytestmark = pytest.mark.adam
@@ -378,3 +379,17 @@ def test_a_reader_sees_whole_transactions(tmp_path, wine):
     assert all(length % 3 == 0 for length in lengths)
     assert lengths == sorted(lengths)
     assert len(set(lengths)) > 2
+
+
+def test_tables_and_what_is_asked_come_in_one_transaction(wine, tmp_path):
+    """Between two a process may be killed, and would leave what nobody can read."""
+    design = jreg.Design.of(small, wine, SMALL["space"], cv=3, epochs=1)
+    written = []
+    with Seldom(tmp_path, 10**9) as store:
+        put = Writer.put
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Writer, "put", lambda self, work: (written.append(work), put(self, work))[1])
+            store.open(design.spec)
+        store.settle()
+    assert len(written) == 1
+    assert jreg.load_results(tmp_path).spec.settings == design.spec.settings
