@@ -26,7 +26,7 @@ from jreg.store import Folder
 
 KINDS = ("grid", "race", "hyperband", "warm", "search")
 # Bits don't depend on neighbours where slots run one by one.
-SPACE = {"l2": [1e-5, 1e-2], "lr": [1e-2, 1e-3], "width": [4, 6]}
+SPACE = {"l2": [1e-5, 1e-2], "lr": [3e-2, 1e-2], "width": [4, 6]}
 
 
 def recipe(hp: Any) -> jreg.Recipe:
@@ -85,7 +85,7 @@ def conduct(kind: str, store: Any, **changes: Any) -> jreg.Study:
         "seeds": 1,
         "epochs": 27,
         "batch_size": 32,
-        "stopping": jreg.EarlyStopping(patience=2, min_delta=0.02),
+        "stopping": jreg.EarlyStopping(patience=6, min_delta=0.02),
         "keep": [keep.outputs, keep.network],
         "layout": jreg.Layout(tuple(jax.devices()), 2, 1),
         "progress": False,
@@ -103,6 +103,7 @@ def conduct(kind: str, store: Any, **changes: Any) -> jreg.Study:
         options = {"race": jreg.hyperband(least=3, seed=0)} | options
     if kind == "warm":
         options = {"warm": "l2"} | options
+        space = given if given is not None else jreg.grid(**SPACE | {"width": [4]})
     return jreg.cross_validate(of, on, space, **options)
 
 
@@ -216,9 +217,7 @@ class Server:
 
     def close(self) -> None:
         """Ends it."""
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        self._server.wait()
+        self._server.communicate()
 
 
 if __name__ == "__main__":

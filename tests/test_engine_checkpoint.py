@@ -241,7 +241,7 @@ def test_restored_trainings_are_there_at_once():
     _, _, [saved] = stopped(local(design, layout), jobs_of(design), 2)
     other = local(design, layout)
     few = jax.tree.map(lambda leaf: leaf[:3], saved[2:])
-    other.restore(saved.plan, *few)
+    other.restore(saved.plan, *few[:3])
     assert other.busy
     assert other.free == 1
     running = other.running()
@@ -249,7 +249,11 @@ def test_restored_trainings_are_there_at_once():
     assert running.epochs.tolist() == [2, 2, 2]
     # They come to the devices in turn, whose slots follow each other.
     [again] = other.saved()
-    jax.tree.map(np.testing.assert_array_equal, again[2:], jax.tree.map(lambda leaf: leaf[[0, 2, 1]], few))
+    jax.tree.map(np.testing.assert_array_equal, again[2:5], jax.tree.map(lambda leaf: leaf[[0, 2, 1]], few[:3]))
+    # Or into the slots that they had.
+    third = local(design, layout)
+    third.restore(saved.plan, *few)
+    jax.tree.map(np.testing.assert_array_equal, third.saved()[0][2:], few)
     other.cancel(saved.jobs.id[:2, 0])
     chunk = other.advance(1)
     assert sorted(chunk.outcomes[0].id) == sorted(saved.jobs.id[:2, 0])

@@ -117,7 +117,7 @@ class Pool:
         self._waiting.append(Run(jobs, np.arange(len(jobs.fold))))
 
     def restore(self, jobs: Job, stage: np.ndarray, state: TrainState, place: np.ndarray) -> None:
-        """Puts trainings into free slots with the states that `jreg.engine.saved.fitted` gave.
+        """Puts trainings into free slots with states that fit.
 
         Those that find none, and those that hadn't begun, start afresh, before all that wait.
         """

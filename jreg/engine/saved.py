@@ -28,9 +28,10 @@ class Saved(NamedTuple):
     Attributes:
       plan: the program's.
       layout: the devices and slots that it has now.
-      jobs: their `Job`s.
+      jobs: what they train, as a `Job` of arrays.
       stage: which of its job's trainings each one is, ``(n,)`` int32.
-      state: their `TrainState`s, each array by its path, random keys as their data; the history is 0 where not run.
+      state: how they stand, the arrays of a `TrainState` by their paths, random keys as their data; the history is 0
+        where not run.
       place: the numbers of their slots, and how many slots there are, ``(n, 2)`` int32.
     """
 

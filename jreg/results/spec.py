@@ -60,7 +60,7 @@ class Spec:
       keep: names of the keep functions.
       versions: of the packages that matter.
       policy: what decides which trainings run, as plain values; {} for all of them.
-      fingerprint: of the data, see `jreg.study.fingerprints`; "" where nothing is stored.
+      fingerprint: of the data, as a digest; "" where nothing is stored.
       error_score: the score of a training that diverged or failed, in units of `score`; NaN where it has none,
         ``"raise"`` where the first one ends the study.
 

@@ -49,6 +49,7 @@ class Folder(Nowhere):
         self.folder, self._seconds = Path(folder), checkpoint_seconds
         self.trouble: Exception | None = None
         self._lock: Lock | None = None
+        self._fresh = False
         self._writer: Writer | None = None
         self._past: Past | None = None
         # How much of it is in the database, or on its way there.
@@ -114,9 +115,9 @@ class Folder(Nowhere):
         """The results of an earlier run, with room for what is asked now; none where there was no earlier run."""
         self._writer, self.trouble = Writer(self.folder / NAME), None
         past, self._last = self._past, time.monotonic()
+        self._fresh = past is None
         self._settings = self._folds = self._appends = self._entries = self._number = 0
         if past is None:
-            self._writer.put(schema.create)
             results = Results(spec)
         else:
             self._settings, self._folds = len(past.results.spec.settings), len(past.results.spec.folds)
@@ -147,7 +148,12 @@ class Folder(Nowhere):
         self._settings, self._folds = len(spec.settings), len(spec.folds)
         self._entries += len(log)
 
+        # With what is asked in one transaction: a process may be killed between two.
+        fresh, self._fresh = self._fresh, False
+
         def write(connection: sqlite3.Connection) -> None:
+            if fresh:
+                schema.create(connection)
             schema.write_study(connection, values)
             schema.write_rows(connection, settings, folds)
             for some in found:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jreg.results import Results
 from jreg.store import checkpoints, schema
 from jreg.store.protocol import Halfway
-from jreg.store.reading import check_file, check_links, is_unborn, journal_of, read
+from jreg.store.reading import check_file, read
 from jreg.store.writer import connected
 
 
@@ -45,15 +45,13 @@ def past_of(path: Path) -> Past | None:
     Raises:
       ValueError: the database is damaged, or is of a newer version.
     """
-    check_links(path)
-    if is_unborn(path):
-        for file in (path, journal_of(path)):
-            file.unlink(missing_ok=True)
-        return None
     check_file(path)
     with contextlib.ExitStack() as stack:
         try:
             connection = stack.enter_context(contextlib.closing(connected(path)))
+            connection.execute("SELECT name FROM sqlite_master").fetchone()
+            if not path.stat().st_size:
+                return None
             schema.upgrade(connection, schema.check(connection, str(path)))
             [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
             if state != "ok":

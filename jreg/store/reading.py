@@ -92,11 +92,13 @@ def load_note(folder: str | Path, name: str) -> Any:
 
 def _there(folder: str | Path) -> Path:
     path = Path(folder) / NAME
-    if path.is_file():
-        check_links(path)
-    if not path.is_file() or is_unborn(path):
-        raise FileNotFoundError(f"there are no results in {folder}: a study writes {NAME} there")
+    if not path.is_file():
+        raise _nothing(path)
     return path
+
+
+def _nothing(path: Path) -> FileNotFoundError:
+    return FileNotFoundError(f"there are no results in {path.parent}: a study writes {NAME} there")
 
 
 def read(
@@ -194,35 +196,34 @@ def _opened(path: Path, own: Path) -> tuple[sqlite3.Connection, list[bytes] | No
                 raise schema.damaged(str(path), error) from None
             time.sleep(_PAUSE)
         else:
-            return connection, before
+            if file.stat().st_size:
+                return connection, before
+            connection.close()
+            raise _nothing(path)
     raise ValueError(f"{path} can't be read while it is written: try again later")
 
 
 def check_file(path: Path) -> None:
     """Raises ValueError where SQLite may not open a file: what it and its journal are is seen in some bytes."""
     check_links(path)
+    journal, begun = journal_of(path), b""
+    # A process that writes may end its transaction meanwhile.
+    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
+        begun = file.read(20)
     with path.open("rb") as file:
         head = file.read(100)
     if len(head) < 100 or head[:16] != b"SQLite format 3\0":
-        raise schema.damaged(str(path), ValueError("it doesn't begin as a SQLite database does"))
+        # Nothing was there before the transaction that a process was killed in, says the journal.
+        if not head or (begun[:8] == _MAGIC and begun[16:] == bytes(4)):
+            return
+        raise schema.damaged(str(path), ValueError("it is no SQLite database"))
     if head[18:20] != b"\1\1":
         raise ValueError(f"{path} has a write-ahead log, which jreg never uses, so it isn't read")
-    journal = journal_of(path)
     if not journal.exists():
         # A page of 64 KiB is written as 1.
         size = int.from_bytes(head[16:18], "big") * (65536 if head[16:18] == b"\0\1" else 1)
         if path.stat().st_size < size * int.from_bytes(head[28:32], "big"):
             raise schema.damaged(str(path), ValueError("its end is missing"))
-
-
-def is_unborn(path: Path) -> bool:
-    """Whether the process that made a database was killed before its first transaction had ended."""
-    with contextlib.suppress(FileNotFoundError):
-        with journal_of(path).open("rb") as file:
-            head = file.read(20)
-        # It says how many pages there were before.
-        return head[:8] == _MAGIC and head[16:] == bytes(4)
-    return not path.stat().st_size
 
 
 def check_links(path: Path) -> None:

@@ -216,7 +216,7 @@ class Study:
     def save_networks(self, folder: str | Path, setting: Which = None) -> Path:
         """Writes the networks of a setting's folds and seeds into a folder, as `ensemble` has them, for `jreg.load`.
 
-        Each network's model.json says its fold, its seed and the fingerprint of the study (`jreg.Spec.fingerprint`).
+        Each network's model.json says its fold, its seed and the fingerprint of the study (its spec's).
 
         Raises:
           ValueError: the study has no such setting, its networks are gone, or the folder can't be written.

@@ -71,7 +71,7 @@ def test_a_hundred_reads_of_studies_that_train(server, tmp_path):
             break
     print(f"{reads} reads of {number + 1} studies, {lengths} different states, all as at the end")
     assert reads >= 100
-    assert lengths > 10
+    assert lengths > 3
 
 
 def _last(results: jreg.Results) -> tuple[list[int], ...]:
