@@ -59,11 +59,14 @@ def read(folder: Path, number: int, sha256: str) -> list[Halfway]:
         raise ValueError(f"the checkpoint {file} is damaged: it isn't what was written")
     arrays, metadata = unpacked(data)
     found = []
-    for place, static in enumerate(json.loads(metadata["static"])):
-        own = {name.split("/", 1)[1]: array for name, array in arrays.items() if name.startswith(f"{place}/")}
-        identity = {name: own.pop(name) for name in _IDENTITY}
-        state = {name.split("/", 1)[1]: array for name, array in own.items()}
-        found.append(Halfway(static=static, state=state, **identity))
+    try:
+        for place, static in enumerate(json.loads(metadata["static"])):
+            own = {name.split("/", 1)[1]: array for name, array in arrays.items() if name.startswith(f"{place}/")}
+            identity = {name: own.pop(name) for name in _IDENTITY}
+            state = {name.split("/", 1)[1]: array for name, array in own.items()}
+            found.append(Halfway(static=static, state=state, **identity))
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"the checkpoint {file} was written by another version: it lacks {error}") from None
     return found
 
 
