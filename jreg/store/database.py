@@ -14,7 +14,7 @@ from jreg._base.files import check_folder
 from jreg._base.names import shown
 from jreg.results import Results, Spec, Trained
 from jreg.store import checkpoints, schema, trainings
-from jreg.store.files import export
+from jreg.store.files import export, tables
 from jreg.store.lock import NAME as LOCK
 from jreg.store.lock import Lock
 from jreg.store.past import Past, past_of
@@ -49,6 +49,8 @@ class Folder(Nowhere):
         self.folder, self._seconds = Path(folder), checkpoint_seconds
         self.trouble: Exception | None = None
         self._lock: Lock | None = None
+        # Whether this process has made the folder, and whether no training has ever left anything there.
+        self._made = self._is_new = False
         self._fresh = False
         self._writer: Writer | None = None
         self._past: Past | None = None
@@ -65,6 +67,7 @@ class Folder(Nowhere):
         Raises:
           ValueError: another process writes to it, or what is there is damaged.
         """
+        self._made = not self.folder.exists()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(self.folder)
         try:
@@ -75,15 +78,21 @@ class Folder(Nowhere):
             raise
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        """Lets others write; a folder into which nothing was written goes."""
+    def __exit__(self, *ended: Any) -> None:
+        """Lets others write; a study that ended in an error before anything was trained leaves nothing."""
         if self._writer is not None:
             self._writer.end()
-        if not (self.folder / NAME).exists():
-            # One with anything else in it stays.
-            with contextlib.suppress(OSError):
+        failed = ended[0] is not None and issubclass(ended[0], Exception)
+        with contextlib.suppress(OSError):
+            if failed and self._is_new:
+                for file in [self.folder / NAME, *self.folder.glob(f"{checkpoints.NAME}/*"), *tables(self.folder)]:
+                    file.unlink(missing_ok=True)
+                if (self.folder / checkpoints.NAME).exists():
+                    (self.folder / checkpoints.NAME).rmdir()
+            if not (self.folder / NAME).exists():
                 (self.folder / LOCK).unlink()
-                self.folder.rmdir()
+                if self._made:
+                    self.folder.rmdir()
         if self._lock is not None:
             self._lock.release()
 
@@ -115,6 +124,7 @@ class Folder(Nowhere):
         """The results of an earlier run, with room for what is asked now; none where there was no earlier run."""
         self._writer, self.trouble = Writer(self.folder / NAME), None
         past, self._last = self._past, time.monotonic()
+        self._is_new = past is None
         self._fresh = past is None
         self._settings = self._folds = self._appends = self._entries = self._number = 0
         if past is None:
@@ -140,6 +150,7 @@ class Folder(Nowhere):
         if self._writer is None:
             raise ValueError(f"{self!r} isn't open: call open first")
         spec, self._appends = results.spec, self._appends + 1
+        self._is_new &= not any(map(len, found))
         score, append, entry = spec.columns.index(spec.score) if spec.columns else 0, self._appends, self._entries
         settings = schema.setting_rows(spec.settings[self._settings :], self._settings)
         folds = schema.fold_rows(spec.folds[self._folds :], spec.rows)

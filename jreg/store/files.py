@@ -36,6 +36,11 @@ def export(folder: Path, results: Results) -> None:
     _write_csv(folder / "curves.csv", table.names_of_curves(results), table.curves(results))
 
 
+def tables(folder: Path) -> list[Path]:
+    """The files that `export` writes."""
+    return [folder / name for name in ("results.json", "settings.csv", "trainings.csv", "curves.csv")]
+
+
 def write_results(folder: Path, results: Results, more: Mapping[str, Any]) -> None:
     """Writes results.json alone, with `more` beside the results, such as the test result of the final network."""
     write_text(folder / "results.json", _text({**summary(results), **plain(dict(more))}))
