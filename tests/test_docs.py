@@ -126,7 +126,16 @@ RUNNABLE = [page for page in PAGES if script(page).strip()]
 
 
 # Two minutes of studies; the tutorial's are the README's at more length.
-LONG = {"extending.md", "how-to.md", "networks.md", "several-arrays.md", "tutorial.md", "catalogue.md"}
+LONG = {
+    "augmentation.md",
+    "catalogue.md",
+    "extending.md",
+    "how-to.md",
+    "networks.md",
+    "reliability.md",
+    "several-arrays.md",
+    "tutorial.md",
+}
 
 
 @pytest.mark.parametrize(

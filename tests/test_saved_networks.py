@@ -163,11 +163,11 @@ def test_the_networks_of_a_study(table, tmp_path):
     # One program for all of them.
     assert len({id(one.recipe) for one in folds}) == 1
     assert np.array_equal(folds.predict_proba(table), study.ensemble().predict_proba(table))
-    said = {"data": data.name, "study": study.spec.fingerprint, "seed": 0}
+    said = {"data": data.name, "study": study.spec.digest, "seed": 0}
     assert [one.more for one in folds] == [{**said, "fold": fold} for fold in (0, 1)]
     assert folds[0].hyperparameters == {"dropout": 0.1, "activation": jax.nn.gelu}
     final = jreg.refit(study, progress=False)
-    assert final.more == {"data": data.name, "study": study.spec.fingerprint}
+    assert final.more == {"data": data.name, "study": study.spec.digest}
     with_recipe = jreg.load(final.save(tmp_path / "final"), recipe=recipe)
     assert same(with_recipe, final, table)
 
