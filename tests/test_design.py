@@ -180,6 +180,7 @@ def test_a_keep_function_of_the_users_own(wine, study):
         jreg.cross_validate(recipe, wine, SPACE, keep=[largest_weight, largest_weight], **OPTIONS)
 
 
+@pytest.mark.slow
 def test_a_full_outbox_loses_nothing(wine, study, monkeypatch):
     for capacity in (1, 3):
         monkeypatch.setattr(compiled, "outbox_length", lambda *_, capacity=capacity: capacity)
@@ -198,6 +199,7 @@ def test_repeated_folds_predict_rows_as_often_as_they_are_validated(wine):
 # Rows of any number.
 
 
+@pytest.mark.slow
 def test_folds_of_very_unequal_size_train_as_they_do_alone():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(5), [10, 20, 70, 200, 400])

@@ -395,6 +395,7 @@ def test_the_study_lowers_for_accelerators():
         assert lowered.platforms == (platform,)
 
 
+@pytest.mark.slow
 def test_a_study_is_the_same_with_64_bit_numbers_enabled(blobs):
     plain = validate(blobs, SPACE[:2], epochs=3)
     with jax.enable_x64(True):

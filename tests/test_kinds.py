@@ -83,6 +83,7 @@ def test_a_label_beyond_what_its_dtype_counts_to_is_a_class():
     np.testing.assert_allclose(found, [wanted], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_class_ruled_out_by_an_infinite_logit_counts_nothing():
     logits, shares = np.array([0.5, -0.3, 1.0], np.float32), np.array([0.25, 0.75, 0.0], np.float32)
     ruled_out = jnp.asarray(np.insert(logits, 1, -np.inf))[None]

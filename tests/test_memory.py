@@ -156,6 +156,7 @@ def test_the_outbox_has_room_for_all_that_can_end_or_for_one():
 # The choice of slots.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("slots", "batch"), [pytest.param(5, 5, marks=pytest.mark.slow), (6, 2), pytest.param(4, 1, marks=pytest.mark.slow)]
 )

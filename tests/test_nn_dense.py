@@ -40,6 +40,7 @@ def test_outputs_and_gradients_are_those_of_flax(shape, features, use_bias):
         close(*(jax.jit(jax.grad(losses_of(layer), of))(params, x) for layer in (ours, theirs)))
 
 
+@pytest.mark.slow
 def test_forward_mode_and_second_derivatives_are_those_of_flax():
     ours, theirs, params, x = both((4, 7), 12)
     for derive in (

@@ -144,6 +144,7 @@ class Network(linen.Module):
         return linen.Dense(2)(x)
 
 
+@pytest.mark.slow
 def test_a_network_of_all_layers_trains_its_members_by_one_program():
     start = models.as_model(Network(0.5))
     params, _ = jax.jit(start.init)(KEY, X)

@@ -608,6 +608,7 @@ def other(tmp_path_factory, quick):
 
 
 # One device of two is used by test_batches_of_one_size_change_nothing.
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 5])
 @pytest.mark.parametrize("count", [8, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_number_of_devices_changes_nothing(plan, other, count, batch):

@@ -693,6 +693,7 @@ def test_the_lasso_is_scikit_learns(lasso_study, references, warm):
     assert study.best.number == np.argmax(r2.mean(axis=1))
 
 
+@pytest.mark.slow
 def test_the_lassos_coefficients_are_scikit_learns_and_its_zeros_exact(diabetes, references):
     weights = references[0]
     for fold, (train, test) in enumerate(KFold(3, shuffle=True, random_state=0).split(diabetes.x)):
@@ -764,6 +765,7 @@ def logistic_losses(standardized):
     return np.array(found).T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm", ["l2", pytest.param(None, marks=pytest.mark.slow)])
 def test_logistic_regression_is_scikit_learns(standardized, logistic_losses, warm):
     study = on_paths(logistic, standardized, jreg.grid(l2=L2), epochs=1000, warm=warm, score="val_loss")

@@ -138,6 +138,7 @@ def test_initial_weights_go_where_they_are_asked_for(kind):
     np.testing.assert_array_equal(w, init(KEY, W.shape))
 
 
+@pytest.mark.slow
 def test_classes_that_are_split_over_devices_have_the_loss_of_all():
     logits, labels = jax.random.normal(jax.random.key(0), (4, 6)), jnp.array([0, 5, 2, 3])
     functions = (losses.softmax_cross_entropy, functools.partial(losses.focal, gamma=2.0), metrics.log_loss)

@@ -62,6 +62,7 @@ def everything(hp):
     )
 
 
+@pytest.mark.slow
 def test_all_that_a_step_may_have_gives_what_fit_gives(blobs):
     options = {
         "epochs": 9,

@@ -406,6 +406,7 @@ def test_proximal_and_then_project_keeps_zeros_and_the_set():
     assert np.linalg.norm(shrunk, axis=0).max() < 0.95  # off the set, as the docstring says
 
 
+@pytest.mark.slow
 @pytest.mark.adam  # the schedule divides an int32
 def test_a_study_sweeps_the_strength_of_proximal(blobs):
     def recipe(hp):

@@ -184,6 +184,7 @@ class Folder(Nowhere):
         if self._writer is None or self._writer.error is not None:
             # While results can't be written, states would only fill the memory.
             return
+        self._is_new &= not any(len(some.stage) for some in halfway)
         self._number += 1
         number, counts = self._number, (self._appends, self._entries)
 
