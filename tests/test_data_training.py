@@ -58,6 +58,7 @@ def test_a_validation_row_changes_no_bit_of_a_training(blobs, name, value):
     assert not np.array_equal(first.history["val_loss"], second.history["val_loss"])
 
 
+@pytest.mark.slow
 def test_a_validation_row_changes_no_bit_of_the_trainings_of_a_study(blobs):
     folds = [(np.arange(24, 72), np.arange(24)), (np.arange(48), np.arange(48, 72))]
     space = jreg.grid(rate=[0.03, 0.1])

@@ -219,6 +219,7 @@ def test_folds_of_very_unequal_size_train_as_they_do_alone():
             )
 
 
+@pytest.mark.slow
 def test_masks_do_not_depend_on_padding(wine):
     """Folds that fit into one batch, in a study whose largest fold has four times the rows."""
     pairs = [(np.arange(30), np.arange(30, 40)), (np.arange(20, 142), np.arange(20))]
@@ -356,6 +357,7 @@ def test_a_small_language_model_trains_in_a_study():
     assert study.out_of_fold().probabilities.shape == (240, 12, 7)
 
 
+@pytest.mark.slow
 def test_a_segmentation_of_dictionaries_trains_in_a_study():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 6, 6, 1), np.uint8)
@@ -427,6 +429,7 @@ def test_several_arrays_of_outputs_are_no_prediction(read):
         read({"kind": np.zeros((3, 2)), "size": np.zeros((3, 1))})
 
 
+@pytest.mark.slow
 def test_an_autoencoder_of_many_rows_stacks_no_outputs():
     """60,000 rows of 784 bytes take 188 MB as outputs of an epoch; no slot may hold them."""
     rows = np.zeros((60_000, 784), np.uint8)

@@ -116,6 +116,7 @@ def test_a_study_that_is_known_is_not_traced_again(blobs, counted):
     assert calls
 
 
+@pytest.mark.slow
 def test_settings_with_other_static_parts_are_a_program_each(blobs, counted):
     def sized(hp):
         made = recipe(SETTING | {"l2": hp["l2"]})

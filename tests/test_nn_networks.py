@@ -302,6 +302,7 @@ def test_wrong_options_are_refused_in_a_sentence(make, error, sentence):
         make()
 
 
+@pytest.mark.slow
 def test_a_convolutional_study_with_a_swept_rate_and_padding():
     rng = np.random.default_rng(0)
     data = jreg.Dataset(rng.normal(size=(24, 6, 6, 1)), np.arange(24) % 2, name="noise")

@@ -573,6 +573,7 @@ def test_parts_nest_and_chain():
     np.testing.assert_array_equal(z["y"], X)
 
 
+@pytest.mark.slow
 def test_rows_of_parts_on_the_host_are_read_in_blocks(monkeypatch):
     monkeypatch.setattr("jreg.data.blocks._NUMBERS", 60)
     whole = chain(by_part(image=scale(255)), by_part(age=standardize(), image=standardize(per="channel")))

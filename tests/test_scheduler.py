@@ -359,6 +359,7 @@ def test_slots_that_run_one_by_one_stay_and_change_nothing(plan, outcomes, eager
 # Memory.
 
 
+@pytest.mark.slow
 def test_slots_are_as_many_as_the_memory_holds(plan, outcomes, monkeypatch):
     layout = Layout(tuple(jax.devices()), 20, 5)
     # The outbox takes a share of the memory, whatever that is; here the slots matter.
@@ -737,6 +738,7 @@ def test_a_study_passes_the_checkers_for_leaks_and_nan(told, checker):
     same_study(study, told, exact=False)
 
 
+@pytest.mark.slow
 def test_the_checker_for_nan_sees_those_of_a_training():
     space = [{"l2": 0.1, "learning_rate": 1e30}]
     # JAX then looks for the operation, and where a buffer has been given away it can only say so.

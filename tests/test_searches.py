@@ -832,6 +832,7 @@ def test_a_path_does_not_depend_on_where_calls_end(wine, monkeypatch):
     assert (study.status == Status.COMPLETED).all()
 
 
+@pytest.mark.slow
 def test_after_a_diverged_stage_the_next_begins_afresh(standardized):
     # This strength's gradient step overshoots the more each time.
     space = jreg.grid(l2=[1e-3, 0.1, 1e8, 1.0])
