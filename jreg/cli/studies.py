@@ -124,6 +124,10 @@ def release(folder: Path) -> None:
         if {path.name for path in folder.iterdir()} <= {"study.lock"}:
             (folder / "study.lock").unlink(missing_ok=True)
             folder.rmdir()
+    with contextlib.suppress(OSError):
+        if folder.parent == Path("runs"):
+            # Only where it is empty, too.
+            folder.parent.rmdir()
 
 
 def finish(

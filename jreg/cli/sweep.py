@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -96,24 +94,12 @@ def sweep(
     folder = Path("runs") / dataset.name if store is None else Path(store)
     folder = free_folder(folder) if store is None or restart else folder
     goes_on = resume_command(folder, recipe)
-    with _reserved(folder), going_on_by(folder, goes_on):
+    with going_on_by(folder, goes_on):
         kept = Noted(folder, {**noted(data, how), "recipe": None if recipe is None else str(recipe)})
         asked: dict[str, Any] = {"cv": cv, "seeds": numbers, "epochs": epochs, "batch_size": batch_size}
         asked |= {"stopping": stopping, "store": kept, "timeout": clock.left, "error_score": error_score}
         study = jreg.cross_validate(function, dataset, space, **asked)
         finish(study, kept, function, clock, goes_on, json)
-
-
-@contextlib.contextmanager
-def _reserved(folder: Path) -> Generator[None]:
-    """Gives a folder back that was made for a study which wrote nothing, and runs/ where that is empty, too."""
-    try:
-        yield
-    finally:
-        for place in (folder, *([folder.parent] if folder.parent == Path("runs") else [])):
-            # One with anything in it can't be removed.
-            with contextlib.suppress(OSError):
-                place.rmdir()
 
 
 def _check_places(recipe: Path | None, data: str) -> None:

@@ -66,13 +66,9 @@ def load_spec(folder: str | Path) -> tuple[Spec, tuple[str, ...]]:
       FileNotFoundError: there is no study.
       ValueError: it is damaged, or of a newer version.
     """
-    path = _there(folder)
-    with reading(path) as connection:
-        try:
-            head = schema.read_study(connection, "spec")
-            return schema.read_spec(connection), tuple(map(str, head["space"].get("functions", ())))
-        except _DAMAGED as error:
-            raise schema.damaged(str(path), error) from None
+    with _values(folder) as connection:
+        head = schema.read_study(connection, "spec")
+        return schema.read_spec(connection), tuple(map(str, head["space"].get("functions", ())))
 
 
 def load_note(folder: str | Path, name: str) -> Any:
@@ -82,10 +78,17 @@ def load_note(folder: str | Path, name: str) -> Any:
       FileNotFoundError: there is no study.
       ValueError: it is damaged, or of a newer version.
     """
+    with _values(folder) as connection:
+        return schema.read_study(connection, name)
+
+
+@contextlib.contextmanager
+def _values(folder: str | Path) -> Generator[sqlite3.Connection]:
+    """A connection to a study's database, whose values may be damaged."""
     path = _there(folder)
     with reading(path) as connection:
         try:
-            return schema.read_study(connection, name)
+            yield connection
         except _DAMAGED as error:
             raise schema.damaged(str(path), error) from None
 

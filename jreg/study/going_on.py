@@ -176,8 +176,8 @@ def _merged(spec: Spec, stored: Spec) -> Spec:
     if spec.policy.get("kind") == "search":
         settings = spec.settings
     else:
-        before = [canonical(setting) for setting in stored.settings]
-        settings = tuple(own[text] for text in [*before, *(text for text in own if text not in set(before))])
+        before = map(canonical, stored.settings)
+        settings = tuple(own[text] for text in dict.fromkeys([*before, *own]))
     grown = stored.grown(folds=[(fold.train, fold.validation) for fold in spec.folds], seeds=spec.seeds)
     space = spec.space._replace(settings=settings)
     return dataclasses.replace(spec, space=space, folds=grown.folds, seeds=grown.seeds)

@@ -55,8 +55,8 @@ def go_on(executor: Executor, ledger: Ledger, view: View, halfway: Sequence[Half
                 saved.append(number)
         if places:
             fresh[places] = False
-            _restore(executor, ledger, design, some, saved, _some(wanted, places))
-    return _some(wanted, fresh)
+            _restore(executor, ledger, design, some, saved, wanted.take(places))
+    return wanted.take(fresh)
 
 
 def _restore(
@@ -66,10 +66,6 @@ def _restore(
     for plan, jobs in design.jobs(wanted, ledger.enter(design, wanted)):
         state = {name: array[saved] for name, array in some.state.items()}
         executor.restore(plan, jobs, some.stage[saved], state, some.place[saved])
-
-
-def _some(wanted: Trainings, rows: list[int] | np.ndarray) -> Trainings:
-    return wanted._replace(settings=wanted.settings[rows], folds=wanted.folds[rows], seeds=wanted.seeds[rows])
 
 
 def _static_of(design: Design, setting: int) -> str:

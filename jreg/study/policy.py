@@ -80,7 +80,7 @@ class View:
         left = np.zeros(len(numbers), bool)
         for settings in wanted.settings.T:
             left |= self.results.statuses(settings, numbers, wanted.seeds) == Status.WAITING
-        return wanted._replace(settings=wanted.settings[left], folds=wanted.folds[left], seeds=wanted.seeds[left])
+        return wanted.take(left)
 
 
 class Policy(Protocol):

@@ -33,9 +33,7 @@ def networks_of(
     while left < count:
         executor = Local(design.data, design.folds, layout, trainings=count)
         lanes = 1 if layout is None else layout.slots * len(layout.devices)
-        some = wanted._replace(
-            **{name: getattr(wanted, name)[left : left + lanes] for name in ("settings", "folds", "seeds")}
-        )
+        some = wanted.take(slice(left, left + lanes))
         left += lanes
         for plan, jobs in design.jobs(some, ledger.enter(design, some)):
             executor.submit(plan, jobs)

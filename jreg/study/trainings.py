@@ -33,6 +33,10 @@ class Trainings(NamedTuple):
 
     __repr__ = brief
 
+    def take(self, rows: Any) -> Trainings:
+        """Some of them, by a mask, a slice or their places."""
+        return self._replace(settings=self.settings[rows], folds=self.folds[rows], seeds=self.seeds[rows])
+
 
 def grouped(
     wanted: Trainings, settings: Sequence[Setting], static_of: Callable[[Setting], Static]
