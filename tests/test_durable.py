@@ -1,5 +1,6 @@
 """What a store survives: full disks, files that go or are damaged, errors in the middle, and readers at any moment."""
 
+import contextlib
 import dataclasses
 import os
 import resource
@@ -9,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,13 @@ def at(calls: int, do: Any) -> Any:
     return observe
 
 
+def written(folder: Path) -> bool:
+    """Whether a first transaction is over."""
+    with contextlib.suppress(ValueError):
+        return bool(jreg.load_results(folder).spec.settings)
+    return False
+
+
 def begun(folder: Path, wine: jreg.Dataset, every: int = 1) -> None:
     """A study that ended after some calls, with two checkpoints."""
 
@@ -112,7 +121,12 @@ def test_a_folder_that_is_deleted_while_it_is_written(what, whole, wine, tmp_pat
     folder = tmp_path / "gone"
 
     def delete() -> None:
-        shutil.rmtree(folder)
+        # Before the first transaction there would be nothing to lose, and everything would be written afterwards.
+        while not written(folder):
+            time.sleep(0.01)
+        while folder.exists():
+            # The thread that writes may make a file while others are deleted.
+            shutil.rmtree(folder, ignore_errors=True)
         if what == "its files":
             folder.mkdir()
 

@@ -10,7 +10,13 @@ import numpy as np
 
 from jreg._base.brief import brief
 from jreg._base.types import PyTree
+from jreg.engine import Layout
 from jreg.network.predictions import check_one, labels_of, mean_probabilities, most_probable, probabilities_of
+from jreg.recipe import build
+from jreg.results import Results
+from jreg.study.design import Design
+from jreg.study.training_again import networks
+from jreg.training import Plan
 
 
 class OutOfFold(NamedTuple):
@@ -94,6 +100,43 @@ def gathered(
     outputs = jax.tree.map(lambda *leaves: np.stack(leaves), *by_seed)
     targets = jax.tree.map(lambda leaf: np.asarray(leaf)[rows[order]], y)
     return OutOfFold(rows[order], numbers[order], targets, outputs, task, link)
+
+
+def of_setting(design: Design, results: Results, number: int, layouts: Mapping[Plan, Layout]) -> OutOfFold:
+    """The predictions of a setting: from the outputs that were kept, or else by networks that are trained again."""
+    spec, data = design.spec, design.data
+    rows = {fold.number: fold.validation for fold in spec.numbered()}
+    kept = results.kept(number, "outputs")
+    if len(kept) == np.prod(results.shape[1:]):
+        parts = {(row.fold, row.seed): (rows[row.fold], _first(tree, len(rows[row.fold]))) for row, tree in kept}
+    else:
+        found = iter(networks(design, results, number, layouts))
+        parts = {
+            (fold, seed): (chosen, jax.tree.map(np.asarray, next(found).outputs(_rows(data.x, chosen))))
+            for fold, chosen in rows.items()
+            for seed in spec.seeds
+        }
+    link = build(design.recipe, spec.settings[number]).link
+    return gathered(parts, list(rows), spec.seeds, data.y, data.task, link)
+
+
+def _first(tree: Any, count: int) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], tree)
+
+
+def _rows(x: Any, chosen: Sequence[int] | np.ndarray) -> Any:
+    return jax.tree.map(lambda leaf: leaf[chosen], x)
+
+
+def scores(
+    found: OutOfFold, metric: str | Callable[..., Any], response: str, by_fold: bool, options: Mapping[str, Any]
+) -> Any:
+    """A metric of scikit-learn's: the mean over seeds, or ``(folds, seeds)``; see `jreg.Study.score`."""
+    seeds = [found.of_seed(seed) for seed in range(len(jax.tree.leaves(found.outputs)[0]))]
+    if not by_fold:
+        return float(np.mean([score(one, metric, response, options) for one in seeds]))
+    folds = list(dict.fromkeys(found.folds.tolist()))
+    return np.array([[score(one.of_fold(fold), metric, response, options) for one in seeds] for fold in sorted(folds)])
 
 
 def score(found: OutOfFold, metric: str | Callable[..., Any], response: str, options: Mapping[str, Any]) -> float:

@@ -7,19 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jreg import report, store
 from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.network import Ensemble, Network
-from jreg.recipe import build
 from jreg.results import Results, SettingResult, Spec
 from jreg.study import out_of_fold as outside
 from jreg.study.design import Design
 from jreg.study.out_of_fold import OutOfFold
-from jreg.study.training_again import networks_of
+from jreg.study.training_again import networks
 from jreg.training import Plan, Status
 
 # One of a study's settings: what it found about it, its hyperparameters, or None for the best.
@@ -178,36 +176,7 @@ class Study:
         Raises:
           ValueError: the study has no such setting, or followed a warm path without keeping its networks.
         """
-        number = self.setting(setting).number
-        kept = self.results.kept(number, "network")
-        if len(kept) == np.prod(self.results.shape[1:]):
-            trees = [
-                ((row.epochs, row.fold, row.seed), (tree["params"], tree["model_state"], tree["statistics"]))
-                for row, tree in kept
-            ]
-        else:
-            if self.spec.warm is not None:
-                raise ValueError("networks of a warm path start from each other: keep them by keep=[jreg.keep.network]")
-            wanted = self.design.everything(
-                [(number, fold.number, seed) for fold in self.spec.numbered() for seed in self.spec.seeds]
-            )
-            found = networks_of(self.design, wanted, self.layouts)
-            trees = [((int(t.epochs[0]), int(t.fold[0]), int(t.seed[0])), network) for t, network in found]
-            trees.sort(key=lambda pair: pair[0][1:])
-        hp, traced = self.spec.settings[number], self.spec.space.traced
-        study = self.spec.digest
-        return [
-            Network.of(
-                self.design.recipe,
-                hp,
-                traced,
-                network,
-                self.data,
-                epochs=epochs,
-                more={"data": self.spec.data, "study": study, "fold": fold, "seed": seed},
-            )
-            for (epochs, fold, seed), network in trees
-        ]
+        return networks(self.design, self.results, self.setting(setting).number, self.layouts)
 
     def ensemble(self, setting: Which = None) -> Ensemble:
         """The networks of a setting's folds and seeds, which predict together."""
@@ -229,20 +198,7 @@ class Study:
         They come from the outputs that were kept (`jreg.keep.outputs`), and without those from networks that are
         trained again.
         """
-        number = self.setting(setting).number
-        rows = {fold.number: fold.validation for fold in self.spec.numbered()}
-        kept = self.results.kept(number, "outputs")
-        if len(kept) == np.prod(self.results.shape[1:]):
-            parts = {(row.fold, row.seed): (rows[row.fold], _first(tree, len(rows[row.fold]))) for row, tree in kept}
-        else:
-            networks = iter(self.networks(setting))
-            parts = {
-                (fold, seed): (chosen, jax.tree.map(np.asarray, next(networks).outputs(_rows(self.data.x, chosen))))
-                for fold, chosen in rows.items()
-                for seed in self.spec.seeds
-            }
-        made = build(self.design.recipe, self.spec.settings[number])
-        return outside.gathered(parts, list(rows), self.spec.seeds, self.data.y, self.data.task, made.link)
+        return outside.of_setting(self.design, self.results, self.setting(setting).number, self.layouts)
 
     def score(
         self,
@@ -269,23 +225,4 @@ class Study:
         Raises:
           ValueError: the loss says nothing of probabilities that are needed, or there is no such scorer.
         """
-        found = self.out_of_fold(setting)
-        seeds = range(len(self.spec.seeds))
-        if not by_fold:
-            scores = [outside.score(found.of_seed(seed), metric, response, options) for seed in seeds]
-            return float(np.mean(scores))
-        folds = [fold.number for fold in self.spec.numbered()]
-        return np.array(
-            [
-                [outside.score(found.of_seed(seed).of_fold(fold), metric, response, options) for seed in seeds]
-                for fold in folds
-            ]
-        )
-
-
-def _first(tree: Any, count: int) -> Any:
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], tree)
-
-
-def _rows(x: Any, chosen: Sequence[int] | np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: leaf[chosen], x)
+        return outside.scores(self.out_of_fold(setting), metric, response, by_fold, options)

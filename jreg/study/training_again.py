@@ -8,10 +8,45 @@ import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.engine import Layout, Local
+from jreg.network import Network
 from jreg.results import Results, Trained
 from jreg.study.design import Design, Trainings
 from jreg.study.ledger import Ledger
 from jreg.training import Plan
+
+
+def networks(design: Design, results: Results, number: int, layouts: Mapping[Plan, Layout]) -> list[Network]:
+    """The networks of a setting, by fold and seed: kept ones, or else trained again.
+
+    Raises:
+      ValueError: the study followed a warm path without keeping its networks.
+    """
+    spec, kept = design.spec, results.kept(number, "network")
+    if len(kept) == np.prod(results.shape[1:]):
+        trees = [
+            ((row.epochs, row.fold, row.seed), (tree["params"], tree["model_state"], tree["statistics"]))
+            for row, tree in kept
+        ]
+    else:
+        if spec.warm is not None:
+            raise ValueError("networks of a warm path start from each other: keep them by keep=[jreg.keep.network]")
+        wanted = design.everything([(number, fold.number, seed) for fold in spec.numbered() for seed in spec.seeds])
+        found = networks_of(design, wanted, layouts)
+        trees = [((int(t.epochs[0]), int(t.fold[0]), int(t.seed[0])), network) for t, network in found]
+        trees.sort(key=lambda pair: pair[0][1:])
+    study = spec.digest
+    return [
+        Network.of(
+            design.recipe,
+            spec.settings[number],
+            spec.space.traced,
+            network,
+            design.data,
+            epochs=epochs,
+            more={"data": spec.data, "study": study, "fold": fold, "seed": seed},
+        )
+        for (epochs, fold, seed), network in trees
+    ]
 
 
 def networks_of(
