@@ -21,18 +21,13 @@ gc.set_threshold(100_000, 50, 50)
 
 jreg.use_cpu_devices(2)
 # The compiler's last effort makes programs faster, which tests run once, and its emitters of fusions take more than
-# half of the time. Only this process does without, not those that tests start as a user would. An unknown flag would
-# end the process, so versions of which nothing is known get the one that is old.
+# half of the time. Processes that tests start do without, too. An unknown flag would end the process, so versions of
+# which nothing is known get the one that is old.
 QUICK = "--xla_backend_optimization_level=0"
 if jax.__version_info__ < (0, 11):
     QUICK += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-_FLAGS = os.environ.get("XLA_FLAGS")
-os.environ["XLA_FLAGS"] = f"{_FLAGS or ''} {QUICK}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
 jax.devices()
-if _FLAGS is None:
-    del os.environ["XLA_FLAGS"]
-else:
-    os.environ["XLA_FLAGS"] = _FLAGS
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
@@ -59,12 +54,6 @@ def strict_dtypes(request: pytest.FixtureRequest) -> Iterator[None]:
 def no_kept_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line's cache is a setting of the whole process, so only its own processes use it."""
     monkeypatch.setattr("jreg.cli.commands._keep_programs", lambda: None)
-
-
-@pytest.fixture(scope="session")
-def quick() -> str:
-    """The compiler's flags of this process, for another one whose bits are compared with its own."""
-    return QUICK
 
 
 @pytest.fixture

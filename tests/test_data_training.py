@@ -36,7 +36,10 @@ def spoiled(data, row, value):
 
 
 CASES = [
-    *(pytest.param(name, 1e4, id=f"{name}-huge") for name in PREPROCESSORS),
+    *(
+        pytest.param(name, 1e4, id=f"{name}-huge", marks=() if name == "whiten" else pytest.mark.slow)
+        for name in PREPROCESSORS
+    ),
     # Only imputing makes a number of a missing value; without it the validation loss is NaN and ends the training.
     pytest.param("chain", np.nan, id="chain-missing"),
 ]

@@ -255,10 +255,11 @@ def one_by_one(reference):
     ("devices", "slots", "batch"),
     [
         (2, 3, 1),
-        (1, 5, 1),
         (1, 6, 3),
-        (2, 4, 4),
-        *(pytest.param(*layout, marks=pytest.mark.slow) for layout in [(1, 1, 1), (1, 7, 7), (2, 4, 2)]),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in [(1, 1, 1), (1, 5, 1), (1, 7, 7), (2, 4, 2), (2, 4, 4)]
+        ),
     ],
 )
 def test_results_do_not_depend_on_devices_slots_or_batch(reference, one_by_one, devices, slots, batch):

@@ -61,6 +61,7 @@ def test_use_cpu_devices_sets_their_number(tmp_path):
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
+@pytest.mark.slow
 def test_by_default_there_is_one_device_a_core(tmp_path):
     code = "import jreg, jax, os; jreg.use_cpu_devices(); print(len(jax.devices()) - len(os.sched_getaffinity(0)))"
     if not hasattr(os, "sched_getaffinity"):

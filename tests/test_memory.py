@@ -80,10 +80,13 @@ CASES = {
 
 
 # The formulas have slots and what a case has apart.
+USUAL = [("plain", (1, 1)), ("path", (4, 4)), ("keys and averages", (4, 4))]
+
+
 @pytest.mark.parametrize(
     ("case", "slots", "batch"),
     [
-        pytest.param(case, *layout, marks=() if case == "plain" or layout == (4, 4) else pytest.mark.slow)
+        pytest.param(case, *layout, marks=() if (case, layout) in USUAL else pytest.mark.slow)
         for case in CASES
         for layout in ((1, 1), (4, 1), (4, 4))
     ],
@@ -186,6 +189,7 @@ def test_the_largest_layout_that_fits_is_found_with_two_compilations(slots, batc
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_a_study_in_less_memory_compiles_at_most_twice(monkeypatch, accounts):
     monkeypatch.setattr(memory, "_OUTBOX_BYTES", 0)
     data = jreg.load_dataset("wine")

@@ -593,11 +593,11 @@ test_scheduler.elsewhere(path)
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory, quick):
+def other(tmp_path_factory):
     """What a process with another number of devices finds."""
     folder, here = tmp_path_factory.mktemp("others"), os.path.dirname(__file__)
     # Bits are compared, so the compiler has to make the same effort as in this process (conftest.py).
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": quick}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
 
     @functools.cache
     def found(count):
@@ -688,6 +688,7 @@ def test_stopping_times_that_differ_tenfold_leave_few_slots_idle(clockless, slot
     assert least <= found <= 1
 
 
+@pytest.mark.slow
 def test_eight_devices_are_busy_too(other):
     one_by_one, batches = other(8)["occupancy"]
     # Were lines not shared out anew near the end, the devices would wait for each other, and it would be 0.94.
