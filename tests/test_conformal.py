@@ -114,19 +114,19 @@ def covered(rng, rows, fold_size, alpha):
     return found
 
 
-@pytest.mark.parametrize("fold_size", [1, 8])
-def test_new_rows_are_covered_as_often_as_the_guarantee_says(fold_size):
-    """Leave-one-out and five folds of a linear model, 300 data sets of 40 rows with heavy-tailed noise.
+@pytest.mark.parametrize(("fold_size", "least"), [(1, 0.6), (8, 0.6 - (1 - 5 / 40) / 6)])
+def test_new_rows_are_covered_as_often_as_the_guarantee_says(fold_size, least):
+    """Leave-one-out and five folds of a linear model, 300 data sets of 40 rows with heavy-tailed noise, alpha 0.2.
 
-    A data set's coverage is at least 0.6 on average by the guarantee, and a mean over 300 independent numbers in [0, 1]
-    falls 0.16 below its expectation with a probability below exp(-2 * 300 * 0.16^2) = 2.2e-7 (Hoeffding). So a right
-    implementation falls below 0.44 with less than 1e-6 for the three together. The typical coverage 0.8 is simulated,
-    not proven: with the seed that is fixed here it is within 0.04, but for adaptive sets of two classes, whose labels
-    that come last all tie.
+    By the guarantee a data set's coverage is at least 1 - 2 alpha on average, with K folds (1 - K / n) / (K + 1) less.
+    A mean over 300 independent numbers in [0, 1] falls 0.16 below its expectation with a probability of at most
+    exp(-2 * 300 * 0.16^2) = 2.2e-7 (Hoeffding), so any of the three does with less than 1e-6. That the coverage is
+    about 0.8 is typical and not proven: with the seed that is fixed here it is within 0.04, but for adaptive sets of
+    two classes, whose labels that come last all tie.
     """
     rng = np.random.default_rng(fold_size)
     found = np.mean([covered(rng, 40, fold_size, 0.2) for _ in range(300)], axis=0)
-    assert (found > 0.6 - 0.16).all()
+    assert (found > least - 0.16).all()
     np.testing.assert_allclose(found[:2], 0.8, atol=0.04)
     assert found[2] > 0.8
 

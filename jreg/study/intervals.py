@@ -88,7 +88,7 @@ def predictors(found: OutOfFold) -> tuple[np.ndarray, np.ndarray, np.ndarray, li
     np.add.at(sums, which, outside)
     counts = np.bincount(which).reshape(-1, *[1] * (outside.ndim - 1))
     folds: list[list[int]] = [[] for _ in rows]
-    for row, fold in zip(which.tolist(), found.folds.tolist(), strict=True):
+    for row, fold in sorted(zip(which.tolist(), found.folds.tolist(), strict=True)):
         folds[row].append(fold)
     groups = list(dict.fromkeys(map(tuple, folds)))
     place = {group: number for number, group in enumerate(groups)}
