@@ -18,7 +18,8 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3)).astype(np.float32)
 NEW = RNG.normal(size=(6, 3)).astype(np.float32)
 ONE_BY_ONE = jreg.Layout(tuple(jax.devices()[:1]), 1)
-OPTIONS = {"seeds": 2, "epochs": 3, "batch_size": 8, "progress": False, "layout": ONE_BY_ONE}
+KEPT = [jreg.keep.outputs, jreg.keep.network]
+OPTIONS = {"keep": KEPT, "seeds": 2, "epochs": 3, "batch_size": 8, "progress": False, "layout": ONE_BY_ONE}
 
 
 def values(hp):
@@ -36,8 +37,7 @@ def regression():
     # Rows 38 and 39 are trained on and never validated.
     pairs = [(np.r_[train, 38, 39], validation) for train, validation in cv.split(X[:38])]
     data = jreg.Dataset(X, y.astype(np.float32), name="two columns")
-    kept = [jreg.keep.outputs, jreg.keep.network]
-    return jreg.cross_validate(values, data, jreg.grid(rate=[0.05]), cv=pairs, keep=kept, **OPTIONS)
+    return jreg.cross_validate(values, data, jreg.grid(rate=[0.05]), cv=pairs, **OPTIONS)
 
 
 @pytest.fixture(scope="module")

