@@ -376,3 +376,22 @@ class Mine(nnx.Module):
 def test_samples_are_brief():
     found = jreg.network.Sampled(np.ones((2, 3)), "regression")
     assert repr(found) == "Sampled(values=float64[2, 3], task='regression')"
+
+
+@pytest.mark.slow
+def test_a_study_that_is_resumed_has_the_same_ensembles_and_sets(study, wine, tmp_path):
+    options = {"cv": 3, "seeds": 2, "epochs": 4, "batch_size": 16, "progress": False, "layout": ONE_BY_ONE}
+    space = jreg.search.as_space(study.spec.settings)
+    given = {"stopping": jreg.EarlyStopping(2), "store": tmp_path / "runs", **options}
+    with pytest.warns(RuntimeWarning, match="before it was complete"):
+        jreg.cross_validate(recipe, wine, space, timeout=1e-9, **given)
+    again = jreg.resume(tmp_path / "runs", recipe, wine, progress=False, layout=ONE_BY_ONE)
+    np.testing.assert_array_equal(again.intervals(wine.x_test), study.intervals(wine.x_test))
+    one, other = study.greedy_ensemble(4), again.greedy_ensemble(4)
+    for field in ("weights", "scores", "single"):
+        np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
+    pairs = zip(
+        jreg.refit_ensemble(study, 2, progress=False), jreg.refit_ensemble(again, 2, progress=False), strict=True
+    )
+    for one, other in pairs:
+        jax.tree.map(np.testing.assert_array_equal, one.params, other.params)

@@ -3,7 +3,11 @@
 Command:  python experiments/ensembles/run.py           (--smoke runs in seconds and writes nothing into this folder)
 Data:     scikit-learn's digits: 300 of the 1,797 images to train and validate on, the rest to test, in 8 random splits
 Network:  MLP 64-64-10, ReLU, Adam 3e-3, batches of 32, 40 epochs, 5 folds; 8 settings of L2 and dropout
-HARDWARE
+Hardware: two cores of an Intel Xeon, no GPU, busy with much other work; 94 s in all
+Result:   against one final network with accuracy 0.9407 and log loss 0.1945: five seeds +0.0035 +- 0.0007 and -0.0076 +-
+          0.0009; five fold networks +0.0020 +- 0.0005 and +0.0096 +- 0.0020 (one alone -0.0073 and +0.0287); the greedy
+          choice among settings no better than the best setting's folds; MC dropout no better than its network without
+          noise, in accuracy and in which predictions it doubts
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from scipy.stats import entropy
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
@@ -74,11 +79,13 @@ def one_split(split: int, epochs: int, rows: int) -> tuple[dict[str, dict[str, f
 
     seeds, trained_seeds = timed(lambda: jreg.refit_ensemble(study, SEEDS, progress=False))
     judge("one final network", lambda: seeds[0].predict_proba(x_test), 1, trained_seeds / SEEDS)
-    # The mean over the seeds, so that the luck of one doesn't count.
-    each = [network.predict_proba(x_test) for network in seeds]
-    found["one final network"]["accuracy"] = float(np.mean([(p.argmax(-1) == y_test).mean() for p in each]))
-    found["one final network"]["log_loss"] = float(np.mean([log_loss(y_test, p) for p in each]))
     folds = study.ensemble()
+    judge("one fold network", lambda: folds[0].predict_proba(x_test), 1, 0.0)
+    # The mean over seeds and over folds, so that the luck of one doesn't count.
+    for name, several in (("one final network", seeds), ("one fold network", folds)):
+        each = [network.predict_proba(x_test) for network in several]
+        found[name]["accuracy"] = float(np.mean([(p.argmax(-1) == y_test).mean() for p in each]))
+        found[name]["log_loss"] = float(np.mean([log_loss(y_test, p) for p in each]))
     judge("fold ensemble", lambda: folds.predict_proba(x_test), len(folds), 0.0)
     judge("seed ensemble", lambda: seeds.predict_proba(x_test), len(seeds), trained_seeds)
     choice, chosen_in = timed(lambda: study.greedy_ensemble(20))
@@ -92,10 +99,12 @@ def one_split(split: int, epochs: int, rows: int) -> tuple[dict[str, dict[str, f
     name = f"the same, {PASSES} passes of MC dropout"
     judge(name, lambda: dropped.sample(jax.random.key(split), x_test, PASSES).mean, 1, training)
     wrong = sample.mean.argmax(-1) != y_test
+    plain = dropped.predict_proba(x_test)
     more = {
         "study_seconds": trained,
         "greedy_out_of_fold": choice.score,
         "single_out_of_fold": float(choice.single.mean()),
+        "auc_entropy_without_noise": float(roc_auc_score(plain.argmax(-1) != y_test, entropy(plain, axis=-1))),
         "auc_entropy": float(roc_auc_score(wrong, sample.entropy)),
         "auc_mutual_information": float(roc_auc_score(wrong, sample.mutual_information)),
         "parameters": float(sum(leaf.size for leaf in jax.tree.leaves(dropped.params))),
