@@ -12,7 +12,7 @@ import optax
 import pytest
 from flax import nnx
 from scipy.stats import entropy, norm
-from sklearn.metrics import log_loss
+from sklearn.metrics import log_loss, mean_squared_error
 
 import jreg
 from jreg import losses, nn
@@ -178,6 +178,16 @@ def test_with_repeated_folds_no_row_is_scored_that_was_chosen_on(study, monkeypa
         assert score == {float(row) + 1 for row in rows[folds == fold]}
         assert not choice & score
     assert result.weights.tolist() == [1, 0, 0, 0]
+
+
+def test_the_default_scores_are_scikit_learns():
+    p, labels = RNG.dirichlet(np.ones(3), size=20), RNG.integers(0, 3, size=20)
+    assert greedy_module.log_loss(labels, p) == pytest.approx(log_loss(labels, p, labels=[0, 1, 2]))
+    several = RNG.integers(0, 2, size=(20, 3))
+    each = [log_loss(several[:, label], p[:, label], labels=[0, 1]) for label in range(3)]
+    assert greedy_module.log_loss(several, p) == pytest.approx(np.mean(each))
+    assert greedy_module.mean_squared_error(several, p) == pytest.approx(mean_squared_error(several, p))
+    assert math.isfinite(greedy_module.log_loss(np.array([1]), np.array([[1.0, 0.0]])))
 
 
 def test_greedy_ensembles_that_cannot_be_chosen_say_why(study):

@@ -4,10 +4,10 @@ Command:  python experiments/ensembles/run.py           (--smoke runs in seconds
 Data:     scikit-learn's digits: 300 of the 1,797 images to train and validate on, the rest to test, in 8 random splits
 Network:  MLP 64-64-10, ReLU, Adam 3e-3, batches of 32, 40 epochs, 5 folds; 8 settings of L2 and dropout
 Hardware: two cores of an Intel Xeon, no GPU, busy with much other work; 94 s in all
-Result:   against one final network with accuracy 0.9407 and log loss 0.1945: five seeds +0.0035 +- 0.0007 and -0.0076 +-
-          0.0009; five fold networks +0.0020 +- 0.0005 and +0.0096 +- 0.0020 (one alone -0.0073 and +0.0287); the greedy
-          choice among settings no better than the best setting's folds; MC dropout no better than its network without
-          noise, in accuracy and in which predictions it doubts
+Result:   against one final network with accuracy 0.9407 and log loss 0.1945: five seeds +0.0035 +- 0.0007 and -0.0076
+          +- 0.0009; five fold networks +0.0020 +- 0.0005 and +0.0096 +- 0.0020 (one alone -0.0073 and +0.0287); the
+          greedy choice among settings no better than the best setting's folds; MC dropout no better than its network
+          without noise, in accuracy and in which predictions it doubts
 """
 
 from __future__ import annotations
