@@ -8,8 +8,10 @@ Network:  MLP 10-32-1, ReLU, Adam 1e-2, batches of 20, 5 folds; 6 strengths of L
 Leaks:    a fold leaves out 20 rows: 10 stop its trainings and choose the setting, and 10 do nothing. The same networks
           get intervals from the residuals of the ones and of the others
 Intervals: CV+ with alpha = 0.1, so that 0.9 is meant
-Hardware: two cores of an Intel Xeon, no GPU, busy with much other work; SECONDS s in all
-Result:   RESULT
+Hardware: two cores of an Intel Xeon, no GPU, busy with much other work; 209 s in all
+Result:   0.960 +- 0.003 without a leak: CV+ covers more than is meant where networks differ from fold to fold. Scored on
+          rows that stopped the training 0.927 instead of 0.945 with the same networks, 8% narrower; with the setting
+          chosen by them, too, 0.924 instead of 0.941; features chosen before the folds 0.787 instead of 0.933
 """
 
 from __future__ import annotations
