@@ -360,6 +360,7 @@ def test_networks_without_noise_of_their_own_say_so(tmp_path):
         noisy(0.5).sample(KEY, x[:, :1], 3)
 
 
+@pytest.mark.slow
 def test_a_program_evaluates_only(tmp_path):
     def own(hp):
         return jreg.Recipe(functools.partial(Mine), losses.squared_error, optax.sgd(0.1))
