@@ -47,7 +47,7 @@ from jreg.search import (
     successive_halving,
 )
 from jreg.store import load_results
-from jreg.study import Design, Study, cross_validate, optimize, refit, resume
+from jreg.study import Design, Study, cross_validate, optimize, refit, refit_ensemble, resume
 from jreg.training import EarlyStopping, Fit, evaluate, fit, fit_stream, keep, member_key, predict
 from jreg.transforms import decoupled_weight_decay, project, proximal
 
@@ -113,6 +113,7 @@ __all__ = [
     "proximal",
     "random_space",
     "refit",
+    "refit_ensemble",
     "resume",
     "search",
     "splits",

@@ -72,7 +72,9 @@ def load(
         if one["kind"] != "network":
             raise ValueError(f"{place} is to be a network of an ensemble, but is an ensemble itself")
         networks.append(_network(place, one, recipe, trust_program, recipes))
-    return Ensemble(networks)
+    with _damaged(path / MODEL):
+        # Before ensembles had weights nothing was written for them.
+        return Ensemble(networks, found.get("weights"))
 
 
 def _network(

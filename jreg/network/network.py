@@ -12,17 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jreg._base import checks
 from jreg._base.files import write_bytes
-from jreg._base.types import Array, PyTree
+from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset, Encoder
 from jreg.data.reading import as_table, is_table
 from jreg.network.examples import as_examples, as_targets
 from jreg.network.onnx import to_onnx
 from jreg.network.predictions import labels_of, probabilities_of, values_of
+from jreg.network.sampling import Sampled, sampled
 from jreg.network.saving import save_network
 from jreg.recipe import Recipe, build
 from jreg.search.space import Setting
-from jreg.training import measure
+from jreg.training import doors, measure
+from jreg.training.plan import MOST_ROWS
 
 Static = tuple[tuple[str, Any], ...]
 
@@ -180,6 +183,37 @@ class Network:
           ValueError: it is a regression, or its loss says nothing of probabilities.
         """
         return probabilities_of(self.outputs(x), self.link, self.task)
+
+    def sample(self, key: Key, x: PyTree, samples: int) -> Sampled:
+        """What passes with the noise of training predict, known as Monte-Carlo dropout, and how they differ.
+
+        Every row has noise of its own in every pass. Noise is that of the model, such as dropout or noise on weights,
+        and not the recipe's augmentation or mixing. A network that is loaded by its description or with its recipe has
+        it, too; a program evaluates only.
+
+        Args:
+          key: a JAX random key.
+          x: examples ``(n, ...)``.
+          samples: the number of passes, at least 2; each costs as much as a prediction.
+
+        Returns:
+          A `jreg.network.Sampled`: the passes, their mean, and their standard deviation, or entropy and mutual
+          information of classes.
+
+        Raises:
+          ValueError: the model has no noise, or running averages, as of batch normalization, so that a pass in training
+            would mix rows; or the examples don't fit.
+          TypeError: `key` is no random key, or `samples` no whole number.
+
+        Source: Gal and Ghahramani, Dropout as a Bayesian approximation, ICML (2016).
+        """
+        doors.check_key(key)
+        static, hp, network = self.given()
+        x = x if (encoder := self.encoder_for(x)) is None else encoder.encode(x)
+        keys = jax.random.split(key, checks.count(samples, "samples", least=2))
+        given = (self.recipe, static, hp, network)
+        kind = (self.task, self.link, self.target_shape)
+        return sampled(given, keys, as_examples(x, self.example), MOST_ROWS, kind)
 
     def evaluate(self, x: PyTree, y: PyTree = None, weights: Any = None) -> dict[str, float]:
         """Loss and metrics on examples by name, in the units in which the loss was minimized.

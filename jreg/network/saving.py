@@ -55,7 +55,11 @@ def save_network(
 
 
 def save_ensemble(
-    networks: Sequence[Network], folder: str | Path, program: bool | None, more: Mapping[str, Any] | None = None
+    networks: Sequence[Network],
+    folder: str | Path,
+    program: bool | None,
+    more: Mapping[str, Any] | None = None,
+    weights: np.ndarray | None = None,
 ) -> Path:
     """Writes a folder for each network and one model.json that counts them; see `Ensemble.save`."""
     path = _folder(folder)
@@ -65,7 +69,8 @@ def save_ensemble(
             raise ValueError(f"{place} is a link: networks are written into the folder itself, so remove it")
     for place, network in zip(places, networks, strict=True):
         save_network(network, place, program, more)
-    _write_model(path / MODEL, {"format": FORMAT, "kind": "ensemble", "members": len(networks)})
+    whole = {"format": FORMAT, "kind": "ensemble", "members": len(networks), "weights": _plain(weights)}
+    _write_model(path / MODEL, whole)
     _clear(path, *(place.name for place in places))
     return path
 

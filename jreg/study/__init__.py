@@ -2,6 +2,8 @@
 
 from jreg.study.cross_validation import cross_validate
 from jreg.study.design import Design, Trainings
+from jreg.study.ensembles import refit_ensemble
+from jreg.study.greedy import Greedy
 from jreg.study.optimization import optimize
 from jreg.study.out_of_fold import OutOfFold
 from jreg.study.policies import Everything, Racing
@@ -15,6 +17,7 @@ __all__ = [
     "Decision",
     "Design",
     "Everything",
+    "Greedy",
     "OutOfFold",
     "Policy",
     "Racing",
@@ -25,6 +28,7 @@ __all__ = [
     "cross_validate",
     "optimize",
     "refit",
+    "refit_ensemble",
     "resume",
     "run",
 ]

@@ -14,8 +14,10 @@ from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.network import Ensemble, Network
 from jreg.results import Results, SettingResult, Spec
+from jreg.study import greedy, intervals
 from jreg.study import out_of_fold as outside
 from jreg.study.design import Design
+from jreg.study.greedy import Greedy
 from jreg.study.out_of_fold import OutOfFold
 from jreg.study.training_again import networks
 from jreg.training import Plan, Status
@@ -178,11 +180,33 @@ class Study:
         """
         return networks(self.design, self.results, self.setting(setting).number, self.layouts)
 
-    def ensemble(self, setting: Which = None) -> Ensemble:
-        """The networks of a setting's folds and seeds, which predict together."""
+    def ensemble(self, setting: Which | Greedy = None) -> Ensemble:
+        """The networks of a setting's folds and seeds, or of those that `greedy_ensemble` chose, together."""
+        if isinstance(setting, Greedy):
+            return setting.ensemble(lambda number: self.networks(self.settings[number]))
         return Ensemble(self.networks(setting))
 
-    def save_networks(self, folder: str | Path, setting: Which = None) -> Path:
+    def greedy_ensemble(self, size: int, settings: Sequence[Which] | None = None, **options: Any) -> Greedy:
+        """Settings that predict better together than the best one alone, scored on folds that didn't choose them.
+
+        Arguments, result and errors are those of {py:obj}`jreg.study.greedy.greedy_ensemble`; ``study.ensemble(it)``
+        predicts.
+        """
+        numbers = None if settings is None else [self.setting(one).number for one in settings]
+        return greedy.greedy_ensemble(self.design, self.results, self.layouts, size, numbers, **options)
+
+    def intervals(
+        self, x: Any, setting: Which = None, alpha: float = 0.1, *, method: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
+        """Intervals that cover the targets of new rows, or sets that cover their labels, without another training.
+
+        Typically they cover a share of 1 - `alpha`. What is guaranteed, the method, result and errors are those of
+        {py:obj}`jreg.study.intervals.intervals`.
+        """
+        number = self.setting(setting).number
+        return intervals.intervals(self.design, self.results, self.layouts, number, x, alpha, method)
+
+    def save_networks(self, folder: str | Path, setting: Which | Greedy = None) -> Path:
         """Writes the networks of a setting's folds and seeds into a folder, as `ensemble` has them, for `jreg.load`.
 
         Each network's model.json says its fold, its seed and the fingerprint of the study (its spec's).
