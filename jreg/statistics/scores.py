@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jreg._base import checks
+from jreg.statistics import _arguments as arguments
 
 
 def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,10 +137,7 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
         raise ValueError(
             f"binomial_interval's successes is {successes}, but must be at most its trials, {trials}: are they swapped?"
         )
-    if not 0 < confidence < 1:
-        raise ValueError(
-            f"binomial_interval's confidence is {confidence}, but must lie between 0 and 1, such as 0.95 for 95%"
-        )
+    confidence = arguments.confidence(confidence, "binomial_interval's confidence")
     from scipy.stats import binomtest
 
     interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
