@@ -147,7 +147,9 @@ def test_settings_that_tie_have_one_order_everywhere():
     rows = table.settings(results)
     assert [row["note"] for row in rows] == ["tied best 1-SE"] + ["tied"] * 11
     assert report.table(results).count("tied") == 12
-    assert "12 settings have the best mean; the first of them in the space counts as best" in report.summary(results, None)
+    assert "12 settings have the best mean; the first of them in the space counts as best" in report.summary(
+        results, None
+    )
 
 
 def test_a_tie_is_seen_where_folds_have_the_same_scores_in_another_order():
