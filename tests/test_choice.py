@@ -129,7 +129,8 @@ def test_the_rule_is_a_slow_search_through_all_settings():
         means = rng.integers(0, 4, count) / 4
         errors, strengths = rng.integers(0, 3, count) / 4, rng.integers(0, 3, count)
         sign = 1 if maximize else -1
-        best = max(range(count), key=lambda n: sign * means[n])
+        # Which of several best ones comes first in the space says nothing.
+        best = max(range(count), key=lambda n: (sign * means[n], strengths[n], errors[n]))
         near = [n for n in range(count) if sign * (means[n] - means[best]) >= -errors[best]]
         chosen = max(near, key=lambda n: (strengths[n], sign * means[n]))  # of equals the first
         assert statistics.one_standard_error(means, errors, strengths, maximize) == chosen

@@ -142,7 +142,7 @@ def paired_bootstrap(
     whole, generator, drawn = difference(slice(None)), np.random.default_rng(seed), np.empty(resamples)
     for place in range(resamples):
         chosen = generator.integers(len(members), size=len(members))
-        drawn[place] = difference(np.concatenate([members[number] for number in chosen]))
+        drawn[place] = difference(chosen if groups is None else np.concatenate([members[n] for n in chosen]))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     beyond = 1 + min((drawn <= 0).sum(), (drawn >= 0).sum())
     return BootstrapDifference(whole, float(low), float(high), float(min(1.0, 2 * beyond / (1 + resamples))))
@@ -151,7 +151,7 @@ def paired_bootstrap(
 def _members(groups: np.ndarray | None, rows: int) -> Any:
     """The rows that are drawn together: each alone, or those of a group."""
     if groups is None:
-        return np.arange(rows)[:, None]
+        return range(rows)
     groups = np.asarray(groups)
     if groups.shape != (rows,):
         raise ValueError(
