@@ -228,15 +228,15 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="few trials: it runs, and its numbers mean nothing")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"), help="the JSON file")
     arguments = parser.parse_args()
-    trials = 5 if arguments.smoke else 2000
+    trials = 5 if arguments.smoke else 1000
     rng = np.random.default_rng(0)
     found = {
         "trials": trials,
         "two equally good learners, level 0.05": two_learners(rng, trials),
         "settings that can't be told from the best, level 0.05": many_settings(rng, trials),
-        "J102 without a cause": folds_that_disagree(rng, max(5, trials // 2)),
+        "J102 without a cause": folds_that_disagree(rng, trials),
         "power": plans(rng, trials),
-        "AUC of nothing learned": pooled(rng, max(5, trials // 10)),
+        "AUC of nothing learned": pooled(rng, max(5, trials // 5)),
     }
 
     def rounded(value: Any) -> Any:
