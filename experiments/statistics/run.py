@@ -4,8 +4,11 @@ Command:  python experiments/statistics/run.py            (--smoke runs in secon
 Data:     simulated. "Learners": 100 rows of two classes, two nearest-centroid classifiers that see 10 features each of
           the same distribution, so that they are equally good on average over data sets. "Normal": scores whose folds
           have the correlation for which the corrected t test is exact.
-Hardware: HARDWARE
-Result:   RESULT
+Hardware: two cores of an Intel Xeon shared with other work, no GPU; 70 s of processor time
+Result:   At level 0.05 the corrected t test finds a difference between equally good learners in 0.019, 0.011 and
+          0.049 of the data sets (5, 10, 10 x 10 folds), the plain one in 0.068, 0.057 and 0.58; intervals of
+          mean +- t SE have the true accuracy in 92.2%, 93.6% and 42.0%. Of 12 equally good settings some one is left
+          out in 0.139 of the studies, a given one in 0.010. The rest is in results.json and docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -105,10 +108,11 @@ def two_learners(rng: np.random.Generator, trials: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, folds, repeats in (("5 folds", 5, 1), ("10 folds", 10, 1), ("10 x 10 folds", 10, 10)):
         share, counts, covered = 1 / (folds - 1), np.zeros(7), np.zeros((2, trials))
-        means = np.empty(trials)
+        means, each = np.empty(trials), np.empty((trials, folds * repeats))
         for trial, seen in enumerate(learners(rng, trials, folds, repeats)):
             scores = seen.scores
             differences = scores[0] - scores[1]
+            each[trial] = differences[:, 0]
             plain, corrected = statistics.corrected_t(differences, 0.0), statistics.corrected_t(differences, share)
             counts[0] += plain.p <= ALPHA
             counts[1] += corrected.p <= ALPHA
@@ -129,6 +133,9 @@ def two_learners(rng: np.random.Generator, trials: int) -> dict[str, Any]:
                 test = statistics.corrected_t(scores[0], of)
                 covered[place, trial] = stats.t.isf(ALPHA / 2, test.degrees) * test.error
         rates = counts / trials
+        # The variance of the mean is variance / J and the covariance of two folds.
+        within = each.var(axis=1, ddof=1).mean()
+        together = each.mean(axis=1).var(ddof=1) - within / each.shape[1]
         found[name] = {
             "paired t": rates[0],
             "corrected t": rates[1],
@@ -136,6 +143,8 @@ def two_learners(rng: np.random.Generator, trials: int) -> dict[str, Any]:
             "posterior, region 0.01": rates[3],
             "posterior says equivalent, region 0.05": rates[4],
             **({} if repeats > 1 else {"mcnemar": rates[5], "bootstrap": rates[6]}),
+            "correlation of folds": together / (within + together),
+            "correlation that the corrected t test supposes": share / (1 + share),
             "accuracy": means.mean(),
             "standard deviation of the mean accuracy": means.std(ddof=1),
             "coverage of mean +- t * SE": (abs(means - means.mean()) <= covered[0]).mean(),
@@ -209,17 +218,25 @@ def plans(rng: np.random.Generator, trials: int) -> dict[str, Any]:
     }
 
 
-def pooled(rng: np.random.Generator, trials: int) -> dict[str, Any]:
-    """The AUC of a classifier that has learned nothing, by fold and pooled."""
-    from sklearn.metrics import roc_auc_score
+def auc(y: np.ndarray, margins: np.ndarray) -> float:
+    """The area under the ROC curve."""
+    ranks, second = stats.rankdata(margins), int(y.sum())
+    return (ranks[y].sum() - second * (second + 1) / 2) / (second * (len(y) - second))
 
-    found: dict[str, list[float]] = {"mean of folds": [], "pooled": []}
-    for seen in learners(rng, trials, 10, shift=0.0):
-        for margins in seen.margins:
-            of = [(seen.y[scored], one[scored]) for scored, one in zip(seen.folds, margins, strict=True)]
-            found["mean of folds"].append(np.mean([roc_auc_score(*pair) for pair in of if len(set(pair[0])) == 2]))
-            found["pooled"].append(roc_auc_score(*map(np.concatenate, zip(*of, strict=True))))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+
+def pooled(rng: np.random.Generator, trials: int) -> dict[str, float]:
+    """The AUC of a classifier that has learned nothing, by fold and pooled."""
+    found = np.empty((trials, 2))
+    for trial, seen in enumerate(learners(rng, trials, 10, shift=0.0)):
+        of = [(seen.y[scored], one[scored]) for scored, one in zip(seen.folds, seen.margins[0], strict=True)]
+        found[trial, 0] = np.mean([auc(*pair) for pair in of if 0 < pair[0].sum() < len(pair[0])])
+        found[trial, 1] = auc(*map(np.concatenate, zip(*of, strict=True)))
+    error = (found[:, 0] - found[:, 1]).std(ddof=1) / math.sqrt(trials)
+    return {
+        "mean of folds": found[:, 0].mean(),
+        "pooled": found[:, 1].mean(),
+        "standard error of their difference": error,
+    }
 
 
 def main() -> None:
@@ -236,7 +253,7 @@ def main() -> None:
         "settings that can't be told from the best, level 0.05": many_settings(rng, trials),
         "J102 without a cause": folds_that_disagree(rng, trials),
         "power": plans(rng, trials),
-        "AUC of nothing learned": pooled(rng, max(5, trials // 5)),
+        "AUC of nothing learned": pooled(rng, trials),
     }
 
     def rounded(value: Any) -> Any:
