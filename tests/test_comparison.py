@@ -56,6 +56,18 @@ def test_a_setting_without_all_its_scores_is_compared_with_none():
     assert compare(counted, *counted.settings[:2]).difference == pytest.approx(0.5 / 3)
 
 
+def test_numbers_are_no_settings():
+    results = results_of(spaced(2), np.full((2, 2, 1), 0.5))
+    with pytest.raises(
+        TypeError, match=r"compare got 1, but takes two of the settings, such as results\.settings\[3\]"
+    ):
+        compare(results, results.best, 1)
+    with pytest.raises(ValueError, match="rope is -1, but must be at least 0"):
+        compare(results, *results.settings, rope=-1)
+    with pytest.raises(ValueError, match="confidence is 95, but must lie between 0 and 1"):
+        compare(results, *results.settings, confidence=95)
+
+
 def test_one_fold_tells_a_difference_and_not_how_sure_it_is():
     results = results_of(spaced(2), np.array([[[0.5, 0.625]], [[0.25, 0.25]]]))
     found = compare(results, *results.settings)

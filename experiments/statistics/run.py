@@ -4,7 +4,7 @@ Command:  python experiments/statistics/run.py            (--smoke runs in secon
 Data:     simulated. "Learners": 100 rows of two classes, two nearest-centroid classifiers that see 10 features each of
           the same distribution, so that they are equally good on average over data sets. "Normal": scores whose folds
           have the correlation for which the corrected t test is exact.
-Hardware: two cores of an Intel Xeon shared with other work, no GPU; 70 s of processor time
+Hardware: two cores of an Intel Xeon shared with other work, no GPU; 46 s of processor time
 Result:   At level 0.05 the corrected t test finds a difference between equally good learners in 0.019, 0.011 and
           0.049 of the data sets (5, 10, 10 x 10 folds), the plain one in 0.068, 0.057 and 0.58; intervals of
           mean +- t SE have the true accuracy in 92.2%, 93.6% and 42.0%. Of 12 equally good settings some one is left

@@ -52,8 +52,11 @@ def compare(
 
     Raises:
       ValueError: one of them lacks a score, or a number is out of range.
+      TypeError: one of them is no `SettingResult`.
     """
     for result in (a, b):
+        if not isinstance(result, SettingResult):
+            raise TypeError(f"compare got {result!r}, but takes two of the settings, such as results.settings[3]")
         if not np.isfinite(result.scores).all():
             why = selection.note(results, result.number)
             raise ValueError(
