@@ -129,7 +129,8 @@ def test_the_rule_is_a_slow_search_through_all_settings():
         means = rng.integers(0, 4, count) / 4
         errors, strengths = rng.integers(0, 3, count) / 4, rng.integers(0, 3, count)
         sign = 1 if maximize else -1
-        best = max(range(count), key=lambda n: sign * means[n])
+        # Which of several best ones comes first in the space says nothing.
+        best = max(range(count), key=lambda n: (sign * means[n], strengths[n], errors[n]))
         near = [n for n in range(count) if sign * (means[n] - means[best]) >= -errors[best]]
         chosen = max(near, key=lambda n: (strengths[n], sign * means[n]))  # of equals the first
         assert statistics.one_standard_error(means, errors, strengths, maximize) == chosen
@@ -147,7 +148,9 @@ def test_settings_that_tie_have_one_order_everywhere():
     rows = table.settings(results)
     assert [row["note"] for row in rows] == ["tied best 1-SE"] + ["tied"] * 11
     assert report.table(results).count("tied") == 12
-    assert "12 settings have this mean; the first of them in the space counts as best" in report.summary(results, None)
+    assert "12 settings have the best mean; the first of them in the space counts as best" in report.summary(
+        results, None
+    )
 
 
 def test_a_tie_is_seen_where_folds_have_the_same_scores_in_another_order():
@@ -161,7 +164,7 @@ def test_a_tie_is_of_the_best_alone_and_not_of_those_without_a_score():
     results = results_of(jreg.grid(l2=[1.0, 2.0, 3.0, 4.0]), np.array([0.5, NAN, 0.25, NAN])[:, None, None])
     assert [row["note"] for row in table.settings(results)] == ["best 1-SE", "", "no score", "no score"]
     assert "tie" not in report.table(results)
-    assert "have this mean" not in report.summary(results, None)
+    assert "have the best mean" not in report.summary(results, None)
 
 
 # no best
@@ -340,7 +343,7 @@ def test_a_network_that_predicts_one_class_has_the_score_of_the_baseline():
     text = report.summary(study.results, None)
     assert "baseline:  majority class, val_accuracy 0.9167" in text
     assert "the best setting is no better" in text
-    assert "2 settings have this mean" in text
+    assert "2 settings have the best mean" in text
 
 
 def test_each_label_and_each_token_has_its_share():

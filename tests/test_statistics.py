@@ -159,3 +159,40 @@ def test_means_that_are_not_one_a_setting_are_refused(shape):
 def test_one_standard_error_refuses_what_ranks_no_settings(errors, strengths, sentence):
     with pytest.raises(ValueError, match=f"^one_standard_error's {sentence}"):
         one_standard_error(np.array([0.5, 0.75]), np.array(errors), np.array(strengths))
+
+
+def lambda_1se(strengths, cvm, cvsd):
+    """glmnet's definition (getmin in its R/getOptcv.glmnet.R): of errors, and the larger strength of equal ones."""
+    lambda_min = max(s for s, m in zip(strengths, cvm, strict=True) if m <= min(cvm))
+    at = list(strengths).index(lambda_min)
+    return max(s for s, m in zip(strengths, cvm, strict=True) if m <= cvm[at] + cvsd[at])
+
+
+def test_one_strength_is_chosen_as_glmnet_does_in_whatever_order_it_is_listed():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        # Coarse numbers, so that means tie and lie exactly at the limit.
+        count = int(rng.integers(1, 8))
+        strengths = rng.permutation(10)[:count] / 8
+        cvm, cvsd = rng.integers(0, 4, count) / 8, rng.integers(0, 4, count) / 8
+        expected = lambda_1se(strengths, cvm, cvsd)
+        for order in (np.arange(count), np.arange(count)[::-1], rng.permutation(count)):
+            found = one_standard_error(cvm[order], cvsd[order], strengths[order], maximize=False)
+            assert strengths[order][found] == expected
+            assert one_standard_error(-cvm[order], cvsd[order], strengths[order]) == found
+
+
+def test_an_axis_that_is_not_named_does_not_decide_in_whatever_order_it_is_listed():
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        # Two axes: the first one is the strength, the second one says nothing.
+        means, errors = rng.integers(0, 5, (3, 4)) / 8, rng.integers(0, 4, (3, 4)) / 8
+        strengths = np.broadcast_to(np.arange(3.0)[:, None], (3, 4))
+        chosen = set()
+        for order in (np.arange(4), np.arange(4)[::-1], rng.permutation(4)):
+            arrays = (array[:, order].ravel() for array in (means, errors, strengths))
+            row, column = divmod(one_standard_error(*arrays), 4)
+            # Among the equally regularized ones it has the best mean.
+            assert means[row, order[column]] == means[row].max()
+            chosen.add((row, means[row].max()))
+        assert len(chosen) == 1

@@ -10,7 +10,7 @@ from jreg import statistics
 from jreg.network import Network
 from jreg.recipe import describe
 from jreg.report.text import error, number, settings_table
-from jreg.results import Results, selection
+from jreg.results import Results, check, selection
 from jreg.results import table as tables
 from jreg.training import Status
 
@@ -39,7 +39,7 @@ def table(results: Results, most: int | None = None, width: int = 60) -> str:
 
 
 def summary(results: Results, final: Network | None, most: int = 24, width: int = 60) -> str:
-    """Which setting won, by how much and how sure, the test result, and the table of settings."""
+    """Which setting won, by how much and how sure, the test result, what to look at, and the table of settings."""
     spec, total = results.spec, len(results.spec.settings)
     lines = _verdict(results) if results.finished else []
     if final is not None and final.test:
@@ -51,17 +51,9 @@ def summary(results: Results, final: Network | None, most: int = 24, width: int 
         passes = "1 epoch" if final.epochs == 1 else f"{final.epochs} epochs"
         trained = f"best setting trained on all {spec.rows} non-test rows for {passes}"
         lines.append(f"test:      {name} {number(value)}{interval}, {trained}")
-    counted = np.isfinite(spec.score_of_errors)
-    for status, what in (
-        (Status.DIVERGED, "diverged"),
-        (Status.FAILED, "failed"),
-        (Status.PRUNED, "were given up early"),
-    ):
-        count = int((results.status == status).sum())
-        if count:
-            score = f"count with {spec.score.label} {spec.score_of_errors:g}"
-            then = f"they {score}" if status.is_error and counted else "their settings rank last"
-            lines.append(f"{count} of {results.status.size} trainings {what}; {then}")
+    if pruned := int((results.status == Status.PRUNED).sum()):
+        lines.append(f"{pruned} of {results.status.size} trainings were given up early; their settings rank last")
+    lines += [f"{found.code}: {found.sentence}" for found in check(results)]
     lines += [*([""] if lines else []), table(results, most, width)]
     if total > most:
         lines.append(f"and {total - most} more settings, see settings.csv")
@@ -87,9 +79,6 @@ def _verdict(results: Results) -> list[str]:
         f"best:      {describe(best.hyperparameters)}",
         f"           {_score(results, best)} (mean and standard error over {_over(results)})",
     ]
-    tied = selection.tied(results)
-    if tied:
-        lines.append(f"           {len(tied)} settings have this mean; the first of them in the space counts as best")
     lines.append(f"1-SE rule: {describe(simple.hyperparameters)}")
     if spec.space.strength_order:
         lines.append("           the most regularized setting within one standard error of the best")

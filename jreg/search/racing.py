@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from jreg import statistics
 from jreg._base import checks
 
 
@@ -182,11 +183,10 @@ def paired_elimination(alpha: float, least: int = 2) -> Race:
 
     .. math:: t = \frac{\bar d}{\sqrt{\left(\frac1J + \frac{n_2}{n_1}\right) \hat\sigma^2_d}} > t_{J-1,\,1-\alpha}
 
-    where d are the differences to the setting with the best mean so far in each of J folds, averaged over seeds, which
-    share a fold's rows, n_1 the training and n_2 the validation rows of a fold; their ratio corrects for training sets
-    that overlap. Each round trains the settings that are left for all epochs with the next fold, and after all folds
-    with the next seed. One with a diverged training is dropped at once, one whose differences are all equal if it is
-    worse, the best never. A race makes many tests of level `alpha` against the best of many settings, so it drops a
+    where d are the differences to the setting with the best mean so far; `jreg.statistics.corrected_t`, which makes the
+    tests, says the rest. Each round trains the settings that are left for all epochs with the next fold, and after all
+    folds with the next seed. One with a diverged training is dropped at once, one whose differences are all equal if it
+    is worse, the best never. A race makes many tests of level `alpha` against the best of many settings, so it drops a
     setting that is as good more often. Coarse scores may differ equally by chance: take a larger `least` then.
 
     Args:
@@ -281,8 +281,8 @@ def _eliminate(history: History, alpha: float, least: int) -> np.ndarray:
     if pairs.sum() >= least and folds.sum() > 1:
         scores = np.where(pairs, history.scores, 0).sum(axis=2)[:, folds] / pairs.sum(axis=1)[folds]
         worse = (scores[best] - scores[keep]) * (1 if history.maximize else -1)
-        error = np.sqrt(worse.var(axis=1, ddof=1) * (1 / folds.sum() + history.test_share))
-        keep[keep] = ~(worse.mean(axis=1) > t.isf(alpha, folds.sum() - 1) * error)
+        found = statistics.corrected_t(worse[..., None], history.test_share)
+        keep[keep] = ~(found.mean > t.isf(alpha, found.degrees) * found.error)
     return keep
 
 

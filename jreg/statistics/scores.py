@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jreg._base import checks
+from jreg.statistics import _arguments as arguments
 
 
 def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +53,8 @@ def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndar
 
     Args:
       means: ``(settings,)``; one that is not finite is never chosen.
-      errors: ``(settings,)``, at least 0; the best setting's counts, and as 0 if it is not finite.
+      errors: ``(settings,)``, at least 0; the best setting's counts, and as 0 if it is not finite. Of several with the
+        best mean it is that of the most regularized one, and of equally regularized ones the largest.
       strengths: ``(settings,)``, how regularized each is, not NaN, such as `jreg.search.Space.strengths`; among equal
         ones the better mean is chosen, and among equal means the first.
       maximize: whether higher means are better.
@@ -66,7 +68,8 @@ def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndar
     >>> one_standard_error(np.array([0.90, 0.95, 0.94]), np.array([0.01] * 3), np.array([2.0, 0.0, 1.0]))
     2
 
-    Source: Breiman, Friedman, Olshen and Stone, Classification and regression trees (1984), section 3.4.3.
+    Source: Breiman, Friedman, Olshen and Stone, Classification and regression trees (1984), section 3.4.3; for one
+    strength it is glmnet's ``lambda.1se``.
     """
     best = best_of(means, maximize)
     for name, array in (("errors", errors), ("strengths", strengths)):
@@ -82,7 +85,9 @@ def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndar
     if np.isnan(strengths).any():
         raise ValueError("one_standard_error's strengths have NaN, but must be numbers to rank settings by")
     sign = 1 if maximize else -1
-    error = errors[best] if np.isfinite(errors[best]) else 0.0
+    equal = np.flatnonzero(means == means[best])
+    equal = equal[strengths[equal] == strengths[equal].max()]
+    error = np.where(np.isfinite(errors), errors, 0.0)[equal].max()
     near = np.flatnonzero(np.isfinite(means) & (sign * means >= sign * means[best] - error))
     # lexsort is stable, so that of equals the first stays in front.
     return int(near[np.lexsort((-sign * means[near], -strengths[near]))[0]])
@@ -136,10 +141,7 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
         raise ValueError(
             f"binomial_interval's successes is {successes}, but must be at most its trials, {trials}: are they swapped?"
         )
-    if not 0 < confidence < 1:
-        raise ValueError(
-            f"binomial_interval's confidence is {confidence}, but must lie between 0 and 1, such as 0.95 for 95%"
-        )
+    confidence = arguments.confidence(confidence, "binomial_interval's confidence")
     from scipy.stats import binomtest
 
     interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")

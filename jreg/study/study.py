@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from jreg import report, store
 from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.network import Ensemble, Network
-from jreg.results import Results, SettingResult, Spec
+from jreg.results import Check, Comparison, Results, SettingResult, Spec, check, compare, indistinguishable
 from jreg.study import greedy, intervals
 from jreg.study import out_of_fold as outside
 from jreg.study.design import Design
@@ -140,6 +140,18 @@ class Study:
             if result.hyperparameters == dict(which):
                 return result
         raise ValueError(f"the study has no setting {dict(which)}")
+
+    def indistinguishable(self, alpha: float = 0.05) -> Sequence[SettingResult]:
+        """The best setting and those that can't be told from it, see `jreg.results.indistinguishable`."""
+        return indistinguishable(self.results, alpha)
+
+    def compare(self, a: Which, b: Which = None, *, rope: float = 0.0, confidence: float = 0.95) -> Comparison:
+        """How much two settings differ, by default from the best, and how sure that is, see `jreg.results.compare`."""
+        return compare(self.results, self.setting(a), self.setting(b), rope=rope, confidence=confidence)
+
+    def checks(self, silence: Iterable[str] = ()) -> list[Check]:
+        """What to look at before trusting the study, but for the codes in `silence`, see `jreg.results.check`."""
+        return check(self.results, silence)
 
     def table(self, most: int | None = None, width: int = 60) -> str:
         """The ranking as text, one line per setting, and the baseline; `most` shortens it, no line exceeds `width`."""
