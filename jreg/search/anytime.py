@@ -64,8 +64,8 @@ def anytime_elimination(alpha: float, *, clip: float | None = None) -> Race:
     Source: Vovk and Wang, E-values: calibration, combination and applications, Annals of Statistics 49 (2021);
     Waudby-Smith and Ramdas, Estimating means of bounded random variables by betting, JRSS B 86 (2024).
     """
-    if isinstance(alpha, bool) or not 0 < alpha <= 0.5:
-        raise ValueError(f"anytime_elimination's alpha is {alpha}, but must be above 0 and at most 0.5")
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number) or not 0 < alpha <= 0.5:
+        raise ValueError(f"anytime_elimination's alpha is {alpha!r}, but must be above 0 and at most 0.5")
     if clip is not None:
         checks.positive(clip, "anytime_elimination's clip")
     return Race(partial(_eliminate, alpha=alpha, clip=clip), one_by_one, needs_rows=True)

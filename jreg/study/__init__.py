@@ -7,6 +7,7 @@ from jreg.study.out_of_fold import OutOfFold
 from jreg.study.policies import Everything, Racing
 from jreg.study.policy import Decision, Policy, Replayed, View
 from jreg.study.refit import refit
+from jreg.study.replay import Replay, replay
 from jreg.study.resume import resume
 from jreg.study.run import run
 from jreg.study.study import Study
@@ -18,6 +19,7 @@ __all__ = [
     "OutOfFold",
     "Policy",
     "Racing",
+    "Replay",
     "Replayed",
     "Study",
     "Trainings",
@@ -25,6 +27,7 @@ __all__ = [
     "cross_validate",
     "optimize",
     "refit",
+    "replay",
     "resume",
     "run",
 ]

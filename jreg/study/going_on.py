@@ -92,7 +92,8 @@ def _place(store: Nowhere) -> str:
 
 def keeping_rows(design: Design) -> Design:
     """The design with the score of each validation row kept, for a race that compares rows."""
-    return _keeping(design, (*design.keep, keep.RowScores(design.spec.score, design.data.task)))
+    wanted = keep.RowScores(design.spec.score, design.data.task)
+    return design if wanted in design.keep else _keeping(design, (*design.keep, wanted))
 
 
 def _kept(design: Design, names: Sequence[str]) -> Design:

@@ -22,7 +22,7 @@ class Replay(NamedTuple):
       reached: ``(settings, folds, seeds)``, the epochs to which each training would have been trained.
       epochs: how many epochs would have been trained in all; of a race with rungs more than `reached` adds up to, since
         a setting that goes on starts again.
-      scores: ``(settings, folds, seeds)``, the study's own, NaN for settings that would have been dropped.
+      scores: ``(settings, folds, seeds)``, the study's own, NaN for what would not have been trained to its end.
     """
 
     kept: np.ndarray
@@ -36,7 +36,7 @@ def replay(results: Results, race: Race, folds: Sequence[int] | None = None, dat
 
     Args:
       results: of a study in which every setting was trained, such as ``study.results`` or what `jreg.load_results`
-        reads; for a race that compares rows with ``keep=[jreg.keep.row_scores("val_accuracy", data)]``.
+        reads; for a race that compares rows one that keeps `jreg.keep.RowScores`.
       race: any race.
       folds: the places of the folds in the order in which the race meets them; default: as they are.
       data: for a race that compares rows where these have weights or groups.
@@ -58,7 +58,7 @@ def replay(results: Results, race: Race, folds: Sequence[int] | None = None, dat
     if results.spec.stopping is not None and any(round_.epochs < results.spec.epochs for round_ in rounds):
         raise ValueError("a race that trains to rungs can't be replayed on a study with early stopping")
     if race.needs_rows and NAME not in next(iter(results)).kept:
-        raise ValueError("this race compares rows: train the study with keep=[jreg.keep.row_scores(score, data)]")
+        raise ValueError("this race compares rows: train the study with keep=[jreg.keep.RowScores(column, task)]")
     ended, reached, spent = results.epochs[:, order], np.zeros(shape, np.int64), 0
     kept = np.zeros(shape[0], bool)
     for number, round_ in enumerate(rounds):
@@ -69,8 +69,8 @@ def replay(results: Results, race: Race, folds: Sequence[int] | None = None, dat
         if number < len(rounds) - 1:
             history = _history(results, race, order, reached, kept, data)
             kept = kept & race.pruner(history._replace(round=number, epochs=round_.epochs))
-    back = np.argsort(order)
-    return Replay(kept, reached[:, back], spent, np.where(kept[:, None, None], results.scores, np.nan))
+    reached = reached[:, np.argsort(order)]
+    return Replay(kept, reached, spent, np.where(reached == results.epochs, results.scores, np.nan))
 
 
 def _history(
