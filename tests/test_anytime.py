@@ -157,6 +157,10 @@ def test_diverged_settings_and_few_settings():
         assert race.pruner(shown(right, 1, kept=np.array([False, True, False]))).tolist() == [False, True, False]
         assert race.pruner(shown(right, 1, kept=np.array([False, False, True]))).tolist() == [False, False, True]
         assert race.pruner(shown(right[2:], 1)).tolist() == [True]
+    # With error_score a diverged network has a score, and is wrong in each row.
+    history = shown(right[[0, 2]], 1)
+    scored = history._replace(scores=np.where(history.trained & np.isnan(history.scores), 0.0, history.scores))
+    assert jreg.anytime_elimination(0.05).pruner(scored).tolist() == [True, False]
 
 
 def test_what_was_dropped_on_a_part_of_the_trainings_is_dropped_on_all():

@@ -80,8 +80,8 @@ def _eliminate(history: History, alpha: float, clip: float | None) -> np.ndarray
         return keep
     evidence = np.zeros((len(chosen), len(chosen)))
     for fold, seed in np.argwhere(history.trained[keep].all(axis=0)).tolist():
-        scores = _bounded(history.rows(fold, seed)[chosen], clip)
-        evidence += _against_each_other(-scores if history.maximize else scores, clip or 1.0)
+        losses = _losses(history.rows(fold, seed)[chosen], history.maximize, clip)
+        evidence += _against_each_other(losses, clip or 1.0)
     settings, planned = len(history.kept), history.trained[0].size
     merit = merits(history)[chosen]
     total = np.where(merit > merit[:, None], evidence, 0.0).sum(axis=1)
@@ -89,22 +89,24 @@ def _eliminate(history: History, alpha: float, clip: float | None) -> np.ndarray
     return keep
 
 
-def _bounded(scores: np.ndarray, clip: float | None) -> np.ndarray:
-    if clip is not None:
-        return np.clip(scores, 0.0, clip)
-    outside = ~((scores >= 0) & (scores <= 1))
-    if outside.any():
+def _losses(scores: np.ndarray, maximize: bool, clip: float | None) -> np.ndarray:
+    """Row scores as losses between 0 and the bound; NaN, which a diverged network leaves, is the worst."""
+    bound = clip or 1.0
+    scores = np.where(np.isnan(scores), 0.0 if maximize else bound, scores)
+    outside = (scores < 0) | (scores > bound)
+    if clip is None and outside.any():
         raise ValueError(
             f"a validation row has the score {scores[outside][0]:g}, but without clip all must lie in [0, 1]: rank by "
             "an accuracy, or give anytime_elimination(alpha, clip=...), to which larger losses are cut"
         )
-    return scores
+    scores = np.clip(scores, 0.0, bound)
+    return bound - scores if maximize else scores
 
 
 def _against_each_other(losses: np.ndarray, bound: float) -> np.ndarray:
     """``(settings, settings)``, the evidence that the first has larger losses than the second."""
-    if np.isin(losses, (0.0, bound)).all() or np.isin(losses, (0.0, -bound)).all():
-        wrong = (losses - losses.min()) / bound
+    if ((losses == 0) | (losses == bound)).all():
+        wrong = losses / bound
         worse = wrong @ (1 - wrong).T
         return mcnemar_evalue(worse, worse.T, alternative="greater")
     return np.stack([betting_evalue(own - losses, bound) for own in losses])
