@@ -27,8 +27,9 @@ def anytime_elimination(alpha: float, *, clip: float | None = None) -> Race:
     every other setting's network. **With probability at least 1 - alpha the race gives up no unbeaten setting**:
 
     - Given its training rows, a fold's validation rows are new and independent (in a stratified fold with its shares of
-      classes), so that E has expectation at most 1 if a's network is no worse than b's. Folds share training rows and seeds share validation rows, so evidence of
-      several trainings must not be multiplied; the mean of e-values is an e-value however they depend on each other.
+      classes), so that E has expectation at most 1 if a's network is no worse than b's. Folds share training rows and
+      seeds share validation rows, so evidence of several trainings must not be multiplied; the mean of e-values is an
+      e-value however they depend on each other.
     - It is the mean over the *planned* trainings. A training's E is fixed when it ends and none is negative, so the sum
       so far never exceeds the one that the whole study would end with, and looking early costs nothing. A mean over the
       trainings so far could exceed it, and would not be valid at every look.
