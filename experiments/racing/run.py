@@ -1,18 +1,26 @@
 """What do races save, and what do they give up that they shouldn't?
 
 Command:  python experiments/racing/run.py                (--smoke runs in seconds)
-Data:     scikit-learn's digits and wine, the 80% of their rows that jreg trains on
-Network:  digits: MLP 64-64-10, wine: MLP 13-16-3; ReLU, Adam, 20 epochs; 24 settings x 10 folds x 2 seeds, all trained
-          once; then each race's rule is replayed on the stored scores, for 200 random orders of the folds
+Data:     scikit-learn's digits and wine, the 80% of their rows that jreg trains on, and 12,000 training images of MNIST
+          (left out where JREG_DATA_DIR doesn't have it)
+Network:  MLPs with one hidden layer, ReLU, Adam; 24 settings (6 learning rates, 2 of dropout, 2 of L2); digits: 64
+          units, 10 folds x 2 seeds, 20 epochs; wine: 16 units, the same; MNIST: 32 units, 5 folds, 1 seed, 5 epochs.
+          All are trained once; then each race's rule is replayed on the scores, for 50 random orders of the folds
 Null:     10,000 races of 6 settings x 6 folds of 60 rows, whose networks are equally good: how many give one up
-Hardware: HARDWARE
-Result:   RESULT
+Hardware: two cores, no GPU, busy with five times as much other work: trainings 2 min (digits), 80 s (wine) and 95 s
+          (MNIST), replays 20 s of a processor, the null races 38 s
+Result:   anytime elimination at 0.05 gave up none of the settings as good as the best, and saved 16% of the epochs of
+          digits (144 validation rows per fold), none of wine (15) and 52% of MNIST (2,400). The paired t-test at 0.05
+          saved 65%, 53% and 42% and lost the best setting of digits in 42% of the orders, the forgiving rule 70%, 61%
+          and 55%, and lost the best of digits in 36% and of MNIST in 12%. Among equals 0.24% of the anytime races gave
+          one up, 71% of the paired ones, 98% of the forgiving ones. The whole table is in README.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -28,8 +36,12 @@ from jreg.search import History, Race
 from jreg.study import replay
 from jreg.training import Column
 
-EPOCHS = 20
-WIDTHS = {"digits": (64, 10), "wine": (16, 3)}
+# Widths, folds, seeds, epochs and rows; digits and wine with all that jreg trains on.
+TASKS: dict[str, tuple[tuple[int, int], int, int, int, int]] = {
+    "digits": ((64, 10), 10, 2, 20, 1437),
+    "wine": ((16, 3), 10, 2, 20, 142),
+    "mnist": ((32, 10), 5, 1, 5, 12_000),
+}
 RACES: dict[str, Race] = {
     "no race": Race.at([], lambda history: history.kept),
     "successive halving": jreg.successive_halving("exhaust"),
@@ -43,10 +55,13 @@ RACES: dict[str, Race] = {
 
 def trained(name: str, smoke: bool, store: Path) -> jreg.Study:
     """The study in which every setting is trained."""
+    widths, folds, seeds, epochs, rows = TASKS[name]
+    data = jreg.load_dataset(name)
+    data = jreg.Dataset(np.asarray(data.x)[:rows].reshape(rows, -1), np.asarray(data.y)[:rows], name=name)
 
     def recipe(hp: Any) -> jreg.Recipe:
         return jreg.Recipe(
-            nn.MLP(WIDTHS[name], dropout=hp["dropout"]),
+            nn.MLP(widths, dropout=hp["dropout"]),
             losses.softmax_cross_entropy,
             optax.adam(hp["learning_rate"]),
             penalty=hp["l2"] * jreg.on_params(penalties.l2),
@@ -58,11 +73,11 @@ def trained(name: str, smoke: bool, store: Path) -> jreg.Study:
     accuracy = Column("validation", "metric", "accuracy", maximize=True)
     return jreg.cross_validate(
         recipe,
-        jreg.load_dataset(name),
+        data,
         space,
-        cv=4 if smoke else 10,
-        seeds=1 if smoke else 2,
-        epochs=3 if smoke else EPOCHS,
+        cv=4 if smoke else folds,
+        seeds=1 if smoke else seeds,
+        epochs=3 if smoke else epochs,
         batch_size=32,
         keep=[jreg.keep.RowScores(accuracy, "classification")],
         store=store / name,
@@ -84,7 +99,12 @@ def compared(results: jreg.Results, orders: int) -> dict[str, Any]:
     means, alike, best = results.scores.mean(axis=(1, 2)), as_good(results), results.best.number
     rng = np.random.default_rng(0)
     folds = [rng.permutation(results.shape[1]).tolist() for _ in range(orders)]
-    found: dict[str, Any] = {"settings": len(means), "as good as the best": int(alike.sum()), "races": {}}
+    found: dict[str, Any] = {
+        "settings": len(means),
+        "as good as the best": int(alike.sum()),
+        "validation rows per fold": len(results.spec.numbered()[0].validation),
+        "races": {},
+    }
     for name, race in RACES.items():
         played = [replay(results, race, order) for order in folds]
         kept = np.array([one.kept for one in played])
@@ -96,7 +116,8 @@ def compared(results: jreg.Results, orders: int) -> dict[str, Any]:
             "settings that end": float(kept.sum(axis=1).mean()),
             "mean regret": float(regret.mean()),
             "largest regret": float(regret.max()),
-            "best given up": float((~kept[:, best]).mean()),
+            # And every setting with the same mean.
+            "best given up": float((regret > 0).mean()),
             "as good and given up": float((~kept[:, alike]).mean()),
         }
     return found
@@ -105,7 +126,7 @@ def compared(results: jreg.Results, orders: int) -> dict[str, Any]:
 def among_equals(races: int, settings: int = 6, folds: int = 6, rows: int = 60) -> dict[str, float]:
     """The share of races among settings that are equally good in which one is given up."""
     rng = np.random.default_rng(1)
-    rules = {name: race for name, race in RACES.items() if name.startswith(("paired", "forgiving", "anytime"))}
+    rules = {name: RACES[name] for name in ("paired, alpha 0.05", "forgiving", "anytime, alpha 0.05")}
     found = dict.fromkeys(rules, 0)
     for _ in range(races):
         # The settings' networks get the same rows right more often than chance has it, as networks do.
@@ -132,7 +153,8 @@ def table(found: dict[str, Any]) -> str:
     lines = []
     for name, one in found["data"].items():
         lines += [
-            f"{name}: {one['settings']} settings, {one['as good as the best']} of them as good as the best\n",
+            f"{name}: {one['settings']} settings, {one['as good as the best']} of them as good as the best; "
+            f"{one['validation rows per fold']} validation rows per fold\n",
             "| race | epochs saved | regret, mean and largest | best given up | as good and given up |",
             "| --- | --- | --- | --- | --- |",
         ]
@@ -143,7 +165,7 @@ def table(found: dict[str, Any]) -> str:
             for race, r in one["races"].items()
         ]
         lines.append("")
-    lines += [f"{found['null races']} races among equals\n", "| race | one given up |", "| --- | --- |"]
+    lines += [f"{found['null races']:,} races among equals\n", "| race | one given up |", "| --- | --- |"]
     return "\n".join(lines + [f"| {race} | {share:.2%} |" for race, share in found["among equals"].items()])
 
 
@@ -151,8 +173,9 @@ def picture(found: dict[str, Any], path: Path) -> None:
     """What is saved against what is given up that is as good, one panel per data set."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, (name, one) in zip(figure.subplots(1, 2, sharey=True), found["data"].items(), strict=True):
+    figure = Figure(figsize=(4 * len(found["data"]), 4), layout="constrained")
+    panels = figure.subplots(1, len(found["data"]), sharey=True)
+    for axes, (name, one) in zip(panels, found["data"].items(), strict=True):
         for marker, (race, r) in zip("osDd^vP", one["races"].items(), strict=True):
             axes.plot(100 * r["epochs saved"], 100 * r["as good and given up"], marker, markersize=9, label=race)
         axes.set(title=name, xlabel="epochs saved, %", xlim=(-3, 100), ylim=(-3, 100))
@@ -171,9 +194,10 @@ def main() -> None:
     given = parser.parse_args()
     begun = time.monotonic()
     store = given.store / ("smoke" if given.smoke else "full")
-    studies = {name: trained(name, given.smoke, store) for name in WIDTHS}
+    names = [name for name in TASKS if name != "mnist" or (os.environ.get("JREG_DATA_DIR") and not given.smoke)]
+    studies = {name: trained(name, given.smoke, store) for name in names}
     seconds = {"training": time.monotonic() - begun}
-    races, orders = (20, 5) if given.smoke else (10_000, 200)
+    races, orders = (20, 5) if given.smoke else (10_000, 50)
     found: dict[str, Any] = {"data": {name: compared(study.results, orders) for name, study in studies.items()}}
     seconds["replays"] = time.monotonic() - begun - seconds["training"]
     found |= {"null races": races, "among equals": among_equals(races)}
