@@ -7,8 +7,8 @@ Network:  MLPs with one hidden layer, ReLU, Adam; 24 settings (6 learning rates,
           units, 10 folds x 2 seeds, 20 epochs; wine: 16 units, the same; MNIST: 32 units, 5 folds, 1 seed, 5 epochs.
           All are trained once; then each race's rule is replayed on the scores, for 50 random orders of the folds
 Null:     10,000 races of 6 settings x 6 folds of 60 rows, whose networks are equally good: how many give one up
-Hardware: two cores of an Intel Xeon, busy with five times as much other work: trainings 2 min (digits), 80 s (wine) and 95 s
-          (MNIST), replays 20 s of a processor, the null races 38 s
+Hardware: two cores of an Intel Xeon, busy with five times as much other work: trainings 2 min (digits), 80 s (wine)
+          and 95 s (MNIST), replays 20 s of a processor, the null races 38 s
 Result:   anytime elimination at 0.05 gave up none of the settings as good as the best, and saved 16% of the epochs of
           digits (144 validation rows per fold), none of wine (15) and 52% of MNIST (2,400). The paired t-test at 0.05
           saved 65%, 53% and 42% and lost the best setting of digits in 42% of the orders, the forgiving rule 70%, 61%
