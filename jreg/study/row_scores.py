@@ -24,17 +24,18 @@ def row_scores(results: Results, data: Dataset | None, fold: int, seed: int) -> 
       group are added up, and both are divided by the largest that a row, or group, of the data can have, so that scores
       in [0, 1] stay there.
     """
-    return results.cached((NAME, fold, seed), lambda: _read(results, data, fold, seed))
+    scores = results.cached((NAME, fold, seed), lambda: _read(results, fold, seed))
+    return scores if data is None else _weighted(scores, data, results.spec.numbered()[fold].validation)
 
 
-def _read(results: Results, data: Dataset | None, fold: int, seed: int) -> np.ndarray:
+def _read(results: Results, fold: int, seed: int) -> np.ndarray:
     rows = results.spec.numbered()[fold]
     scores = np.full((results.shape[0], len(rows.validation)), np.nan)
     for setting in np.flatnonzero(results.epochs[:, fold, seed] > 0).tolist():
         found = results.get(setting, rows.number, results.spec.seeds[seed])
         if found is not None and NAME in found.kept:
             scores[setting] = found.kept[NAME][: len(rows.validation)]
-    return scores if data is None else _weighted(scores, data, rows.validation)
+    return scores
 
 
 def _weighted(scores: np.ndarray, data: Dataset, rows: np.ndarray) -> np.ndarray:
