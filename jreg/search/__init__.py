@@ -1,5 +1,6 @@
 """Settings: spaces of them, distributions to draw them from, and rules that choose and give up while a study runs."""
 
+from jreg.search.anytime import anytime_elimination
 from jreg.search.asking import Asker, Ending, Optuna
 from jreg.search.distributions import (
     Choice,
@@ -12,7 +13,9 @@ from jreg.search.distributions import (
     uniform,
     when,
 )
-from jreg.search.racing import History, Race, Round, hyperband, merits, paired_elimination, successive_halving
+from jreg.search.forgiving import forgiving_elimination
+from jreg.search.race import History, Race, Round, merits
+from jreg.search.racing import hyperband, paired_elimination, successive_halving
 from jreg.search.sampling import random_space
 from jreg.search.space import Setting, Space, as_space, grid, traced_of, values_of
 
@@ -30,8 +33,10 @@ __all__ = [
     "Space",
     "Uniform",
     "When",
+    "anytime_elimination",
     "as_space",
     "choice",
+    "forgiving_elimination",
     "grid",
     "hyperband",
     "log_uniform",

@@ -1,6 +1,7 @@
-"""Functions of scores: standard errors, the choice of a setting, comparisons, plans."""
+"""Functions of scores: standard errors, the choice of a setting, comparisons, intervals, plans."""
 
 from jreg.statistics.conformal import cross_conformal, cv_plus, label_scores
+from jreg.statistics.evalues import betting_evalue, mcnemar_evalue
 from jreg.statistics.multiple import benjamini_hochberg, holm
 from jreg.statistics.paired import (
     CorrectedT,
@@ -44,4 +45,6 @@ __all__ = [
     "power",
     "needed",
     "Needed",
+    "betting_evalue",
+    "mcnemar_evalue",
 ]

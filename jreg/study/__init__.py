@@ -9,6 +9,7 @@ from jreg.study.out_of_fold import OutOfFold
 from jreg.study.policies import Everything, Racing
 from jreg.study.policy import Decision, Policy, Replayed, View
 from jreg.study.refit import refit
+from jreg.study.replay import Replay, replay
 from jreg.study.resume import resume
 from jreg.study.run import run
 from jreg.study.study import Study
@@ -21,6 +22,7 @@ __all__ = [
     "OutOfFold",
     "Policy",
     "Racing",
+    "Replay",
     "Replayed",
     "Study",
     "Trainings",
@@ -29,6 +31,7 @@ __all__ = [
     "optimize",
     "refit",
     "refit_ensemble",
+    "replay",
     "resume",
     "run",
 ]

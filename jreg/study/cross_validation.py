@@ -66,8 +66,8 @@ def cross_validate(
       epochs: the most passes over the training rows.
       batch_size: examples per step, unless the recipe says otherwise.
       stopping: early stopping; default: all trainings run for all epochs.
-      race: gives settings up early, such as `successive_halving`, `hyperband` and `paired_elimination`; default: all
-        are trained to their end.
+      race: gives settings up early, such as `successive_halving`, `hyperband`, `paired_elimination`,
+        `anytime_elimination` and `forgiving_elimination`; default: all are trained to their end.
       warm: the name of a traced strength along which each training starts from the network of the next larger
         strength, as glmnet computes a regularization path; default: every training starts from fresh weights.
       score: the label of a validation column that ranks the settings; default: ``"val_"`` and the recipe's first
@@ -119,6 +119,8 @@ def cross_validate(
     with folder_or_nowhere(store) as kept, observers(progress) as watching:
         design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, error_score=error_score, **asked)
         how = {} if race is None else going_on.described(race)
+        if race is not None and race.needs_rows:
+            design = going_on.keeping_rows(design)
         design = going_on.asked(design, kept, how, default_keep=keep is None)
         policy = policy_of(design, race)
         known = going_on.layouts(design, kept)

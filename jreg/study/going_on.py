@@ -90,11 +90,22 @@ def _place(store: Nowhere) -> str:
     return str(store.folder) if isinstance(store, Folder) else "the store"
 
 
+def keeping_rows(design: Design) -> Design:
+    """The design with the score of each validation row kept, for a race that compares rows."""
+    wanted = keep.RowScores(design.spec.score, design.data.task)
+    return design if wanted in design.keep else _keeping(design, (*design.keep, wanted))
+
+
 def _kept(design: Design, names: Sequence[str]) -> Design:
-    """The design with the keep functions that were there by default."""
-    functions = tuple(getattr(keep, name) for name in names if name in ("outputs", "network"))
+    """The design with the keep functions that were there by default, and what its race needs."""
+    functions = [getattr(keep, name) for name in names if name in ("outputs", "network")]
+    return _keeping(design, (*functions, *(some for some in design.keep if isinstance(some, keep.RowScores))))
+
+
+def _keeping(design: Design, functions: tuple[keep.Keep, ...]) -> Design:
     plans = {static: dataclasses.replace(plan, keep=functions) for static, plan in design.plans.items()}
-    spec = dataclasses.replace(design.spec, keep=tuple(function.__name__ for function in functions))
+    names = tuple(getattr(function, "__name__", type(function).__name__) for function in functions)
+    spec = dataclasses.replace(design.spec, keep=names)
     return dataclasses.replace(design, plans=plans, spec=spec, keep=functions)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from jreg.search.racing import History, Race, Round
 from jreg.study.design import Design, Trainings
 from jreg.study.ledger import Identity
 from jreg.study.policy import Decision, Entry, View
+from jreg.study.row_scores import row_scores
 from jreg.training import Status
 
 
@@ -107,4 +109,6 @@ class Racing:
         so_far = results.values(spec.score, ended)
         share = float(np.mean([len(fold.validation) / len(fold.train) for fold in folds]))
         trained, kept = results.epochs > 0, np.array(self._kept)
-        return History(so_far.copy(), curves.copy(), trained, kept, self._round, round_.epochs, results.maximize, share)
+        numbers = self._round, round_.epochs, results.maximize, share
+        rows = partial(row_scores, results, view.design.data) if self._race.needs_rows else None
+        return History(so_far.copy(), curves.copy(), trained, kept, *numbers, rows)

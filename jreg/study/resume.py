@@ -12,8 +12,15 @@ from jreg.engine import Layout
 from jreg.recipe import Recipe
 from jreg.report.progress import Progress
 from jreg.results import Spec
+from jreg.search import (
+    Race,
+    anytime_elimination,
+    forgiving_elimination,
+    hyperband,
+    paired_elimination,
+    successive_halving,
+)
 from jreg.search.asking import Asker
-from jreg.search.racing import Race, hyperband, paired_elimination, successive_halving
 from jreg.search.space import Space
 from jreg.store import Folder, folder_or_nowhere, load_spec
 from jreg.study.cross_validation import cross_validate
@@ -99,15 +106,17 @@ def _keep(spec: Spec, given: Sequence[Keep] | None) -> Sequence[Keep]:
     if given is not None:
         return given
     known = {"outputs": keeping.outputs, "network": keeping.network}
-    if unknown := [name for name in spec.keep if name not in known]:
+    # A race that needs the scores of rows asks for them itself.
+    names = [name for name in spec.keep if name != keeping.RowScores.__name__]
+    if unknown := [name for name in names if name not in known]:
         raise ValueError(f"the study keeps {listed(unknown)}: give these functions, resume(..., keep=[...])")
-    return [known[name] for name in spec.keep]
+    return [known[name] for name in names]
 
 
 def _race(spec: Spec, folder: Folder, given: Race | None) -> Race | None:
     if given is not None or not spec.policy:
         return given
-    for make in (successive_halving, hyperband, paired_elimination):
+    for make in (successive_halving, hyperband, paired_elimination, anytime_elimination, forgiving_elimination):
         try:
             made = make(**spec.policy["numbers"])
         except (TypeError, ValueError):

@@ -9,6 +9,7 @@ Any function of a `Finished` that returns a dict, list or tuple of arrays may be
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +21,8 @@ from jreg._base.types import PyTree
 from jreg.recipe import Recipe
 from jreg.splits import Folds
 from jreg.training import measure
-from jreg.training.inputs import Rows, take
+from jreg.training.columns import Column
+from jreg.training.inputs import Rows, take, targets_of
 
 
 class Finished(NamedTuple):
@@ -109,3 +111,53 @@ def collect(functions: Sequence[Keep], finished: Finished) -> dict[str, PyTree]:
                 raise ValueError(f"two keep functions keep something called {key!r}: rename one")
             found[key] = jax.tree.map(jnp.asarray, value)
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class RowScores:
+    """A keep function: the score of each validation row alone, ``(rows of the largest fold,)``, padded with NaN.
+
+    Attributes:
+      column: of the validation rows, a loss or a metric that is a mean over rows (`jreg.metrics.average`).
+      task: of the data.
+    """
+
+    column: Column
+    task: str
+
+    def __call__(self, finished: Finished) -> dict[str, Any]:
+        """The scores.
+
+        Raises:
+          ValueError: the column is no mean over rows.
+        """
+        recipe, fold = finished.recipe, finished.fold
+        if fold.validation.shape[-1] == 0:
+            return {}
+        size, padded, blocks = measure.validation_blocks(fold, finished.block)
+        network = (finished.params, finished.model_state, finished.statistics)
+
+        def body(number: Any, found: Any) -> Any:
+            chosen = jax.lax.dynamic_slice_in_dim(padded, number * size, size)
+            x, y = take(finished.rows.x, chosen), take(finished.rows.y, chosen)
+            outputs = measure.forward(recipe, *network, x)
+            block = measure.seen(recipe, outputs, targets_of(recipe, finished.statistics, x, y))
+            scores = self._of(recipe, block).astype(jnp.float32)
+            return jax.lax.dynamic_update_slice_in_dim(found, scores, number * size, 0)
+
+        found = jax.lax.fori_loop(0, blocks, body, jnp.full(padded.shape, jnp.nan, jnp.float32))
+        found = found[: fold.validation.shape[-1]]
+        meant = jnp.arange(found.shape[0], dtype=jnp.int32) < fold.validation_count
+        return {"row_scores": jnp.where(meant, found, jnp.nan)}
+
+    def _of(self, recipe: Recipe, block: measure.Seen) -> Any:
+        if self.column.kind == "loss":
+            return block.losses if self.column.name == "loss" else block.parts[self.column.name]
+        metric = measure.meters(recipe, self.task)["metric", self.column.name]
+        if metric.values is None:
+            raise ValueError(
+                f"a race that compares rows ranks by {self.column.label!r}, which is no mean over rows: take a score "
+                "that is one, such as 'val_accuracy' or 'val_loss', or another race"
+            )
+        outputs = block.outputs.reshape(block.targets.shape) if recipe.reconstruct else block.outputs
+        return metric.values(outputs, block.targets)
