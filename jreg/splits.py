@@ -200,11 +200,11 @@ def repeats(validation: Iterable[Any]) -> np.ndarray | None:
     (None, None)
     """
     folds = [np.asarray(rows, np.int64) for rows in validation]
-    rows, places = np.unique(np.concatenate([*folds, np.empty(0, np.int64)]), return_inverse=True)
-    ends = np.cumsum([len(fold) for fold in folds])[:-1]
-    found, seen_in, seen = np.zeros(len(folds), np.int64), np.full(len(rows), -1), 0
-    repeat = 0
-    for number, chosen in enumerate(np.split(places, ends)):
+    if not folds:
+        return None
+    rows, places = np.unique(np.concatenate(folds), return_inverse=True)
+    found, seen_in, seen, repeat = np.zeros(len(folds), np.int64), np.full(len(rows), -1), 0, 0
+    for number, chosen in enumerate(np.split(places, np.cumsum([len(fold) for fold in folds])[:-1])):
         if (seen_in[chosen] == repeat).any():
             return None
         seen_in[chosen] = found[number] = repeat
