@@ -185,3 +185,19 @@ def test_the_final_network_is_scored_with_the_weights_of_test_rows(study):
     for weights, sentence in (([1, 2], r"shape \(2,\)"), (-WEIGHTS_TEST, "a negative"), (np.zeros(15), "all 0")):
         with pytest.raises(ValueError, match=f"evaluate's weights have {sentence}|evaluate's weights are {sentence}"):
             final.evaluate(DATA.x_test, y, weights)
+
+
+@pytest.mark.slow
+def test_a_stored_study_goes_on_with_more_bags(tmp_path, study):
+    def run(bags):
+        space = jreg.grid(rate=[0.5])
+        return jreg.cross_validate(recipe, DATA, space, cv=bags, seeds=2, store=tmp_path, progress=False, **OPTIONS)
+
+    assert bootstrap(DATA, 3, seed=1)[2][0].tolist() == BAGS[2][0].tolist()
+    run(BAGS[:3])
+    grown = run(BAGS)
+    assert grown.spec.folds[4].train.tolist() == BAGS[4][0].tolist()
+    np.testing.assert_array_equal(grown.scores, study.scores)
+    np.testing.assert_array_equal(
+        jreg.load_results(tmp_path).spec.folds[1].train, BAGS[1][0], err_msg="repetitions are stored"
+    )
