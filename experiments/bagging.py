@@ -2,7 +2,9 @@
 
 Command:  python experiments/bagging.py        (--smoke runs in seconds)
 Data:     scikit-learn's digits, 100 and 1,437 rows to train on, 360 test rows; MLP 64-64-10, 30 epochs of Adam
-Hardware: two cores of an AMD EPYC, no GPU, shared with others
+Hardware: two cores of an AMD EPYC, no GPU, shared with others; 70 s of processor time
+Result:   with 1,437 rows one network has 0.9725, 20 bags together 0.9787, out of bag 0.9798; with 100 rows 0.8746,
+          0.8981 and 0.8567, since a row is out of few bags.
 """
 
 from __future__ import annotations
