@@ -12,7 +12,9 @@ from jreg import losses, nn
 from jreg.data import permute_pixels, random_labels, subset, summarize
 from jreg.data.summary import notes_on, to_text
 from jreg.splits import as_pairs, pack
+from jreg.statistics import binomial_interval
 from jreg.study.fingerprints import of_data
+from jreg.study.refit import interval_of
 from jreg.training import doors
 
 X, Y = np.arange(24.0).reshape(12, 2), np.arange(12) % 3
@@ -98,6 +100,21 @@ def test_fingerprints_know_weights_and_groups():
     plain = jreg.Dataset(X, Y)
     others = (dataclasses.replace(plain, **more) for more in ({"weights": Y + 1}, {"groups": Y}, {"groups": Y + 1}))
     assert len({of_data(plain), *map(of_data, others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "given"),
+    [
+        ({}, True),
+        ({"weights_test": [1, 2, 3, 1]}, False),
+        ({"groups_test": list("aabb")}, False),
+        ({"groups": Y}, False),
+    ],
+)
+def test_rows_that_are_no_trials_alike_have_no_binomial_interval(more, given):
+    asked = dataclasses.replace(design(), data=jreg.Dataset(X, Y, **PARTS, **more))
+    found = interval_of(asked, asked.spec.settings[0], {"accuracy": 0.75})
+    assert found == (binomial_interval(3, 4) if given else None)
 
 
 # Row numbers
