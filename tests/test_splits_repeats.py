@@ -234,6 +234,7 @@ def test_rows_predicted_several_times_are_averaged_to_one(repeated):
     np.testing.assert_array_equal(first.averaged().folds, first.folds)
 
 
+@pytest.mark.slow
 def test_one_row_folds_have_scores_and_rows_may_be_left_out():
     study = jreg.cross_validate(recipe, PLAIN, jreg.grid(rate=[0.5]), cv=TimeSeriesSplit(6, test_size=1), **OPTIONS)
     assert set(study.scores.ravel().tolist()) <= {0.0, 1.0}
