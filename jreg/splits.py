@@ -38,14 +38,19 @@ def pack(pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None)
     """Stacks (training rows, validation rows) pairs of unequal lengths.
 
     Args:
-      pairs: row numbers.
+      pairs: row numbers, whole ones of at least 0; `as_pairs` makes such of masks.
       numbers: of the folds; default: 0, 1, ...
+
+    Raises:
+      TypeError: rows are flags or fractions.
+      ValueError: one is negative.
 
     >>> pack([([0, 1, 2], [3]), ([2, 3], [0, 1])]).train.tolist()
     [[0, 1, 2], [2, 3, 0]]
     """
 
-    def stack(parts: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    def stack(parts: list[Any], what: str) -> tuple[np.ndarray, np.ndarray]:
+        parts = [checks.rows(part, None, f"fold {number}'s {what}") for number, part in enumerate(parts)]
         rows = np.zeros((len(parts), max(len(part) for part in parts)), np.int32)
         for row, part in zip(rows, parts, strict=True):
             row[: len(part)] = part
@@ -53,7 +58,7 @@ def pack(pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None)
 
     train, validation = zip(*pairs, strict=True)
     named = range(len(train)) if numbers is None else numbers
-    return Folds(*stack(list(train)), *stack(list(validation)), np.array(list(named), np.uint32))
+    return Folds(*stack(list(train), "train"), *stack(list(validation), "validation"), np.array(list(named), np.uint32))
 
 
 def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -130,13 +135,83 @@ def hold_out(data: Dataset, size: float = 0.2, seed: int = 0) -> list[tuple[np.n
     """
     if not 0 < size < 1:
         raise ValueError(f"hold_out's size is {size}, but must lie between 0 and 1")
-    if data.groups is None:
-        return [split(data, size, seed)]
-    from sklearn.model_selection import GroupShuffleSplit
+    return [split(data, size, seed)]
 
-    shuffled = GroupShuffleSplit(1, test_size=size, random_state=seed)
-    [(train, validation)] = shuffled.split(np.zeros(len(data)), groups=data.groups)
-    return [(np.sort(train), np.sort(validation))]
+
+def bootstrap(data: Dataset, times: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    r"""Folds for bagging: n rows drawn from n with replacement to train on, those not drawn to validate on.
+
+    A row that is drawn twice counts twice in the training and in the statistics of preprocessing. A draw leaves out
+    :math:`(1 - 1/n)^n \approx 0.37` of the rows, which are said to be out of bag. Classes are not stratified. Where
+    rows belong to groups, whole groups are drawn, as many as there are.
+
+    ``study.ensemble()`` are then the bagged networks, and ``study.out_of_fold().averaged()`` predicts each row by
+    those that didn't train on it, for the out-of-bag score.
+
+    Args:
+      data: two rows or more, in two groups or more where there are any.
+      times: how many bags.
+      seed: of the draws; the first bags of more are those of fewer.
+
+    Returns:
+      One (training rows with repetitions, rows out of bag) pair per bag, both in ascending order. A draw that leaves
+      nothing out, as it happens with very few rows, is drawn again.
+
+    Raises:
+      ValueError: there is one row or group alone, or `times` is below 1.
+      TypeError: `times` or `seed` is no whole number.
+
+    >>> data = Dataset(x=[[0.0]] * 6, y=[0, 1] * 3)
+    >>> [(train.tolist(), out.tolist()) for train, out in bootstrap(data, 2)]
+    [([0, 1, 1, 3, 3, 5], [2, 4]), ([0, 0, 1, 3, 4, 5], [2])]
+
+    Source: Breiman, Bagging predictors, Machine Learning 24 (1996), and Out-of-bag estimation (1996).
+    """
+    times, seed = checks.count(times, "bootstrap's times"), checks.count(seed, "bootstrap's seed", least=0)
+    groups = np.arange(len(data)) if data.groups is None else np.unique(data.groups, return_inverse=True)[1]
+    count = int(groups.max()) + 1
+    if count < 2:
+        unit = "row" if data.groups is None else "group of rows"
+        raise ValueError(f"{data.name} has one {unit} alone, so that no bag leaves anything out: give two or more")
+    rng, pairs = np.random.default_rng(seed), []
+    while len(pairs) < times:
+        drawn = np.bincount(rng.integers(count, size=count), minlength=count)[groups]
+        if not drawn.all():
+            pairs.append((np.repeat(np.arange(len(data)), drawn), np.flatnonzero(drawn == 0)))
+    return pairs
+
+
+def repeats(validation: Iterable[Any]) -> np.ndarray | None:
+    """Which repeat of a repeated k-fold each fold belongs to.
+
+    Folds that follow each other form a repeat when none of the validated rows is in two of them and each is in one. It
+    is seen in the rows alone, so that `RepeatedKFold`, several calls of `k_fold` and pairs of one's own are alike.
+
+    Args:
+      validation: the row numbers that each fold validates on, in the folds' order.
+
+    Returns:
+      ``(folds,)``, numbers from 0; None where the folds are no repeats of two folds or more, as those of one k-fold
+      aren't, nor random splits and bags.
+
+    >>> repeats([[0, 1], [2, 3], [0, 2], [1, 3]])
+    array([0, 0, 1, 1])
+    >>> repeats([[0, 1], [2, 3]]), repeats([[0, 1], [1, 2], [0, 3]])
+    (None, None)
+    """
+    folds = [np.asarray(rows, np.int64) for rows in validation]
+    if not folds:
+        return None
+    rows, places = np.unique(np.concatenate(folds), return_inverse=True)
+    found, seen_in, seen, repeat = np.zeros(len(folds), np.int64), np.full(len(rows), -1), 0, 0
+    for number, chosen in enumerate(np.split(places, np.cumsum([len(fold) for fold in folds])[:-1])):
+        if (seen_in[chosen] == repeat).any():
+            return None
+        seen_in[chosen] = found[number] = repeat
+        seen += len(chosen)
+        if seen == len(rows):
+            repeat, seen = repeat + 1, 0
+    return found if repeat > 1 and not seen and np.bincount(found).min() > 1 else None
 
 
 def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -171,20 +246,25 @@ def as_pairs(cv: Any, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
         pairs = _pairs(cv, len(data))
     if not pairs:
         raise ValueError("cv has no folds, but needs at least one pair of training and validation rows")
-    for number, (train, validation) in enumerate(pairs):
-        rows = np.concatenate([train, validation])
-        if len(train) == 0 or len(validation) == 0:
-            raise ValueError(f"fold {number} has {len(train)} training and {len(validation)} validation rows")
-        if rows.min() < 0 or rows.max() >= len(data):
-            raise ValueError(f"fold {number} names a row outside 0 to {len(data) - 1}")
-        trains = np.zeros(len(data), bool)
-        trains[train] = True
-        if trains[validation].any():
-            raise ValueError(f"fold {number} trains and validates on the same row")
-    return [(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
+    return [_checked(number, pair, len(data)) for number, pair in enumerate(pairs)]
 
 
-def _pairs(cv: Any, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _checked(number: int, pair: Any, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Training and validation rows of a fold as row numbers."""
+    train, validation = (
+        checks.rows(part, length, f"fold {number}'s {name}").astype(np.int64)
+        for name, part in zip(("train", "validation"), pair, strict=True)
+    )
+    if len(train) == 0 or len(validation) == 0:
+        raise ValueError(f"fold {number} has {len(train)} training and {len(validation)} validation rows")
+    trains = np.zeros(length, bool)
+    trains[train] = True
+    if trains[validation].any():
+        raise ValueError(f"fold {number} trains and validates on the same row")
+    return train, validation
+
+
+def _pairs(cv: Any, length: int) -> list[tuple[Any, Any]]:
     wrong = TypeError(
         f"cv is {shown(cv)}, but must be a number of folds, a scikit-learn splitter, or pairs of (training rows, "
         f"validation rows) as whole numbers or as masks of {length} flags"
@@ -195,11 +275,7 @@ def _pairs(cv: Any, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
     for pair in cv:
         if isinstance(pair, str) or not isinstance(pair, Iterable) or len(parts := list(pair)) != 2:
             raise wrong
-        train, validation = (np.asarray(part) for part in parts)
-        if any(part.ndim != 1 or (part.size and part.dtype.kind not in "iub") for part in (train, validation)):
+        if any(isinstance(part, str) or not isinstance(part, Iterable) for part in parts):
             raise wrong
-        if any(part.dtype.kind == "b" and len(part) != length for part in (train, validation)):
-            raise wrong
-        train, validation = (np.flatnonzero(p) if p.dtype.kind == "b" else p for p in (train, validation))
-        pairs.append((train.astype(np.int64), validation.astype(np.int64)))
+        pairs.append((parts[0], parts[1]))
     return pairs

@@ -413,7 +413,7 @@ def test_what_needs_one_array_says_so(call, sentence):
 def test_rows_are_split_in_classes_only_where_each_has_one():
     first, second = split(kept(np.zeros((4, 1)), TOKENS, task="classification"), 0.25, 0)
     assert sorted([*first, *second]) == [0, 1, 2, 3]
-    first, second = split(MANY, 0.5, 0)
+    first, second = split(dataclasses.replace(MANY, groups=None), 0.5, 0)
     assert np.bincount(MANY.y[second]).tolist() == [5, 5]
 
 

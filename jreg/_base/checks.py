@@ -107,8 +107,10 @@ def matrix(w: Any, name: str) -> None:
         raise ValueError(f"{name} got an empty array of shape {w.shape}, but needs at least one weight")
 
 
-def rows(value: Any, length: int, name: str) -> np.ndarray:
+def rows(value: Any, length: int | None, name: str) -> np.ndarray:
     """Row numbers as int32, of numbers or of a mask with a flag for each of `length` rows; none for None.
+
+    Where `length` is None, nobody knows how many rows there are, and so there are no masks.
 
     Raises:
       TypeError: they are neither.
@@ -117,14 +119,13 @@ def rows(value: Any, length: int, name: str) -> np.ndarray:
     found = np.asarray([] if value is None else value)
     if not found.size and found.dtype.kind != "b":
         return np.empty(0, np.int32)
-    if found.ndim != 1 or found.dtype.kind not in "iub":
-        raise TypeError(
-            f"{name} is {found.dtype} of shape {found.shape}, but must be row numbers, (n,), or {length} flags"
-        )
+    if found.ndim != 1 or found.dtype.kind not in ("iub" if length is not None else "iu"):
+        flags = f", or {length} flags" if length is not None else ""
+        raise TypeError(f"{name} is {found.dtype} of shape {found.shape}, but must be row numbers, (n,){flags}")
     if found.dtype.kind == "b":
         if len(found) != length:
             raise ValueError(f"{name} is a mask of {len(found)} flags, but there are {length} rows")
         return np.flatnonzero(found).astype(np.int32)
-    if not 0 <= found.min() <= found.max() < length:
-        raise ValueError(f"{name} names a row outside 0 to {length - 1}")
+    if not 0 <= found.min() <= found.max() < (2**31 if length is None else length):
+        raise ValueError(f"{name} names a row outside 0 to {2**31 - 1 if length is None else length - 1}")
     return found.astype(np.int32)

@@ -45,12 +45,14 @@ class Dataset:
         several arrays, and decides where it is given: whole floating numbers become labels, integers numbers to
         predict. Afterwards the attribute always says which one it is, and ``dataclasses.replace`` keeps it.
       weights: ``(n,)`` finite numbers of at least 0, not all 0: how much each row counts in the loss, the metrics and
-        the statistics of preprocessing; default: 1 for all rows. Test rows have none.
+        the statistics of preprocessing; default: 1 for all rows.
       groups: ``(n,)`` numbers or texts: which rows belong together, such as those of one patient, so that a
         number of folds leaves none in two; default: no groups.
       encoder: the `Encoder` of the table that the examples and the labels come from, or of the data frame that is `x`,
         where there is one; with features of other names it keeps the labels alone. Whoever replaces `x` by other
         numbers of the same features gives ``encoder=None``, as it makes the old ones.
+      weights_test, groups_test: those of the test rows. Test scores are weighted by the first; rows that are weighted
+        or belong to groups have no binomial interval.
 
     Raises:
       ValueError: the arrays' shapes don't fit, a value is NaN, infinite or too large, float32 rounds a column of
@@ -79,6 +81,8 @@ class Dataset:
     weights: np.ndarray | None = None
     groups: np.ndarray | None = None
     encoder: Encoder | None = None
+    weights_test: np.ndarray | None = None
+    groups_test: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in ("reject", "keep"):
@@ -108,10 +112,7 @@ class Dataset:
             task, labels = self.task, self.encoder.labels if self.encoder else ()
             kinds = (None,) * len(names)
             self._set("encoder", Encoder(names, kinds, task=task, labels=labels, missing=self.missing))
-        if self.weights is not None:
-            self._set("weights", row_weights(self.weights, len(self), f"{self.name}'s weights"))
-        if self.groups is not None:
-            self._set("groups", row_groups(self.groups, len(self), f"{self.name}'s groups"))
+        self._check_rows()
 
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
@@ -207,6 +208,22 @@ class Dataset:
                 "give other names, or features=() for none"
             )
 
+    def _check_rows(self) -> None:
+        """Weights and groups, one for each row of their part."""
+        for part, y in (("", self.y), ("_test", self.y_test)):
+            for field, checked in ((f"weights{part}", row_weights), (f"groups{part}", row_groups)):
+                values, name = getattr(self, field), f"{self.name}'s {field}"
+                if values is not None and y is None:
+                    raise ValueError(f"{name} are given, but there is no test set that they belong to")
+                if values is not None:
+                    self._set(field, checked(values, len(jax.tree.leaves(y)[0]), name))
+        if self.groups is not None and self.groups_test is not None:
+            kinds = [
+                "numbers" if groups.dtype.kind in "biuf" else "texts" for groups in (self.groups, self.groups_test)
+            ]
+            if kinds[0] != kinds[1]:
+                raise TypeError(f"{self.name}'s groups are {kinds[0]}, but its groups_test {kinds[1]}: give both alike")
+
     @property
     def classes(self) -> int:
         """How many classes or labels there are, for regression numbers to predict; 0 where `y` is a tree."""
@@ -225,5 +242,9 @@ class Dataset:
             texts.append("weighted")
         if self.groups is not None:
             texts.append(f"{len(np.unique(self.groups))} groups")
-        texts.append("no test set" if self.y_test is None else f"{len(jax.tree.leaves(self.y_test)[0])} test rows")
+        if self.y_test is None:
+            return f"Dataset({', '.join(texts)}, no test set)"
+        weighted = "" if self.weights_test is None else "weighted "
+        groups = "" if self.groups_test is None else f" in {len(np.unique(self.groups_test))} groups"
+        texts.append(f"{len(jax.tree.leaves(self.y_test)[0])} {weighted}test rows{groups}")
         return f"Dataset({', '.join(texts)})"

@@ -21,7 +21,7 @@ from jreg._base.names import cut, listed
 from jreg.data.dataset import Dataset
 from jreg.data.limits import check_room, opened
 
-_NAMES = ("x", "y", "x_test", "y_test")
+_NAMES = ("x", "y", "x_test", "y_test", "weights", "groups", "weights_test", "groups_test")
 # Deflate can't expand more than this; a header that claims more is lying.
 _MOST_EXPANSION = 1032
 _MOST_HEADER = 10_000
@@ -85,9 +85,10 @@ class _InSteps(io.BufferedReader):
 
 
 def read_npz(path: Path, missing: str, task: str | None = None) -> Dataset:
-    """A data set from an ``.npz`` with arrays x, y and, if there are any, x_test and y_test.
+    """A data set from an ``.npz`` with arrays x and y and, if there are any, x_test and y_test.
 
-    Dtypes are kept as `Dataset` keeps them: integers may be tokens.
+    Dtypes are kept as `Dataset` keeps them: integers may be tokens. Arrays called weights, groups, weights_test and
+    groups_test, all of numbers, are read too.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -106,7 +107,7 @@ def read_npz(path: Path, missing: str, task: str | None = None) -> Dataset:
 
 
 def read_npy(folder: Path, missing: str, task: str | None = None) -> Dataset:
-    """A data set from a folder with x.npy and y.npy and, if there are any, x_test.npy and y_test.npy.
+    """A data set from a folder with x.npy and y.npy and, if there are any, the others that `read_npz` reads.
 
     Dtypes are kept as `Dataset` keeps them: integers may be tokens.
 

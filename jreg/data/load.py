@@ -12,7 +12,7 @@ import numpy as np
 
 from jreg._base import checks
 from jreg._base.names import cut
-from jreg.data.arrays import is_tree
+from jreg.data.arrays import is_tree, take
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
 from jreg.data.limits import within_memory
@@ -77,10 +77,11 @@ def load_dataset(
         ``"mnist"`` (IDX files in the folder ``JREG_DATA_DIR`` or its subfolder mnist, otherwise fetched once
         into the user's cache and checked by SHA-256); ``"mnist1d"`` (made by its published recipe);
         ``"openml:NAME"`` or ``"openml:NAME@VERSION"`` (`from_openml`). Or a path: of an ``.npz`` with arrays x and y,
-        and x_test and y_test if it has a test set; of a folder with these as ``x.npy``, ``y.npy`` and so on; or of a
-        ``.csv`` (`from_csv`). Or a data frame, or a mapping of columns by name, coded as a ``.csv`` is.
+        and x_test and y_test if it has a test set, and perhaps weights and groups (weights_test, groups_test); of a
+        folder with these as ``x.npy``, ``y.npy`` and so on; or of a ``.csv`` (`from_csv`). Or a data frame, or a
+        mapping of columns by name, coded as a ``.csv`` is.
       test_size: the share of rows held out as the test set, in [0, 1), where the data brings none; classes
-        keep their shares; 0 holds out nothing.
+        keep their shares, and groups stay whole; 0 holds out nothing.
       seed: of the shuffle before that split.
       target: the target column of a table; default: its last one.
       test: the test set of a table: a second one, which is coded as the first.
@@ -138,8 +139,10 @@ def _loaded(
     if data.x_test is not None or test_size == 0:
         return data
     train, held_out = split(data, test_size, seed)
-    x, y = data.x, data.y
-    return dataclasses.replace(data, x=x[train], y=y[train], x_test=x[held_out], y_test=y[held_out])
+    own = {field: getattr(data, field) for field in ("x", "y", "weights", "groups")}
+    parts = {field: take(values, train) for field, values in own.items()}
+    parts |= {f"{field}_test": take(values, held_out) for field, values in own.items()}
+    return dataclasses.replace(data, **parts)
 
 
 def _read(name: str, missing: str, task: str | None) -> Dataset:
@@ -189,15 +192,21 @@ def has_classes(data: Dataset) -> bool:
 def split(data: Dataset, size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers in two parts, the second with this share of them; classes, one per row, keep their shares.
 
+    Where rows belong to groups, it is a share of the groups, and classes don't keep theirs.
+
     Raises:
       ValueError: scikit-learn can't split them so.
     """
-    from sklearn.model_selection import train_test_split
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
     check_seed(seed)
-    strata = data.y if has_classes(data) else None
+    rows, strata = np.arange(len(data)), data.y if has_classes(data) else None
     try:
-        first, second = train_test_split(np.arange(len(data)), test_size=size, random_state=seed, stratify=strata)
+        if data.groups is None:
+            first, second = train_test_split(rows, test_size=size, random_state=seed, stratify=strata)
+        else:
+            shuffled = GroupShuffleSplit(1, test_size=size, random_state=seed)
+            [(first, second)] = shuffled.split(rows, groups=data.groups)
     except ValueError as error:
         raise ValueError(f"{data.name} can't be split with test_size={size}: {cut(str(error))}") from None
     return np.sort(first), np.sort(second)

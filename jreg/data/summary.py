@@ -27,8 +27,8 @@ def summarize(data: Dataset) -> dict[str, Any]:
       values) and `missing_rows`; `shape` of an example, `dtype`, `least` and `most`, or where the examples are several
       arrays `parts`, a list with a dictionary of these for each; `targets`, a list with a dictionary for each class
       (its rows, or its labels where a row has several), label, number to predict or part; `features`, one for each
-      feature where examples are rows of them; `weights` with their range, `groups` with their number and `notes` on
-      what has been taken for what, if there are any.
+      feature where examples are rows of them; `weights` and `test_weights` with their range, `groups` and
+      `test_groups` with their number and `notes` on what has been taken for what, if there are any.
 
     >>> summarize(Dataset([[0.0], [2.0], [3.0]], [0, 1, 1]))["targets"]
     [{'target': '0', 'rows': 1, 'test_rows': 0}, {'target': '1', 'rows': 2, 'test_rows': 0}]
@@ -55,6 +55,10 @@ def summarize(data: Dataset) -> dict[str, Any]:
         found["weights"] = _named(data.weights)
     if data.groups is not None:
         found["groups"] = len(np.unique(data.groups))
+    if data.weights_test is not None:
+        found["test_weights"] = _named(data.weights_test)
+    if data.groups_test is not None:
+        found["test_groups"] = len(np.unique(data.groups_test))
     if notes := notes_on(data):
         found["notes"] = notes
     return found
@@ -67,9 +71,16 @@ def notes_on(data: Dataset) -> list[str]:
     ["its targets 1, 2 are numbers to predict: task='classification' (--task classification) makes them labels"]
     """
     y = _joined(data.y, data.y_test)
-    if is_tree(y):
-        return []
     found = []
+    if data.groups is not None and data.groups_test is not None:
+        groups = np.unique(data.groups_test)
+        if shared := int(np.isin(groups, data.groups).sum()):
+            found.append(
+                f"{shared} of the {len(groups)} groups of test rows have training rows too, so that the test says less "
+                "about new groups"
+            )
+    if is_tree(y):
+        return found
     encoder, values = data.encoder, np.unique(y)
     few = y.ndim == 1 and len(values) <= min(_FEW_NUMBERS, len(y) / 2)
     if data.task == "regression" and few and np.array_equal(values, np.round(values)):
@@ -185,11 +196,12 @@ def to_text(found: dict[str, Any]) -> str:
         f"examples   {examples}, {found['bytes'] / 1e6:.3g} MB",
         f"missing    {missing}",
     ]
-    if "weights" in found:
-        weights = found["weights"]
-        lines.append(f"weights    {weights['least']:g} to {weights['most']:g}, mean {weights['mean']:g}")
-    if "groups" in found:
-        lines.append(f"groups     {found['groups']}")
+    for end, of in (("weights", ""), ("test_weights", " of test rows")):
+        if weights := found.get(end):
+            lines.append(f"weights    {weights['least']:g} to {weights['most']:g}, mean {weights['mean']:g}{of}")
+    for end, of in (("groups", ""), ("test_groups", " of test rows")):
+        if end in found:
+            lines.append(f"groups     {found[end]}{of}")
     lines += [f"note       {note}" for note in found.get("notes", ())]
     for table in (parts, found["targets"], found["features"]):
         if table:

@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jreg._base.types import PyTree
+from jreg._base.types import Array, PyTree
 from jreg.data import Dataset, Encoder
-from jreg.data.arrays import is_tree, parts, structure
+from jreg.data.arrays import is_tree, parts, row_weights, structure
 from jreg.data.given import given_rows, given_targets
 
 
@@ -78,3 +78,15 @@ def as_targets(y: Any, task: str, rows: int, outputs: Any, encoder: Encoder | No
                 f"y has label {wrong[0]}, out of range: beside arrays labels are the class numbers 0 to {classes - 1}"
             )
     return found
+
+
+def as_weights(weights: Any, rows: int) -> Array:
+    """How much each row counts, float32; default: all alike.
+
+    Raises:
+      ValueError: there are others than one for each row, one is negative, NaN or infinite, or all are 0.
+      TypeError: they are no numbers.
+    """
+    if weights is None:
+        return jnp.ones(rows, jnp.float32)
+    return jnp.asarray(row_weights(weights, rows, "evaluate's weights"))

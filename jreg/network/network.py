@@ -17,7 +17,7 @@ from jreg._base.files import write_bytes
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset, Encoder
 from jreg.data.reading import as_table, is_table
-from jreg.network.examples import as_examples, as_targets
+from jreg.network.examples import as_examples, as_targets, as_weights
 from jreg.network.onnx import to_onnx
 from jreg.network.predictions import labels_of, probabilities_of, values_of
 from jreg.network.sampling import Sampled, sampled
@@ -63,7 +63,7 @@ class Network:
       history: by label, ``(epochs,)`` each.
       test: loss and metrics on the test set by name; empty where there is none.
       interval: the 95% binomial interval of the test accuracy, see `jreg.refit`; None where test rows are no
-        independent trials with one label each, and without a test set.
+        independent trials with one label each that count alike, and without a test set.
       encoder: of the table that it was trained on, where there was one, or of its labels (`jreg.data.Encoder`).
         Examples may then be given as a table, too, such as the path of a CSV file or a data frame: columns go by name
         and are coded as those of the training table, and what is predicted are labels as that table has them.
@@ -219,11 +219,12 @@ class Network:
         """Loss and metrics on examples by name, in the units in which the loss was minimized.
 
         Targets are as in the `Dataset` that it was trained on; those of a table are in its target column, so that `y`
-        is left out. Beside arrays labels are class numbers, or texts where those of the training data were.
+        is left out. Beside arrays labels are class numbers, or texts where those of the training data were. `weights`
+        ``(n,)`` say how much each row counts; default: all alike.
 
         Raises:
-          ValueError: the table has other columns than the training table, a label is none of the training data's, or
-            the shapes don't fit.
+          ValueError: the table has other columns than the training table, a label is none of the training data's, the
+            shapes don't fit, or a weight is negative or no number.
           TypeError: the examples hold no numbers.
         """
         static, hp, network = self.given()
@@ -238,7 +239,6 @@ class Network:
         if self.task == "classification" and self.link in ("softmax", "sigmoid"):
             shape = jax.eval_shape(functools.partial(outputs_of, self.recipe, static), hp, network, x)
         y = as_targets(y, self.task, count, getattr(shape, "shape", None), self.encoder)
-        weights = jnp.ones(count, jnp.float32) if weights is None else jnp.asarray(weights, jnp.float32)
-        found = _scores(self.recipe, static, self.task, hp, network, x, y, weights)
+        found = _scores(self.recipe, static, self.task, hp, network, x, y, as_weights(weights, count))
         known = sorted(found, key=lambda name: name != "loss")
         return {name: float(found[name]) for name in known}

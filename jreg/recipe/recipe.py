@@ -70,6 +70,11 @@ class Recipe:
         with one output; `weights` are 0 for padding. Default: no mixing.
       reconstruct: whether the target of an example is the example itself, preprocessed and flattened, as an
         autoencoder's is; augmentation is then noise that the network has to take away.
+      class_weight: ``"balanced"`` has all classes count alike in the loss that is minimized, however many of the fold's
+        training rows each has: a row counts :math:`n / (K n_k)` times, where n_k of the n training rows, or of the sum
+        of their weights, have its class and K classes have any. A mixed example counts by the mix of its classes.
+        Columns of the history, train_loss too, the penalty and preprocessing know nothing of it. Default: rows count
+        alike. (Weights of one's own are the loss's, ``partial(losses.softmax_cross_entropy, class_weights=...)``.)
       batch_size: examples per step; default: the study's.
       initial: what training begins with, for fine-tuning or for going on: a `Fit` or a `jreg.Network` (with running
         averages; the optimizer begins anew), a tree of parameters, or a function of the parameters that the model draws
@@ -77,7 +82,8 @@ class Recipe:
 
     Raises:
       TypeError: a part is not what it must be.
-      ValueError: `batch_size` is below 1, or there are mixing or preprocessed targets beside `reconstruct`.
+      ValueError: `batch_size` is below 1, there are mixing, preprocessed targets or a class weight beside
+        `reconstruct`, or `class_weight` is another word.
 
     >>> import optax
     >>> from jreg import losses, nn
@@ -100,6 +106,7 @@ class Recipe:
     reconstruct: bool = False
     batch_size: int | None = None
     initial: Any = None
+    class_weight: str | None = None
 
     __repr__ = brief
 
@@ -121,8 +128,15 @@ class Recipe:
         self._must("metrics", isinstance(self.metrics, Mapping | None), "a dict of names to jreg.metrics")
         for name, metric in (self.metrics or {}).items():
             metrics.as_metric(name, metric)
-        if self.reconstruct and (self.mixing or self.targets):
-            raise ValueError("the recipe reconstructs the examples, so it can have neither mixing nor targets")
+        if self.class_weight is not None and self.class_weight != "balanced":
+            raise ValueError(
+                f"the recipe's class_weight is {shown(self.class_weight)}, but must be 'balanced' or None: weights of "
+                "your own are the loss's, partial(losses.softmax_cross_entropy, class_weights=...)"
+            )
+        if self.reconstruct and (self.mixing or self.targets or self.class_weight):
+            raise ValueError(
+                "the recipe reconstructs the examples, so it can have neither mixing, targets nor a class_weight"
+            )
         if self.batch_size is not None:
             checks.count(self.batch_size, "the recipe's batch_size")
 

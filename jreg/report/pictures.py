@@ -10,7 +10,7 @@ import numpy as np
 from jreg.recipe import describe
 from jreg.report import figures, learning, ranked
 from jreg.report.canvas import Scored
-from jreg.results import Results, SettingResult
+from jreg.results import Results, SettingResult, selection
 from jreg.training import Column
 
 
@@ -28,13 +28,14 @@ def differences(results: Results) -> Any:
     """
     folds = results.shape[1]
     by_pair, pair = (results.scores.mean(axis=2), "fold") if folds > 1 else (results.scores[:, 0], "seed")
-    return ranked.differences(_scored(results), by_pair, pair)
+    return ranked.differences(_scored(results), by_pair, pair, results.spec.repeats)
 
 
 def _scored(results: Results) -> Scored:
     means, errors = (np.array([getattr(r, name) for r in results.settings]) for name in ("mean", "standard_error"))
     spec, (_, folds, seeds) = results.spec, results.shape
-    each = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((folds, "fold"), (seeds, "seed")) if n > 1]
+    each = [selection.in_repeats(folds, spec.repeat_count)] if folds > 1 else []
+    each += [f"{seeds} seeds"] if seeds > 1 else []
     return Scored(
         spec.space,
         means,

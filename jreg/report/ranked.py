@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jreg import statistics
 from jreg.recipe import describe
 from jreg.report.canvas import BAND, COLOURS, Scored, canvas, legend, mark, near_best, plain
 
@@ -30,20 +31,21 @@ def dots(scored: Scored) -> Any:
     return _finished(figure, axes, scored, chosen, scored.drawn)
 
 
-def differences(scored: Scored, by_pair: np.ndarray, pairs: str) -> Any:
+def differences(scored: Scored, by_pair: np.ndarray, pairs: str, repeats: np.ndarray | None = None) -> Any:
     """Differences to the best setting, pair by pair, with their mean and its 95% interval.
 
     Args:
       scored: what is shown.
       by_pair: ``(settings, pairs)``, scores that belong together, such as those of one fold.
       pairs: what a pair is, such as "fold".
+      repeats: ``(pairs,)``, which repeat of a repeated k-fold each belongs to; default: there is one.
 
     Returns:
       A matplotlib Figure.
     """
     found = by_pair - by_pair[scored.marks["best"]]
     chosen = _chosen(scored, [number for number in scored.order if np.isfinite(found[number]).all()])
-    means, widths = paired_interval(found[chosen])
+    means, widths = paired_interval(found[chosen], repeats)
     figure, axes = _rows(scored, chosen)
     axes.axvline(0, color="black", lw=0.8)
     for row, values in enumerate(found[chosen]):
@@ -75,13 +77,15 @@ def _better(scored: Scored) -> str:
     return f"better to the {'right' if scored.maximize else 'left'}"
 
 
-def paired_interval(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def paired_interval(found: np.ndarray, repeats: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     r"""Mean of differences, and half the width of its 95% interval by Student's t.
 
     .. math:: \bar d \pm t_{n-1,\,0.975} \sqrt{\frac{1}{n (n - 1)} \sum_i (d_i - \bar d)^2}
 
     Args:
       found: ``(settings, n)``, a difference for each pair.
+      repeats: ``(n,)``, which repeat of a repeated k-fold each pair belongs to; the standard error is then that of
+        `jreg.statistics.mean_and_standard_error`, and n in t is the number of folds of a repeat. Default: there is one.
 
     Returns:
       Two arrays ``(settings,)``; the width is NaN for one pair.
@@ -91,6 +95,9 @@ def paired_interval(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count = found.shape[1]
     if count == 1:
         return found[:, 0], np.full(len(found), np.nan)
+    if repeats is not None:
+        means, errors = statistics.mean_and_standard_error(found[..., None], repeats)
+        return means, t.ppf(0.975, np.bincount(repeats).min() - 1) * errors
     return found.mean(axis=1), t.ppf(0.975, count - 1) * found.std(axis=1, ddof=1) / np.sqrt(count)
 
 

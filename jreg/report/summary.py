@@ -69,7 +69,7 @@ def summary(results: Results, final: Network | None, most: int = 24, width: int 
 
 def _over(results: Results) -> str:
     _, folds, seeds = results.shape
-    return f"{folds} fold{'' if folds == 1 else 's'}, {seeds} seed{'' if seeds == 1 else 's'}"
+    return f"{selection.in_repeats(folds, results.spec.repeat_count)}, {seeds} seed{'' if seeds == 1 else 's'}"
 
 
 def _verdict(results: Results) -> list[str]:
@@ -109,7 +109,8 @@ def _score(results: Results, found: selection.SettingResult | selection.Baseline
 def _gain(results: Results, scores: np.ndarray, others: np.ndarray) -> str:
     """How much better scores are than others of the same folds, as words."""
     better = (scores - others) * (1 if results.maximize else -1)
-    mean, spread = (float(value) for value in statistics.mean_and_standard_error(better))
+    found = statistics.mean_and_standard_error(better, results.spec.repeats)
+    mean, spread = (float(value) for value in found)
     if abs(mean) <= 1e-6 * np.abs(scores).max():
         return "no better"
     return f"{'better' if mean > 0 else 'worse'} by {number(abs(mean))} +- {error(spread)}, fold by fold"

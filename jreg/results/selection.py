@@ -29,6 +29,7 @@ class SettingResult:
       scores: ``(folds, seeds)``; NaN for a training that was not finished, or diverged without `error_score`.
       epochs: ``(folds, seeds)``, how many were run.
       best_epochs: ``(folds, seeds)``, the zero-based epoch whose score is reported.
+      repeats: how many repeats of a k-fold the folds are.
     """
 
     number: int
@@ -38,11 +39,24 @@ class SettingResult:
     scores: np.ndarray
     epochs: np.ndarray
     best_epochs: np.ndarray
+    repeats: int = 1
 
     def __repr__(self) -> str:
         folds, seeds = self.scores.shape
-        mean = f"{self.mean:.4g} +- {self.standard_error:.2g} over {folds} folds x {seeds} seeds"
+        over = f"{in_repeats(folds, self.repeats)} x {seeds} seeds"
+        mean = f"{self.mean:.4g} +- {self.standard_error:.2g} over {over}"
         return f"SettingResult({self.number}: {describe(self.hyperparameters)}, mean {mean})"
+
+
+def in_repeats(folds: int, repeats: int) -> str:
+    """How many folds, in words.
+
+    >>> in_repeats(5, 1), in_repeats(15, 3), in_repeats(15, 2)
+    ('5 folds', '5 folds x 3 repeats', '15 folds in 2 repeats')
+    """
+    if repeats == 1:
+        return f"{folds} fold{'' if folds == 1 else 's'}"
+    return f"{folds} folds in {repeats} repeats" if folds % repeats else f"{folds // repeats} folds x {repeats} repeats"
 
 
 class Baseline(NamedTuple):
@@ -51,24 +65,27 @@ class Baseline(NamedTuple):
     Attributes:
       name: what is predicted, such as ``"majority class"``.
       scores: of each validation fold, from its training rows.
+      repeats: of each validation fold, see `jreg.splits.repeats`; () for one alone.
     """
 
     name: str
     scores: tuple[float, ...]
+    repeats: tuple[int, ...] = ()
 
     @property
     def mean(self) -> float:
         """Over the folds."""
-        return float(statistics.mean_and_standard_error(self._array)[0])
+        return float(self._found[0])
 
     @property
     def standard_error(self) -> float:
         """Of the mean; NaN with one fold."""
-        return float(statistics.mean_and_standard_error(self._array)[1])
+        return float(self._found[1])
 
     @property
-    def _array(self) -> np.ndarray:
-        return np.array(self.scores, np.float64)[:, None]
+    def _found(self) -> tuple[np.ndarray, np.ndarray]:
+        scores = np.array(self.scores, np.float64)[:, None]
+        return statistics.mean_and_standard_error(scores, np.array(self.repeats) if self.repeats else None)
 
 
 class SettingResults(Sequence[SettingResult]):
@@ -82,7 +99,7 @@ class SettingResults(Sequence[SettingResult]):
     def __init__(self, results: Results, order: np.ndarray):
         arrays = results.scores, results.epochs, results.best_epochs
         self._parts: Sequence[Any] = (results.spec.settings, *means(results), *arrays)
-        self._order = order
+        self._order, self._repeats = order, results.spec.repeat_count
 
     def __len__(self) -> int:
         return len(self._order)
@@ -96,7 +113,7 @@ class SettingResults(Sequence[SettingResult]):
             return [self[place] for place in range(*index.indices(len(self)))]
         number = int(self._order[index])
         setting, mean, error, *arrays = (part[number] for part in self._parts)
-        return SettingResult(number, setting, float(mean), float(error), *arrays)
+        return SettingResult(number, setting, float(mean), float(error), *arrays, self._repeats)
 
     def __repr__(self) -> str:
         return f"{len(self)} results of settings"
@@ -104,7 +121,8 @@ class SettingResults(Sequence[SettingResult]):
 
 def means(results: Results) -> tuple[np.ndarray, np.ndarray]:
     """``(settings,)`` each: the mean scores and their standard errors."""
-    return results.cached("means", lambda: statistics.mean_and_standard_error(results.scores))
+    repeats = results.spec.repeats
+    return results.cached("means", lambda: statistics.mean_and_standard_error(results.scores, repeats))
 
 
 def best(results: Results) -> SettingResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -12,9 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jreg._base import checks
 from jreg._base.names import cut
 from jreg.results.values import canonical, plain, restored, tuples
 from jreg.search.space import Setting, Space
+from jreg.splits import repeats
 from jreg.training import FINAL, Column, EarlyStopping
 
 
@@ -130,6 +133,16 @@ class Spec:
         """The folds of a role."""
         return tuple(fold for fold in self.folds if fold.role == role)
 
+    @functools.cached_property
+    def repeats(self) -> np.ndarray | None:
+        """``(folds,)``, which repeat each validation fold belongs to, see `jreg.splits.repeats`; None for one alone."""
+        return repeats(fold.validation for fold in self.numbered())
+
+    @property
+    def repeat_count(self) -> int:
+        """How many repeats of a k-fold the validation folds are, 1 where they are none."""
+        return 1 if self.repeats is None else int(self.repeats.max()) + 1
+
     def grown(
         self,
         settings: Iterable[Mapping[str, Any]] = (),
@@ -154,8 +167,8 @@ class Spec:
                 )
         pairs = {rows_key(fold.train, fold.validation) for fold in self.folds}
         first = 1 + max((fold.number for fold in self.folds), default=-1)
-        keyed = {rows_key(*pair): pair for pair in folds}
-        more = [(np.asarray(a), np.asarray(b)) for key, (a, b) in keyed.items() if key not in pairs]
+        given = [tuple(checks.rows(part, self.rows, "a fold to add") for part in pair) for pair in folds]
+        more = [pair for key, pair in {rows_key(*pair): pair for pair in given}.items() if key not in pairs]
         added = tuple(FoldRows(first + n, "validation", *pair) for n, pair in enumerate(more))
         return dataclasses.replace(
             self,

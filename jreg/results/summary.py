@@ -44,7 +44,8 @@ def summary(results: Results) -> dict[str, Any]:
         found["settings_left_out"] = left_out
     if results.baseline is not None:
         base = results.baseline
-        found["baseline"] = {**base._asdict(), "mean": base.mean, "standard_error": base.standard_error}
+        numbers = {"mean": base.mean, "standard_error": base.standard_error}
+        found["baseline"] = {"name": base.name, "scores": base.scores, **numbers}
     if results.finished:
         found |= {
             "best": results.best.hyperparameters,

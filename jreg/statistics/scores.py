@@ -8,7 +8,7 @@ from jreg._base import checks
 from jreg.statistics import _arguments as arguments
 
 
-def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_standard_error(scores: np.ndarray, repeats: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     r"""Mean over folds and seeds, and its standard error over folds.
 
     .. math:: \bar s = \frac1K \sum_k s_k, \qquad
@@ -18,34 +18,68 @@ def mean_and_standard_error(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     scores in other folds have the same mean to the bit. Folds share training rows, so this is the customary estimate
     and not an unbiased one. With one fold the seeds stand in for the folds.
 
+    The repeats of a k-fold validate on the same rows, so that r of them are no r times as many scores: what depends on
+    which rows there are doesn't average out. The standard error is then that of one repeat, on the average of their
+    squares,
+
+    .. math:: \mathrm{SE}^2 = \frac1r \sum_{j=1}^r \frac{1}{K(K-1)} \sum_k (s_{jk} - \bar s_j)^2
+
+    which doesn't fall with r, but is known better. It is too large by as much as the means of repeats differ, which
+    repeats do average out. (The variance that Nadeau and Bengio correct, :math:`(1/(rK) + 1/(K-1))` times that of the
+    scores, doesn't fall to 0 either.)
+
     Args:
       scores: ``(..., folds, seeds)``.
+      repeats: ``(folds,)``, which repeat of a repeated k-fold each fold belongs to, as `jreg.splits.repeats` finds out;
+        default: there is one.
 
     Returns:
       Two arrays ``(...)``; the error is NaN where there is one score alone.
 
     Raises:
-      ValueError: there are fewer than two axes, or no folds or seeds.
+      ValueError: there are fewer than two axes, or no folds or seeds; `repeats` isn't one number for each fold, or a
+        repeat has one fold alone.
 
     >>> mean, error = mean_and_standard_error(np.array([[0.9], [1.0], [0.8]]))
     >>> round(float(mean), 3), round(float(error), 4)
     (0.9, 0.0577)
 
     Source: Hastie, Tibshirani and Friedman, The elements of statistical learning (2009), section 7.10;
-    Bengio and Grandvalet, No unbiased estimator of the variance of k-fold cross-validation, JMLR 5 (2004).
+    Bengio and Grandvalet, No unbiased estimator of the variance of k-fold cross-validation, JMLR 5 (2004); of repeats
+    Nadeau and Bengio, Inference for the generalization error, Machine Learning 52 (2003), and Bouckaert and Frank,
+    Evaluating the replicability of significance tests for comparing learning algorithms (2004).
     """
     if np.ndim(scores) < 2 or 0 in np.shape(scores)[-2:]:
         raise ValueError(
             f"mean_and_standard_error's scores have shape {np.shape(scores)}, but must have one of (..., folds, seeds) "
             "with at least one of each"
         )
+    of = np.zeros(scores.shape[-2], np.int64) if repeats is None else _of_folds(repeats, scores.shape[-2])
     # An infinite score, such as a perplexity, has no deviation from its mean, and that is no reason to warn.
     with np.errstate(invalid="ignore"):
         independent = scores.mean(axis=-1) if scores.shape[-2] > 1 else scores[..., 0, :]
         count, mean = independent.shape[-1], scores.mean(axis=(-2, -1))
         if count == 1:
             return mean, np.full(mean.shape, np.nan)
-        return mean, independent.std(axis=-1, ddof=1) / np.sqrt(count)
+        if not of.any():
+            return mean, independent.std(axis=-1, ddof=1) / np.sqrt(count)
+        each = [independent[..., of == repeat] for repeat in range(of.max() + 1)]
+        return mean, np.sqrt(np.mean([scores.var(axis=-1, ddof=1) / scores.shape[-1] for scores in each], axis=0))
+
+
+def _of_folds(repeats: np.ndarray, folds: int) -> np.ndarray:
+    """The repeat of each fold, numbered from 0."""
+    if np.shape(repeats) != (folds,):
+        raise ValueError(
+            f"mean_and_standard_error's repeats have shape {np.shape(repeats)}, but must be one number for each of the "
+            f"{folds} folds"
+        )
+    numbers, of, counts = np.unique(repeats, return_inverse=True, return_counts=True)
+    if len(numbers) > 1 and counts.min() == 1:
+        raise ValueError(
+            f"mean_and_standard_error's repeat {numbers[counts.argmin()]} has one fold alone, but needs two or more"
+        )
+    return of
 
 
 def one_standard_error(means: np.ndarray, errors: np.ndarray, strengths: np.ndarray, maximize: bool = True) -> int:

@@ -224,7 +224,8 @@ class Folder(Nowhere):
 
 def _known(results: Results) -> dict[str, Any]:
     """What changes while a study trains."""
-    baseline = None if results.baseline is None else results.baseline._asdict()
+    base = results.baseline
+    baseline = None if base is None else {"name": base.name, "scores": base.scores}
     return {"timing": vars(results.timing), "baseline": baseline, "layouts": results.layouts}
 
 

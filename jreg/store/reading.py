@@ -118,7 +118,8 @@ def read(
         timing, baseline = (schema.read_study(connection, name) for name in ("timing", "baseline"))
         results.timing = Timing(**timing) if timing else Timing()
         if baseline:
-            results.baseline = Baseline(baseline["name"], tuple(map(float, baseline["scores"])))
+            repeats = () if results.spec.repeats is None else tuple(results.spec.repeats.tolist())
+            results.baseline = Baseline(baseline["name"], tuple(map(float, baseline["scores"])), repeats)
         layouts = schema.read_study(connection, "layouts") or {}
         results.layouts = {static: (int(slots), int(batch)) for static, (slots, batch) in layouts.items()}
     except _DAMAGED as error:

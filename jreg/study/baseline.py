@@ -56,7 +56,8 @@ def baseline(design: Design) -> Baseline | None:
     if not scores or not np.isfinite(scores).all():
         return None
     # As the networks' scores are, so that who predicts the same has the same score.
-    return Baseline(name, tuple(float(np.float32(score)) for score in scores))
+    repeats = () if spec.repeats is None else tuple(spec.repeats.tolist())
+    return Baseline(name, tuple(float(np.float32(score)) for score in scores), repeats)
 
 
 def _recipes(design: Design) -> list[Recipe]:

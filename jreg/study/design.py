@@ -184,8 +184,9 @@ class Design:
         seeds: Iterable[int] = (),
     ) -> Design:
         """The same with more settings, folds and seeds; the numbers of those there are, and their results, stay."""
-        before = len(self.spec.settings)
-        spec = self.spec.grown([self.checked(setting) for setting in settings], folds, seeds)
+        before, folds = len(self.spec.settings), list(folds)
+        pairs = as_pairs(folds, self.data) if folds else []
+        spec = self.spec.grown([self.checked(setting) for setting in settings], pairs, seeds)
         made = dataclasses.replace(self, spec=dataclasses.replace(spec, columns=self.spec.columns))
         for setting in spec.settings[before:]:
             made = made.planned(made.static_of(setting), [Hyperparameters(setting)])

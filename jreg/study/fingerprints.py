@@ -28,9 +28,11 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def of_data(data: Dataset) -> str:
-    """A digest of what trains and scores: examples, targets and weights, with their dtypes and shapes."""
+    """A digest of what trains and scores: examples, targets, weights and groups, with their dtypes and shapes."""
     digest = hashlib.blake2b(digest_size=16)
-    leaves, structure = jax.tree.flatten((data.x, data.y, data.weights))
+    # Groups only where there are any, so that the digest of data without them is the one it was.
+    own = (data.x, data.y, data.weights)
+    leaves, structure = jax.tree.flatten(own if data.groups is None else (*own, data.groups))
     digest.update(f"{structure} {data.task} {data.missing}".encode())
     for leaf in leaves:
         array = np.ascontiguousarray(leaf)

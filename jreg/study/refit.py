@@ -40,7 +40,7 @@ def refit(
 
     Returns:
       A `jreg.Network` with its history and test scores, and the 95% interval of `metrics.accuracy` where each test row
-      is one independent trial: with one label for each row, and no groups of rows.
+      is one independent trial: with one label for each row, and neither weights nor groups of rows.
 
     Raises:
       TypeError: `study` is no study, such as results that were loaded.
@@ -88,20 +88,23 @@ def refit(
     )
     if data.x_test is None or data.y_test is None:
         return made
-    test = made.evaluate(data.x_test, data.y_test)
+    test = made.evaluate(data.x_test, data.y_test, data.weights_test)
     return dataclasses.replace(made, test=test, interval=interval_of(design, result.hyperparameters, test))
 
 
 def interval_of(design: Design, setting: Mapping[str, Any], test: Mapping[str, float]) -> tuple[float, float] | None:
     """The interval of the test accuracy, where each test row is one independent trial that succeeds or doesn't.
 
-    Several labels of a row, tokens or pixels are no independent trials, and rows of one group aren't either.
+    Several labels of a row, tokens or pixels are no independent trials, and rows of one group aren't either. A weighted
+    accuracy is no share of successes.
     """
     data, y = design.data, design.data.y_test
     steps = training.sample_steps(data, design.folds, design.spec.epochs, design.spec.batch_size)
     known = build(design.recipe, setting, steps).metrics_for(data.task)
-    alone = data.task == "classification" and isinstance(y, np.ndarray) and y.ndim == 1 and data.groups is None
-    if not alone or known.get("accuracy") is not metrics.accuracy or not np.isfinite(test["accuracy"]):
+    if data.task != "classification" or not isinstance(y, np.ndarray) or y.ndim != 1:
+        return None
+    alike = data.groups is None and data.groups_test is None and data.weights_test is None
+    if not alike or known.get("accuracy") is not metrics.accuracy or not np.isfinite(test["accuracy"]):
         return None
     return statistics.binomial_interval(round(test["accuracy"] * len(y)), len(y))
 

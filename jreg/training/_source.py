@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jreg._base.types import Array
 from jreg.data import Dataset
 from jreg.data.arrays import float32
+from jreg.training.class_weights import balanced
+from jreg.training.plan import MOST_ROWS
 
 
 class Reader:
@@ -19,6 +24,7 @@ class Reader:
       length: how many rows there are.
       like: the first row's (x, y), which all others have to fit.
       labels: how many classes the model can tell apart, or None.
+      classes: how much each class counts in the loss, or None.
     """
 
     def __init__(self, source: Any, missing: str, workers: int, prefetch: int):
@@ -32,6 +38,7 @@ class Reader:
         self.dataset = grain.MapDataset
         self.source, self.missing, self.length = source, missing, len(source)
         self.labels: int | None = None
+        self.classes: Array | None = None
 
     def head(self, first: int) -> Dataset:
         """A data set of one row, for what can be told from shapes."""
@@ -83,6 +90,15 @@ class Reader:
                 "one per class"
             )
         return data
+
+    def balance(self, train: np.ndarray, classes: int) -> None:
+        """Has the classes count alike in the loss, as `jreg.training.class_weights.balanced` says."""
+        counts = np.zeros(classes)
+        blocks = [train[first : first + MOST_ROWS] for first in range(0, len(train), MOST_ROWS)]
+        with contextlib.closing(self.batches(blocks)) as found:
+            for _, y in found:
+                counts += np.bincount(y, minlength=classes)
+        self.classes = balanced(jnp.asarray(counts, jnp.float32))
 
     def batches(self, batches: Sequence[np.ndarray] | np.ndarray) -> Generator[tuple[np.ndarray, np.ndarray]]:
         """Reads batches of row numbers, in threads, some ahead of what is asked for."""

@@ -16,7 +16,7 @@ from jreg.data import Dataset
 from jreg.objective import Penalty
 from jreg.recipe import Hyperparameters, Recipe, Steps, build, naming
 from jreg.splits import Folds
-from jreg.training import blame, doors
+from jreg.training import blame, class_weights, doors
 from jreg.training.averages import warn_of_one_row
 from jreg.training.columns import Column, check_labels, find
 from jreg.training.dry_run import dry_run, remembered, two_examples
@@ -68,6 +68,7 @@ def make_plan(
                 _check_imputed(sample, data)
             with blame.whole_numbers(_known(setting), lambda values: dry_run(build(recipe, values), data)):
                 numbers, output_bytes = remembered(recipe, setting, sample, data)
+            class_weights.check(sample, data)
             own = _columns(sample, data, validated, numbers)
         if before and {c.key for c in own if c.kind != "penalty"} != {c.key for c in before if c.kind != "penalty"}:
             raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")

@@ -13,7 +13,7 @@ from jreg._base.types import Array, Key, Model, PyTree
 from jreg.models import as_model
 from jreg.objective import Forward, Penalty
 from jreg.recipe import Recipe
-from jreg.training import keys
+from jreg.training import class_weights, keys
 from jreg.training.averages import by_rows
 from jreg.training.inputs import augmented, examples, mixed, targets_of
 from jreg.training.measure import Seen
@@ -62,19 +62,21 @@ def train_batch(
     y: PyTree,
     weight: Array,
     full: Array,
+    classes: Array | None = None,
 ) -> tuple[Carry, Step]:
     """One step on rows of the data, the epoch's `number`-th after `before` in the epochs before it.
 
     The loss of a batch is the mean of its losses, weighted by `weight`, which is 0 for padding; `own` are the step's
-    keys by purpose, and `full` is how many rows a full batch has.
+    keys by purpose, `full` is how many rows a full batch has, and `classes` how much each class counts in the loss.
     """
     model, penalty = as_model(recipe.model), recipe.penalty or Penalty()
     params, model_state, opt_state = carry
     clean = targets_of(recipe, statistics, x, y)
     x = augmented(recipe, own.get(keys.AUGMENT), examples(recipe, statistics, x))
     x, y = mixed(recipe, model, own.get(keys.MIX), x, clean, weight, params, model_state)
-    total = jnp.sum(weight)
-    share = weight / jnp.where(total > 0, total, 1)
+    meant = weight if classes is None else weight * class_weights.of_targets(classes, y)
+    total = jnp.sum(meant)
+    share = meant / jnp.where(total > 0, total, 1)
 
     def objective(params: PyTree):
         forward, updated = forward_of(recipe, model, penalty, params, model_state, x, y, weight, own[keys.NOISE])

@@ -13,7 +13,7 @@ from jreg._base.tree import all_finite
 from jreg._base.types import Array, Key, PyTree
 from jreg.recipe import Recipe
 from jreg.splits import Folds
-from jreg.training import keys, measure, recomputed
+from jreg.training import class_weights, keys, measure, recomputed
 from jreg.training.initial import initial
 from jreg.training.inputs import Rows, counted, examples, fit_preprocessing, take
 from jreg.training.objective import Carry, purposes_of, term_names, train_batch
@@ -234,12 +234,13 @@ def _train(
         own = {purpose: key_of(number) for purpose, key_of in drawn.items()}
         return own, take(rows.x, chosen), take(rows.y, chosen), weight
 
-    full = plan.full(fold)
+    full, classes = plan.full(fold), None
 
     def step(number: Array, everything: Any) -> Any:
         carry, states = everything
         own, x, y, weight = batch(number)
-        new, (seen, added) = train_batch(recipe, state.statistics, own, before, carry, number, x, y, weight, full)
+        given = (own, before, carry, number, x, y, weight, full, classes)
+        new, (seen, added) = train_batch(recipe, state.statistics, *given)
         after = (new, measure.update(recipe, plan.task, states, seen, weight, added))
         if axis is not None:
             # Trainings with fewer steps wait for the others.
@@ -248,6 +249,8 @@ def _train(
 
     carry = (state.params, state.model_state, state.opt_state)
     like = functools.partial(measure.block_shapes, recipe, *carry[:2], state.statistics, rows, size)
+    if recipe.class_weight is not None:
+        classes = class_weights.of_fold(rows, fold, class_weights.classes_in(like().outputs))
     states = measure.begin(recipe, plan.task, plan.parts, like, order.shape[0], term_names(recipe))
     count = measure.repeats(steps, wanted, axis)
     carry, states = jax.lax.fori_loop(0, count, step, (carry, states))

@@ -20,6 +20,7 @@ from jreg.splits import Folds, pack
 from jreg.training import doors, keys, measure, recomputed
 from jreg.training._source import Reader, batches_of, host_device
 from jreg.training.check import make_plan, sample_steps, sampled
+from jreg.training.class_weights import classes_in
 from jreg.training.fit import Fit, divided, first_fold, fit_of, named_tracers
 from jreg.training.inputs import Rows, targets_of
 from jreg.training.objective import Carry, purposes_of, term_names, train_batch
@@ -66,13 +67,14 @@ def _step(
     x: Array,
     y: Array,
     weight: Array,
+    classes: Array | None,
 ):
     recipe = recipe_of(plan, training)
     streams = keys.of_epoch(training.keys, epoch)
     own = {purpose: jax.random.fold_in(streams[purpose], number) for purpose in purposes_of(recipe)}
     carry, states = everything
     before = epoch * plan.steps(training.fold)
-    batch = (x, y, weight, plan.full(training.fold))
+    batch = (x, y, weight, plan.full(training.fold), classes)
     carry, (seen, added) = train_batch(recipe, statistics, own, before, carry, number, *batch)
     # The last is there when the step is done, and isn't given away to the next one.
     return (carry, measure.update(recipe, plan.task, states, seen, weight, added)), jnp.sum(weight)
@@ -196,6 +198,8 @@ def _run(
     outputs = measure.block_shapes(recipe, *network, Rows(x, y), 1).outputs
     if plan.task == "classification" and outputs.ndim == 2 and not recipe.reconstruct:
         reader.labels = max(outputs.shape[-1], 2)
+    if recipe.class_weight is not None:
+        reader.balance(np.asarray(fold.train), classes_in(outputs))
     while state.status == Status.RUNNING:
         # What grows with the data stays on the host's own device.
         with jax.default_device(host):
@@ -222,7 +226,7 @@ def _epoch(
     with contextlib.closing(reader.batches(batches)) as read:
         for number, ((x, y), weight) in enumerate(zip(read, weights, strict=True)):
             place = (state.statistics, state.epoch, everything, np.int32(number))
-            everything, done = _step(plan, training, *place, x, y, weight)
+            everything, done = _step(plan, training, *place, x, y, weight, reader.classes)
             # Waits for the step before this one, so that only two batches are on the device.
             jax.block_until_ready(last)
             last = done
