@@ -24,6 +24,19 @@ class Estimator(BaseEstimator):
     """An estimator whose fitted attribute `network_` predicts."""
 
     network_: Network | Ensemble
+    classes_: np.ndarray
+    random_state: Any
+    _task: str
+    _columns: tuple[int, ...] = ()
+
+    def _checked(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Rows as float64 and targets as jreg has them."""
+        raise NotImplementedError
+
+    @property
+    def _width(self) -> int:
+        """How many outputs a network has."""
+        raise NotImplementedError
 
     def _dataset(self, x: Any, y: Any, weights: Any, groups: Any = None) -> Dataset:
         """The data as jreg has it; sets `n_features_in_` and, of frames, `feature_names_in_`."""

@@ -21,6 +21,13 @@ from jreg.training import EarlyStopping, Status, fit
 class _Perceptron(Estimator):
     """One multilayer perceptron, trained once."""
 
+    hidden: Sequence[int]
+    activation: str
+    epochs: int
+    batch_size: int
+    patience: int | None
+    validation_fraction: float
+
     def _train(self, data: Dataset) -> Any:
         hidden = tuple(checks.count(width, "hidden's width") for width in self.hidden)
         if self.activation not in ACTIVATIONS:

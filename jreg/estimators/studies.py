@@ -24,6 +24,19 @@ _REFITS = ("best", "one_standard_error")
 class _Searched(Estimator):
     """Cross-validates settings and trains the chosen one on all rows."""
 
+    recipe: Callable[..., Recipe] | None
+    space: Any
+    cv: Any
+    seeds: int
+    epochs: int
+    batch_size: int
+    patience: int | None
+    score_column: str | None
+    refit: Any
+    ensemble: bool
+    store: str | Path | None
+    progress: bool
+
     def _search(self, data: Dataset) -> Any:
         if self.refit is not None and not callable(self.refit) and self.refit not in _REFITS:
             raise ValueError(
