@@ -54,7 +54,7 @@ from jreg.training import EarlyStopping, Fit, evaluate, fit, fit_stream, keep, m
 from jreg.transforms import decoupled_weight_decay, project, proximal
 
 if TYPE_CHECKING:
-    from jreg import nn
+    from jreg import estimators, nn
 
 __version__ = "0.1.0"
 
@@ -82,6 +82,7 @@ __all__ = [
     "cross_validate",
     "data",
     "decoupled_weight_decay",
+    "estimators",
     "evaluate",
     "fit",
     "fit_stream",
@@ -131,9 +132,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The leaf functions are for programs without Flax too, so only `jreg.nn` imports it.
-    if name == "nn":
+    # The leaf functions are for programs without Flax too, and importing scikit-learn takes a second.
+    if name in ("nn", "estimators"):
         import importlib
 
-        return importlib.import_module("jreg.nn")
+        return importlib.import_module(f"jreg.{name}")
     raise AttributeError(f"module 'jreg' has no attribute {name!r}")
