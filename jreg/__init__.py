@@ -47,7 +47,7 @@ from jreg.search import (
     successive_halving,
 )
 from jreg.store import load_results
-from jreg.study import Design, Study, cross_validate, optimize, refit, resume
+from jreg.study import Design, NestedStudy, Study, cross_validate, nested_cross_validate, optimize, refit, resume
 from jreg.training import EarlyStopping, Fit, evaluate, fit, fit_stream, keep, member_key, predict
 from jreg.transforms import decoupled_weight_decay, project, proximal
 
@@ -64,6 +64,7 @@ __all__ = [
     "Ensemble",
     "Fit",
     "Layout",
+    "NestedStudy",
     "Network",
     "Optuna",
     "Race",
@@ -94,6 +95,7 @@ __all__ = [
     "metrics",
     "mixing",
     "models",
+    "nested_cross_validate",
     "nn",
     "objective",
     "on_activations",

@@ -1,9 +1,23 @@
 """What was asked and what was found: numbers and names, without code and data."""
 
-from jreg.results.results import Results, Timing
+from jreg.results.nested import Estimate, Nested
+from jreg.results.results import Results
 from jreg.results.selection import Baseline, SettingResult
 from jreg.results.spec import FoldRows, Spec
+from jreg.results.timing import Timing
 from jreg.results.trained import Found, Trained
 from jreg.results.values import canonical
 
-__all__ = ["Baseline", "FoldRows", "Found", "Results", "SettingResult", "Spec", "Timing", "Trained", "canonical"]
+__all__ = [
+    "Baseline",
+    "Estimate",
+    "FoldRows",
+    "Found",
+    "Nested",
+    "Results",
+    "SettingResult",
+    "Spec",
+    "Timing",
+    "Trained",
+    "canonical",
+]

@@ -126,9 +126,21 @@ class Spec:
                 found.update(part)
         return found.hexdigest()
 
-    def numbered(self, role: str = "validation") -> tuple[FoldRows, ...]:
-        """The folds of a role."""
+    @property
+    def ranking_role(self) -> str:
+        """The role of the folds whose scores rank the settings: inner folds where settings are chosen inside others."""
+        return "inner" if {fold.role for fold in self.folds} == {"inner", "outer"} else "validation"
+
+    def numbered(self, role: str | None = None) -> tuple[FoldRows, ...]:
+        """The folds of a role; default: those whose scores rank the settings."""
+        role = role or self.ranking_role
         return tuple(fold for fold in self.folds if fold.role == role)
+
+    def of_folds(self, numbers: Iterable[int]) -> Spec:
+        """The same with these folds alone, in this order, as validation folds: a study that is part of this one."""
+        known = {fold.number: fold for fold in self.folds}
+        folds = tuple(known[number]._replace(role="validation") for number in numbers)
+        return dataclasses.replace(self, folds=folds, policy={})
 
     def grown(
         self,
@@ -153,7 +165,7 @@ class Spec:
                     f"{cut(str(self.settings[0]))}"
                 )
         pairs = {rows_key(fold.train, fold.validation) for fold in self.folds}
-        first = 1 + max((fold.number for fold in self.folds), default=-1)
+        first = 1 + max((fold.number for fold in self.folds if fold.number < FINAL), default=-1)
         keyed = {rows_key(*pair): pair for pair in folds}
         more = [(np.asarray(a), np.asarray(b)) for key, (a, b) in keyed.items() if key not in pairs]
         added = tuple(FoldRows(first + n, "validation", *pair) for n, pair in enumerate(more))

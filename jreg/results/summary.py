@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jreg.results import selection
+from jreg.results.nested import NESTED
 from jreg.results.results import Results
 from jreg.results.values import plain
 
@@ -52,4 +53,24 @@ def summary(results: Results) -> dict[str, Any]:
             "best_standard_error": results.best.standard_error,
             "one_standard_error": results.one_standard_error.hyperparameters,
         }
+    if results.spec.policy.get("kind") == NESTED:
+        found["nested"] = _nested(results)
     return plain(found)
+
+
+def _nested(results: Results) -> dict[str, Any]:
+    """The honest estimate and the naive one where nothing is missing, and what each outer fold chose."""
+    nested, found = results.nested, dict[str, Any]()
+    if nested.finished:
+        for name in ("estimate", "naive", "optimism"):
+            mean, error, _ = getattr(nested, name)
+            found |= {name: mean, f"{name}_standard_error": error}
+    found["missing"] = nested.missing
+    chosen = zip(nested.choices, nested.scores, nested.epochs, strict=True)
+    found["choices"] = [
+        None
+        if choice is None
+        else {"hyperparameters": choice.hyperparameters, "inner_mean": choice.mean, "scores": scores, "epochs": epochs}
+        for choice, scores, epochs in chosen
+    ]
+    return found

@@ -2,9 +2,10 @@
 
 from jreg.study.cross_validation import cross_validate
 from jreg.study.design import Design, Trainings
+from jreg.study.nested import NestedStudy, nested_cross_validate
 from jreg.study.optimization import optimize
 from jreg.study.out_of_fold import OutOfFold
-from jreg.study.policies import Everything, Racing
+from jreg.study.policies import Everything, Nesting, Racing
 from jreg.study.policy import Decision, Policy, Replayed, View
 from jreg.study.refit import refit
 from jreg.study.resume import resume
@@ -15,6 +16,8 @@ __all__ = [
     "Decision",
     "Design",
     "Everything",
+    "NestedStudy",
+    "Nesting",
     "OutOfFold",
     "Policy",
     "Racing",
@@ -23,6 +26,7 @@ __all__ = [
     "Trainings",
     "View",
     "cross_validate",
+    "nested_cross_validate",
     "optimize",
     "refit",
     "resume",
