@@ -23,7 +23,7 @@ def nested(results: Results, width: int = 60) -> str:
     found, spec = results.nested, results.spec
     outer, seeds = found.scores.shape
     over = f"{outer} outer fold{'' if outer == 1 else 's'}, {seeds} seed{'' if seeds == 1 else 's'}"
-    lines = [f"{spec.score.label}: mean and standard error over {over}"]
+    lines = textwrap.wrap(f"{printable(spec.score.label)}: mean and standard error over {over}", width)
     if not found.finished:
         lines += textwrap.wrap(f"there is no estimate: {found.trouble}", width)
     else:
