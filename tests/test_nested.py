@@ -96,7 +96,7 @@ def test_all_folds_settings_and_seeds_are_one_program(done, flat, counted):
 
 @pytest.mark.slow
 def test_each_static_group_is_one_program_with_its_outer_trainings(counted):
-    space, before = jreg.grid(width=[0, 3, 5], l2=[1e-4, 1e-1], rate=[0.1, 0.3]), counted[0]
+    space, before = jreg.grid(width=[2, 3, 5], l2=[1e-4, 1e-1], rate=[0.1, 0.3]), counted[0]
     study = jreg.nested_cross_validate(recipe, DATA, space, outer=OUTER, inner=INNER, **OPTIONS)
     assert counted[0] - before == 3
     alone = jreg.cross_validate(recipe, DATA, space, cv=[(f.train, f.validation) for f in study.spec.folds], **OPTIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -187,10 +187,15 @@ def inner_folds(spec: Spec) -> list[list[int]]:
     Raises:
       ValueError: what is asked is no nested study.
     """
-    counts = dict(spec.policy.get("numbers", {})).get("inner", ()) if spec.policy.get("kind") == NESTED else ()
+    numbers = spec.policy.get("numbers") if spec.policy.get("kind") == NESTED else None
+    counts = numbers.get("inner") if isinstance(numbers, Mapping) else None
     numbers, outer = [fold.number for fold in spec.numbered("inner")], spec.numbered("outer")
-    fits = isinstance(counts, Sequence) and all(isinstance(count, int) and count > 0 for count in counts)
-    if not fits or not counts or len(counts) != len(outer) or sum(counts) != len(numbers):
+    if (
+        not isinstance(counts, list | tuple)
+        or not all(isinstance(count, int) and count > 0 for count in counts)
+        or not 0 < len(counts) == len(outer)
+        or sum(counts) != len(numbers)
+    ):
         raise ValueError("these are no results of jreg.nested_cross_validate, so they have no honest estimate")
     ends = list(itertools.accumulate(counts, initial=0))
     return [numbers[first:last] for first, last in itertools.pairwise(ends)]

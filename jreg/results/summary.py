@@ -46,6 +46,9 @@ def summary(results: Results) -> dict[str, Any]:
     if results.baseline is not None:
         base = results.baseline
         found["baseline"] = {**base._asdict(), "mean": base.mean, "standard_error": base.standard_error}
+    if results.spec.policy.get("kind") == NESTED:
+        # Its best setting by all inner folds is nobody's choice.
+        return plain(found | {"trainings": found["trainings"] + results.nested.scores.size, "nested": _nested(results)})
     if results.finished:
         found |= {
             "best": results.best.hyperparameters,
@@ -53,8 +56,6 @@ def summary(results: Results) -> dict[str, Any]:
             "best_standard_error": results.best.standard_error,
             "one_standard_error": results.one_standard_error.hyperparameters,
         }
-    if results.spec.policy.get("kind") == NESTED:
-        found["nested"] = _nested(results)
     return plain(found)
 
 
