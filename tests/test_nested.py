@@ -411,7 +411,7 @@ class Always(Folder):
 
 
 def test_a_nested_study_goes_on_from_any_moment(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(Pool, "_epochs", lambda self, given: 4)
+    monkeypatch.setattr(Pool, "_epochs", lambda self, given: 7)
     store, images = Always(tmp_path / "whole"), []
 
     def crash(progress: Any) -> None:

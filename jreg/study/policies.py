@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jreg.results import Results, Spec
+from jreg.results import Results, SettingResult, Spec
 from jreg.results.nested import inner_folds
 from jreg.search.racing import History, Race, Round
 from jreg.study.design import Design, Trainings
@@ -124,38 +124,35 @@ class Nesting:
 
     def __init__(self, choose: Callable[[Results], int]):
         self._choose = choose
+        # What each outer fold had chosen in an earlier run, and those that have not chosen yet.
+        self._before: list[SettingResult | None] = []
         self._undecided: list[int] = []
 
     def next(self, view: View) -> Decision:
         """Starts what is missing of the inner trainings at the first look, and outer ones as folds have chosen."""
         spec, results = view.design.spec, view.results
-        outer = spec.numbered("outer")
-        total = results.status.size + len(outer) * len(spec.seeds)
+        total = results.status.size + len(spec.numbered("outer")) * len(spec.seeds)
         start: list[Trainings] = []
         if view.is_new:
-            self._undecided = list(range(len(outer)))
+            self._before = results.nested.choices
+            self._undecided = list(range(len(self._before)))
             start.append(view.missing(_inner(spec)))
         if view.is_new or view.advanced:
-            for k in list(self._undecided):
-                start += self._decided(view, k)
-        return Decision(
-            [some for some in start if len(some.folds)],
-            done=not view.is_new and not view.busy and not start,
-            total=total,
-        )
+            folds, waits = inner_folds(spec), (results.status == Status.WAITING).any(axis=(0, 2))
+            ends = np.cumsum([0, *map(len, folds)])
+            ended = [k for k in self._undecided if not waits[ends[k] : ends[k + 1]].any()]
+            self._undecided = [k for k in self._undecided if k not in ended]
+            start += [some for k in ended for some in self._decided(view, k, results.part(folds[k]))]
+        start = [some for some in start if len(some.folds)]
+        return Decision(start, done=not view.is_new and not view.busy and not start, total=total)
 
-    def _decided(self, view: View, k: int) -> list[Trainings]:
-        """The trainings of an outer fold that has chosen just now; none where it hasn't, or can't."""
-        spec, results, numbers = view.design.spec, view.results, inner_folds(view.design.spec)
-        first = sum(map(len, numbers[:k]))
-        if (results.status[:, first : first + len(numbers[k])] == Status.WAITING).any():
-            return []
-        self._undecided.remove(k)
-        inner, before = results.part(numbers[k]), results.nested.choices[k]
+    def _decided(self, view: View, k: int, inner: Results) -> list[Trainings]:
+        """The trainings of an outer fold whose inner ones have ended; none where no setting has all its scores."""
+        before, spec = self._before[k], view.design.spec
         if before is None and not inner.finished:
             return []
         number = self._choose(inner) if before is None else before.number
-        place = next(n for n, fold in enumerate(spec.folds) if fold.number == spec.numbered("outer")[k].number)
+        place = [n for n, fold in enumerate(spec.folds) if fold.role == "outer"][k]
         epochs, seeds = epochs_of(view.design, inner, number, len(spec.folds[place].train)), np.array(spec.seeds)
         settings, places = np.full((len(seeds), 1), number), np.full(len(seeds), place)
         return [view.missing(Trainings(settings, places, seeds, epochs, epochs))]
