@@ -49,7 +49,17 @@ from jreg.search import (
     successive_halving,
 )
 from jreg.store import load_results
-from jreg.study import Design, Study, cross_validate, optimize, refit, refit_ensemble, resume
+from jreg.study import (
+    Design,
+    NestedStudy,
+    Study,
+    cross_validate,
+    nested_cross_validate,
+    optimize,
+    refit,
+    refit_ensemble,
+    resume,
+)
 from jreg.training import EarlyStopping, Fit, evaluate, fit, fit_stream, keep, member_key, predict
 from jreg.transforms import decoupled_weight_decay, project, proximal
 
@@ -66,6 +76,7 @@ __all__ = [
     "Ensemble",
     "Fit",
     "Layout",
+    "NestedStudy",
     "Network",
     "Optuna",
     "Race",
@@ -99,6 +110,7 @@ __all__ = [
     "metrics",
     "mixing",
     "models",
+    "nested_cross_validate",
     "nn",
     "objective",
     "on_activations",

@@ -368,13 +368,16 @@ def test_an_argument_that_means_another_names_it(arguments, sentence, capsys):
 
 def test_the_options_have_the_names_of_the_python_arguments():
     own = options_of(sweep_command)
-    python = set(inspect.signature(jreg.cross_validate).parameters) | set(
-        inspect.signature(jreg.load_dataset).parameters
-    )
+    functions = (jreg.cross_validate, jreg.nested_cross_validate, jreg.load_dataset)
+    python = {name for function in functions for name in inspect.signature(function).parameters}
     # Of the command line, and EarlyStopping's.
     others = {"help", "json", "traceback", "restart", "time_limit", "patience"}
     assert {option.replace("-", "_") for option in own.values()} - others <= python
-    assert {name: own[name] for name in ("folds", "out")} == {"folds": "cv", "out": "store"}
+    assert {name: own[name] for name in ("folds", "out", "nested")} == {
+        "folds": "cv",
+        "out": "store",
+        "nested": "outer",
+    }
 
 
 def test_old_and_new_names_of_options_mean_the_same(monkeypatch):

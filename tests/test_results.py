@@ -479,7 +479,7 @@ def test_a_hyperparameter_may_have_the_name_of_a_column(blobs, tmp_path):
     settings, trainings = (rows_of(tmp_path / name) for name in ("settings.csv", "trainings.csv"))
     own = ["mean", "standard_error", "epochs", "note"]
     assert list(settings[0]) == [f"param_{name}" for name in NAMES] + own
-    assert list(trainings[0])[len(NAMES) :] == ["fold", "seed", "score", "epochs", "best_epoch", "status"]
+    assert list(trainings[0])[len(NAMES) :] == ["fold", "role", "seed", "score", "epochs", "best_epoch", "status"]
     for row, result in zip(settings, study.ranking, strict=True):
         assert {name: float(row[f"param_{name}"]) for name in NAMES} == result.hyperparameters
         assert (float(row["mean"]), float(row["epochs"])) == (result.mean, 2.0)

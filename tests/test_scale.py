@@ -76,7 +76,7 @@ def test_tables_have_what_a_loop_over_the_trainings_has(monkeypatch):
                 row = results.get(setting, fold.number, seed)
                 score = results.scores[setting, place, seed]
                 numbers = (row.epochs, row.best_epoch, row.status.word) if row else (0, 0, "waiting")
-                trainings.append((*hyperparameters.values(), fold.number, seed, float(score), *numbers))
+                trainings.append((*hyperparameters.values(), fold.number, fold.role, seed, float(score), *numbers))
                 for epoch, values in enumerate(row.history if row else ()):
                     curves.append((setting, fold.number, seed, epoch, *map(float, values)))
     assert repr(list(table.trainings(results))) == repr(trainings)

@@ -131,7 +131,7 @@ def release(folder: Path) -> None:
 
 
 def finish(
-    study: jreg.Study,
+    study: jreg.Study | jreg.NestedStudy,
     store: Noted,
     recipe: Callable[..., Recipe],
     clock: Clock,
@@ -140,15 +140,19 @@ def finish(
 ) -> None:
     """Draws, trains the final network, prints and says where everything is, as far as the study has come.
 
+    A nested study is about the procedure, so it has neither pictures nor a final network.
+
     Raises:
       ValueError: the final training diverged, or not everything could be written; after what there is was printed.
       SystemExit: the time limit has ended the study.
     """
     results, folder, trouble = study.results, store.folder, store.trouble
+    nested = isinstance(study, jreg.NestedStudy)
     missing = int(np.isin(results.status, (Status.WAITING, Status.RUNNING)).sum())
-    limited = bool(missing) or clock.over
+    missing = study.nested.missing if nested else missing
+    limited = bool(missing) or (clock.over and not nested)
     final, failed = None, None
-    if not limited:
+    if not limited and not nested:
         try:
             # Libraries of C drop a KeyboardInterrupt that falls into their callbacks.
             with interrupt.held():
@@ -169,7 +173,7 @@ def finish(
         say_json(plain({**summary_of(results), **report.test_result(final)}))
     else:
         width = max(60, shutil.get_terminal_size((60, 24)).columns)
-        say(report.summary(results, final, width=width))
+        say(report.nested(results, width) if nested else report.summary(results, final, width=width))
     if trouble is not None:
         raise ValueError(
             f"not everything could be written into {folder} ({_short(trouble)}): {_elsewhere(study, final)}"
@@ -177,15 +181,14 @@ def finish(
     if failed is not None:
         raise failed
     if limited:
-        left = f"{missing} of {results.status.size} trainings are left" if missing else "the final training is left"
+        total = results.status.size + (study.scores.size if nested else 0)
+        left = f"{missing} of {total} trainings are left" if missing else "the final training is left"
         say(f"jreg: the time limit of {clock.limit} is over, {left}; this goes on: {goes_on}", aside=True)
         raise SystemExit(LIMITED)
     if store.trained == 0:
         say(f"the study in {folder} had been finished, and nothing was trained again", aside=True)
-    say(
-        f"results and pictures are in {folder}{'' if final is None else f', the final network in {folder / FINAL}'}",
-        aside=json,
-    )
+    where = f", the final network in {folder / FINAL}" if final is not None else ""
+    say(f"results {'' if nested else 'and pictures '}are in {folder}{where}", aside=json)
 
 
 def _draw(results: Results, folder: Path, again: bool) -> None:
@@ -211,7 +214,7 @@ def _final(study: jreg.Study, folder: Path, recipe: Callable[..., Recipe]) -> Ne
     return final
 
 
-def _elsewhere(study: jreg.Study, final: Network | None) -> str:
+def _elsewhere(study: jreg.Study | jreg.NestedStudy, final: Network | None) -> str:
     """Writes what there is into a temporary folder, and says where that is."""
     try:
         place = Path(tempfile.mkdtemp(prefix="jreg-")) / "study"

@@ -33,6 +33,7 @@ def sweep(
     unseen: Literal["error", "zeros"] = "error",
     missing: Literal["reject", "keep"] = "reject",
     cv: Annotated[int, tyro.conf.arg(aliases=("--folds",))] = 5,
+    outer: Annotated[int | None, tyro.conf.arg(metavar="INT", aliases=("--nested",))] = None,
     seeds: int = 1,
     epochs: int = 100,
     patience: int = 10,
@@ -60,6 +61,8 @@ def sweep(
       unseen: what a category becomes that only the test set has, an error or zeros.
       missing: keep missing values for the recipe to impute, or reject them.
       cv: how many folds, parts that the non-test rows are split into.
+      outer: outer folds of a nested cross-validation, whose --folds choose inside each of them: an honest estimate of
+        the whole procedure, and no final network.
       seeds: trainings of each setting on each fold.
       epochs: the most passes over the training rows.
       patience: stop a training after this number of epochs without a better validation loss.
@@ -96,9 +99,12 @@ def sweep(
     goes_on = resume_command(folder, recipe)
     with going_on_by(folder, goes_on):
         kept = Noted(folder, {**noted(data, how), "recipe": None if recipe is None else str(recipe)})
-        asked: dict[str, Any] = {"cv": cv, "seeds": numbers, "epochs": epochs, "batch_size": batch_size}
+        asked: dict[str, Any] = {"seeds": numbers, "epochs": epochs, "batch_size": batch_size}
         asked |= {"stopping": stopping, "store": kept, "timeout": clock.left, "error_score": error_score}
-        study = jreg.cross_validate(function, dataset, space, **asked)
+        if outer is None:
+            study = jreg.cross_validate(function, dataset, space, cv=cv, **asked)
+        else:
+            study = jreg.nested_cross_validate(function, dataset, space, outer=outer, inner=cv, **asked)
         finish(study, kept, function, clock, goes_on, json)
 
 

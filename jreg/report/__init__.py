@@ -1,6 +1,7 @@
 """Results as tables, pictures and progress."""
 
 from jreg.report.images import augmented, samples
+from jreg.report.nested import nested
 from jreg.report.pictures import curves, differences, save_pictures, scores
 from jreg.report.progress import Display, Progress, describe
 from jreg.report.summary import summary, table, test_result
@@ -13,6 +14,7 @@ __all__ = [
     "curves",
     "describe",
     "differences",
+    "nested",
     "number",
     "samples",
     "save_pictures",

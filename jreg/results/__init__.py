@@ -2,9 +2,11 @@
 
 from jreg.results.checks import Check, check
 from jreg.results.comparison import Comparison, compare, indistinguishable
-from jreg.results.results import Results, Timing
+from jreg.results.nested import Estimate, Nested
+from jreg.results.results import Results
 from jreg.results.selection import Baseline, SettingResult
 from jreg.results.spec import FoldRows, Spec
+from jreg.results.timing import Timing
 from jreg.results.trained import Found, Trained
 from jreg.results.values import canonical
 
@@ -12,8 +14,10 @@ __all__ = [
     "Baseline",
     "Check",
     "Comparison",
+    "Estimate",
     "FoldRows",
     "Found",
+    "Nested",
     "Results",
     "SettingResult",
     "Spec",

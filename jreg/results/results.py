@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,38 +9,13 @@ import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.results import selection, table
+from jreg.results.nested import Nested
 from jreg.results.rows import Rows
 from jreg.results.selection import Baseline, SettingResult
 from jreg.results.spec import Spec
+from jreg.results.timing import Timing
 from jreg.results.trained import Found, Trained, as_trained
 from jreg.training import Column, Status, find, labels
-
-
-@dataclasses.dataclass
-class Timing:
-    """Where the time went.
-
-    Attributes:
-      compile_seconds: tracing and compiling.
-      run_seconds: everything else, once the settings are checked.
-      device_seconds: of those, the ones in the compiled program; the rest is the host's work.
-      useful, executed: training-epochs that trained something, and that were paid for.
-      layout: the devices and slots it began with, as text.
-      devices: how many there were.
-    """
-
-    compile_seconds: float = 0.0
-    run_seconds: float = 0.0
-    device_seconds: float = 0.0
-    useful: int = 0
-    executed: int = 0
-    layout: str = "None"
-    devices: int = 0
-
-    @property
-    def occupancy(self) -> float:
-        """The share of the training-epochs paid for that trained something."""
-        return self.useful / max(1, self.executed)
 
 
 class Results:
@@ -62,13 +36,37 @@ class Results:
         self.timing = Timing()
         self.baseline: Baseline | None = None
         self.layouts: dict[str, tuple[int, int]] = {}
-        self._rows = Rows(spec)
+        self._rows, self._spec = Rows(spec), None
         self._selected: dict[Any, Any] = {}
 
     @property
     def spec(self) -> Spec:
         """What was asked."""
-        return self._rows.spec
+        return self._spec or self._rows.spec
+
+    def part(self, folds: Iterable[int]) -> Results:
+        """The trainings on some folds alone, as the results of a study that has these as its validation folds.
+
+        They choose, rank and show as any do, and share what there is now: take others after more was added. `folds`
+        are numbers of folds, whatever their role; KeyError where there is none.
+        """
+        made, numbers = Results(self.spec.of_folds(folds)), [fold.number for fold in self.spec.numbered()]
+        made.timing, made.layouts = self.timing, self.layouts
+        made._rows, made._spec = self._rows, made.spec
+        own = [fold.number for fold in made.spec.folds]
+        if self.baseline is not None and set(own) <= set(numbers):
+            chosen = tuple(self.baseline.scores[numbers.index(number)] for number in own)
+            made.baseline = self.baseline._replace(scores=chosen)
+        return made
+
+    @property
+    def nested(self) -> Nested:
+        """What a nested study says: the honest estimate, the naive one, the choices.
+
+        Raises:
+          ValueError: these are no results of `jreg.nested_cross_validate`.
+        """
+        return Nested(self)
 
     def add(self, found: Trained | Iterable[Found]) -> None:
         """Adds what trainings left; of two of one identity the longer one stays, and ties go to the newer one.
@@ -106,26 +104,37 @@ class Results:
         self._selected.clear()
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._rows) if self._spec is None else len(self._own())
 
     def __iter__(self) -> Iterator[Found]:
-        return map(self._rows.found, range(len(self)))
+        return map(self._rows.found, self._own().tolist())
+
+    def _own(self) -> np.ndarray:
+        """The rows of the table that these results have."""
+        if self._spec is None:
+            return np.arange(len(self._rows))
+        return np.flatnonzero(np.isin(self._rows["fold"], [fold.number for fold in self.spec.folds]))
+
+    def _ranking_rows(self) -> np.ndarray:
+        """``(settings, folds, seeds)``, the rows of the trainings that rank the settings; -1 where there is none."""
+        return self._rows.selected([fold.number for fold in self.spec.numbered()])
 
     def trained(self, keys: Iterable[tuple[int, int, int]] | None = None) -> Trained:
         """Trainings as arrays without what they kept; default: all, ordered by setting, fold and seed."""
         if keys is None:
-            return self._rows.trained(self._rows.order())
+            return self._rows.trained(self._rows.order(self._own()))
         return self._rows.trained(self._rows.numbers(*np.array(list(keys), np.int64).reshape(-1, 3).T))
 
     def ordered(self, most: int) -> Iterator[Trained]:
         """`trained` in parts of at most so many epochs, or of one training."""
-        order, longest = self._rows.order(), int(self._rows["epochs"].max(initial=1))
+        order, longest = self._rows.order(self._own()), int(self._rows["epochs"].max(initial=1))
         step = max(1, most // longest)
         return (self._rows.trained(order[first : first + step]) for first in range(0, len(order), step))
 
     def __repr__(self) -> str:
         asked = "{} settings x {} folds x {} seeds".format(*self.shape)
-        return f"Results({self.spec.data}: {len(self)} trainings of {asked})"
+        outer = f"{len(outer)} outer folds, inside them " if (outer := self.spec.numbered("outer")) else ""
+        return f"Results({self.spec.data}: {len(self)} trainings of {outer}{asked})"
 
     def get(self, setting: int, fold: int, seed: int) -> Found | None:
         """What a training left, by the numbers of its setting and fold and by its seed; None where it hasn't ended."""
@@ -135,10 +144,10 @@ class Results:
     def statuses(self, setting: np.ndarray, fold: np.ndarray, seed: np.ndarray) -> np.ndarray:
         """The `Status` of trainings, by the numbers of their settings and folds and by their seeds."""
         rows = self._rows.numbers(setting, fold, seed)
-        return np.where(rows < 0, Status.WAITING, self._rows["status"][rows] if len(self) else Status.WAITING)
+        return np.where(rows < 0, Status.WAITING, self._rows["status"][rows] if len(self._rows) else Status.WAITING)
 
     def missing(self) -> list[tuple[int, int, int]]:
-        """The (setting, fold number, seed) of validation trainings that were not trained to their end."""
+        """The (setting, fold number, seed) of ranking trainings that were not trained to their end."""
         folds = np.array([fold.number for fold in self.spec.numbered()], np.int64)
         setting, fold, seed = np.nonzero(self.status == Status.WAITING)
         seeds = np.asarray(self.spec.seeds, np.int64)[seed]
@@ -163,7 +172,7 @@ class Results:
         """A column of the table as ``(settings, folds, seeds)`` of the validation trainings."""
 
         def select() -> np.ndarray:
-            rows = self._rows.selected("validation")
+            rows = self._ranking_rows()
             found, there = np.full(rows.shape, fill, np.int64), rows >= 0
             found[there] = self._rows[name][rows[there]]
             return found
@@ -189,7 +198,7 @@ class Results:
     def history(self) -> np.ndarray:
         """``(settings, folds, seeds, epochs, columns)`` float32, NaN where not run."""
         rows, epochs = self._rows, self.spec.epochs
-        return self.cached("history", lambda: rows.histories(rows.selected("validation"), epochs))
+        return self.cached("history", lambda: rows.histories(self._ranking_rows(), epochs))
 
     @property
     def scores(self) -> np.ndarray:
@@ -217,7 +226,7 @@ class Results:
         """
 
         def select() -> np.ndarray:
-            values = self._rows.at_best(self._rows.selected("validation"), self.spec.columns.index(column))
+            values = self._rows.at_best(self._ranking_rows(), self.spec.columns.index(column))
             instead = self.spec.score_of_errors if column == self.spec.score else np.nan
             errors = np.isin(self.status, [status for status in Status if status.is_error])
             return np.where(np.isin(self.status, ended), values, np.where(errors, instead, np.nan))
@@ -226,13 +235,13 @@ class Results:
 
     def kept(self, setting: int, name: str) -> list[tuple[Found, PyTree]]:
         """What a keep function returned for a setting's validation trainings, by fold and seed."""
-        rows = self._rows.selected("validation")[setting].ravel()
+        rows = self._ranking_rows()[setting].ravel()
         found = [self._rows.found(row) for row in rows[rows >= 0]]
         return [(row, row.kept[name]) for row in found if name in row.kept]
 
     def blocks(self) -> Iterator[Trained]:
         """All trainings as arrays, those together whose kept things lie together."""
-        return self._rows.blocks()
+        return self._rows.blocks(self._own())
 
     def refer(self, blocks: np.ndarray, places: np.ndarray, read: Callable[[int], dict[str, PyTree]]) -> None:
         """Says where what trainings kept can be read, in the order in which they were added."""
@@ -280,21 +289,8 @@ class Results:
 
     def to_pandas(self) -> Any:
         """One row per training as a pandas DataFrame (pandas is not a dependency of jreg)."""
-        import pandas  # ty: ignore[import-not-found]  # not a dependency
-
-        return pandas.DataFrame(list(table.trainings(self)), columns=table.names_of_trainings(self))
+        return table.as_pandas(self)
 
     def to_xarray(self) -> Any:
         """Scores, statuses, epochs and histories as an xarray Dataset (xarray is not a dependency of jreg)."""
-        import xarray  # ty: ignore[import-not-found]  # not a dependency
-
-        axes = ("setting", "fold", "seed")
-        named = {
-            "score": (axes, self.scores),
-            "status": (axes, self.status),
-            "epochs": (axes, self.epochs),
-            "best_epoch": (axes, self.best_epochs),
-            "history": ((*axes, "epoch", "column"), self.history),
-        }
-        folds = [fold.number for fold in self.spec.numbered()]
-        return xarray.Dataset(named, {"fold": folds, "seed": list(self.spec.seeds), "column": list(self.labels)})
+        return table.as_xarray(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -85,10 +85,9 @@ class Rows:
         """The rows of trainings; -1 for those that are not there."""
         return self._index[self.places(setting, fold, seed)]
 
-    def selected(self, role: str) -> np.ndarray:
-        """``(settings, folds of that role, seeds)``, the rows of trainings; -1 for those that are not there."""
-        folds = [place for place, fold in enumerate(self.spec.folds) if fold.role == role]
-        return self._index[: len(self.spec.settings)][:, folds]
+    def selected(self, folds: Sequence[int]) -> np.ndarray:
+        """``(settings, folds, seeds)``, the rows of trainings on folds of these numbers; -1 where there are none."""
+        return self._index[: len(self.spec.settings)][:, self._fold_places.of(folds, "fold")]
 
     def add(self, found: Trained) -> None:
         """Adds trainings; of two of one identity the longer one stays, and ties go to the newer one."""
@@ -166,10 +165,10 @@ class Rows:
             self._kept[block] = self._kept[block](block)
         return jax.tree.map(lambda leaf: leaf[place], self._kept[block])
 
-    def blocks(self) -> Iterator[Trained]:
-        """All trainings as arrays, with what they kept."""
-        for block in np.unique(self["block"]).tolist():
-            rows = np.flatnonzero(self["block"] == block)
+    def blocks(self, own: np.ndarray) -> Iterator[Trained]:
+        """Rows as arrays, with what they kept."""
+        for block in np.unique(self["block"][own]).tolist():
+            rows = own[self["block"][own] == block]
             found = self.trained(rows)
             if block < 0:
                 yield found
@@ -179,9 +178,9 @@ class Rows:
                 kept = jax.tree.map(lambda leaf, places=places: leaf[places], self._kept[block])
                 yield dataclasses.replace(found, kept=kept)
 
-    def order(self) -> np.ndarray:
-        """All rows ordered by setting, fold and seed."""
-        return np.lexsort((self["seed"], self["fold"], self["setting"]))
+    def order(self, own: np.ndarray) -> np.ndarray:
+        """Rows ordered by setting, fold and seed."""
+        return own[np.lexsort(tuple(self[name][own] for name in ("seed", "fold", "setting")))]
 
     def mark(self, rows: np.ndarray, status: Status) -> None:
         """Gives rows another status."""

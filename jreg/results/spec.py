@@ -129,8 +129,14 @@ class Spec:
                 found.update(part)
         return found.hexdigest()
 
-    def numbered(self, role: str = "validation") -> tuple[FoldRows, ...]:
-        """The folds of a role."""
+    @property
+    def ranking_role(self) -> str:
+        """The role of the folds whose scores rank the settings: inner folds where settings are chosen inside others."""
+        return "inner" if {fold.role for fold in self.folds} == {"inner", "outer"} else "validation"
+
+    def numbered(self, role: str | None = None) -> tuple[FoldRows, ...]:
+        """The folds of a role; default: those whose scores rank the settings."""
+        role = role or self.ranking_role
         return tuple(fold for fold in self.folds if fold.role == role)
 
     @functools.cached_property
@@ -142,6 +148,12 @@ class Spec:
     def repeat_count(self) -> int:
         """How many repeats of a k-fold the validation folds are, 1 where they are none."""
         return 1 if self.repeats is None else int(self.repeats.max()) + 1
+
+    def of_folds(self, numbers: Iterable[int]) -> Spec:
+        """The same with these folds alone, in this order, as validation folds: a study that is part of this one."""
+        known = {fold.number: fold for fold in self.folds}
+        folds = tuple(known[number]._replace(role="validation") for number in numbers)
+        return dataclasses.replace(self, folds=folds, policy={})
 
     def grown(
         self,
@@ -166,7 +178,7 @@ class Spec:
                     f"{cut(str(self.settings[0]))}"
                 )
         pairs = {rows_key(fold.train, fold.validation) for fold in self.folds}
-        first = 1 + max((fold.number for fold in self.folds), default=-1)
+        first = 1 + max((fold.number for fold in self.folds if fold.number < FINAL), default=-1)
         given = [tuple(checks.rows(part, self.rows, "a fold to add") for part in pair) for pair in folds]
         more = [pair for key, pair in {rows_key(*pair): pair for pair in given}.items() if key not in pairs]
         added = tuple(FoldRows(first + n, "validation", *pair) for n, pair in enumerate(more))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jreg.results import selection
+from jreg.results.nested import NESTED
 from jreg.results.results import Results
 from jreg.results.values import plain
 
@@ -46,6 +47,9 @@ def summary(results: Results) -> dict[str, Any]:
         base = results.baseline
         numbers = {"mean": base.mean, "standard_error": base.standard_error}
         found["baseline"] = {"name": base.name, "scores": base.scores, **numbers}
+    if results.spec.policy.get("kind") == NESTED:
+        # Its best setting by all inner folds is nobody's choice.
+        return plain(found | {"trainings": found["trainings"] + results.nested.scores.size, "nested": _nested(results)})
     if results.finished:
         found |= {
             "best": results.best.hyperparameters,
@@ -54,3 +58,21 @@ def summary(results: Results) -> dict[str, Any]:
             "one_standard_error": results.one_standard_error.hyperparameters,
         }
     return plain(found)
+
+
+def _nested(results: Results) -> dict[str, Any]:
+    """The honest estimate and the naive one where nothing is missing, and what each outer fold chose."""
+    nested, found = results.nested, dict[str, Any]()
+    if nested.finished:
+        for name in ("estimate", "naive", "optimism"):
+            mean, error, _ = getattr(nested, name)
+            found |= {name: mean, f"{name}_standard_error": error}
+    found["missing"] = nested.missing
+    chosen = zip(nested.choices, nested.scores, nested.epochs, strict=True)
+    found["choices"] = [
+        None
+        if choice is None
+        else {"hyperparameters": choice.hyperparameters, "inner_mean": choice.mean, "scores": scores, "epochs": epochs}
+        for choice, scores, epochs in chosen
+    ]
+    return found

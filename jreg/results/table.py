@@ -65,14 +65,24 @@ def ranked(results: Results, most: int | None = None) -> Iterator[dict[str, Any]
 
 def names_of_trainings(results: Results) -> tuple[str, ...]:
     """The names of the columns of `trainings`."""
-    return *(f"{PREFIX}{name}" for name in _names(results)), "fold", "seed", "score", "epochs", "best_epoch", "status"
+    own = ("fold", "role", "seed", "score", "epochs", "best_epoch", "status")
+    return *(f"{PREFIX}{name}" for name in _names(results)), *own
 
 
 def trainings(results: Results, shown: Callable[[Any], Any] = lambda value: value) -> Iterator[tuple[Any, ...]]:
-    """One row per training that was asked for: hyperparameters, fold, seed, score, epochs, best_epoch and status.
+    """One row per training that was asked for: hyperparameters, fold, role, seed, score, epochs, best_epoch and status.
 
-    `shown` is what stands for a value of a hyperparameter.
+    Below those that rank the settings are the ones on outer folds, as far as they have ended: which settings train
+    there is known once the inner ones have. `shown` is what stands for a value of a hyperparameter.
     """
+    yield from _trainings(results, results.spec.ranking_role, shown)
+    if outer := results.spec.numbered("outer"):
+        part = results.part([fold.number for fold in outer])
+        place = names_of_trainings(results).index("status")
+        yield from (row for row in _trainings(part, "outer", shown) if row[place] != STATUS[Status.WAITING])
+
+
+def _trainings(results: Results, role: str, shown: Callable[[Any], Any]) -> Iterator[tuple[Any, ...]]:
     folds, seeds = [fold.number for fold in results.spec.numbered()], results.spec.seeds
     numbers = results.scores, results.epochs, results.best_epochs, results.status
     each = len(folds) * len(seeds)
@@ -80,7 +90,12 @@ def trainings(results: Results, shown: Callable[[Any], Any] = lambda value: valu
     for first in range(0, len(results.spec.settings), step):
         some = results.spec.settings[first : first + step]
         hyperparameters = [[v for s in some for v in repeat(shown(_value(s[n])), each)] for n in _names(results)]
-        places = [fold for fold in folds for _ in seeds] * len(some), list(seeds) * (len(folds) * len(some))
+        count = each * len(some)
+        places = (
+            [fold for fold in folds for _ in seeds] * len(some),
+            repeat(role, count),
+            list(seeds) * (count // len(seeds)),
+        )
         found = [array[first : first + step].ravel().tolist() for array in numbers]
         yield from zip(*hyperparameters, *places, *found[:3], map(STATUS.__getitem__, found[3]), strict=True)
 
@@ -98,6 +113,29 @@ def curves(results: Results) -> Iterator[tuple[Any, ...]]:
         # Terms that only later settings have are NaN.
         values = some.history[run].astype(np.float64).T
         yield from zip(*places.tolist(), np.nonzero(run)[1].tolist(), *values.tolist(), strict=True)
+
+
+def as_pandas(results: Results) -> Any:
+    """One row per training as a pandas DataFrame (pandas is not a dependency of jreg)."""
+    import pandas  # ty: ignore[import-not-found]  # not a dependency
+
+    return pandas.DataFrame(list(trainings(results)), columns=names_of_trainings(results))
+
+
+def as_xarray(results: Results) -> Any:
+    """Scores, statuses, epochs and histories as an xarray Dataset (xarray is not a dependency of jreg)."""
+    import xarray  # ty: ignore[import-not-found]  # not a dependency
+
+    axes = ("setting", "fold", "seed")
+    named = {
+        "score": (axes, results.scores),
+        "status": (axes, results.status),
+        "epochs": (axes, results.epochs),
+        "best_epoch": (axes, results.best_epochs),
+        "history": ((*axes, "epoch", "column"), results.history),
+    }
+    folds = [fold.number for fold in results.spec.numbered()]
+    return xarray.Dataset(named, {"fold": folds, "seed": list(results.spec.seeds), "column": list(results.labels)})
 
 
 def _names(results: Results) -> list[str]:

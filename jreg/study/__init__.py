@@ -4,9 +4,10 @@ from jreg.study.cross_validation import cross_validate
 from jreg.study.design import Design, Trainings
 from jreg.study.ensembles import refit_ensemble
 from jreg.study.greedy import Greedy
+from jreg.study.nested import NestedStudy, nested_cross_validate
 from jreg.study.optimization import optimize
 from jreg.study.out_of_fold import OutOfFold
-from jreg.study.policies import Everything, Racing
+from jreg.study.policies import Everything, Nesting, Racing
 from jreg.study.policy import Decision, Policy, Replayed, View
 from jreg.study.refit import refit
 from jreg.study.replay import Replay, replay
@@ -19,6 +20,8 @@ __all__ = [
     "Design",
     "Everything",
     "Greedy",
+    "NestedStudy",
+    "Nesting",
     "OutOfFold",
     "Policy",
     "Racing",
@@ -28,6 +31,7 @@ __all__ = [
     "Trainings",
     "View",
     "cross_validate",
+    "nested_cross_validate",
     "optimize",
     "refit",
     "refit_ensemble",

@@ -69,15 +69,20 @@ class Design:
         keep: Sequence[Keep] | None = None,
         error_score: float | str = np.nan,
         trainings: int | None = None,
+        folds: Sequence[FoldRows] | None = None,
+        policy: Mapping[str, Any] | None = None,
     ) -> Design:
         """Checks what `jreg.cross_validate` is given, and tries each kind of setting on shapes.
 
-        `trainings` is how many there will be, where the space doesn't say.
+        `trainings` is how many there will be, where the space doesn't say; `folds`, with numbers and roles, take the
+        place of `cv`; `policy` is what decides which trainings run, as plain values.
         """
         doors.check_data(data)
         doors.check_keep(keep)
-        space, numbers, pairs = as_space(space), seeds_of(seeds), as_pairs(cv, data)
-        rows = tuple(FoldRows(number, "validation", *pair) for number, pair in enumerate(pairs))
+        space, numbers = as_space(space), seeds_of(seeds)
+        if folds is None:
+            folds = [FoldRows(number, "validation", *pair) for number, pair in enumerate(as_pairs(cv, data))]
+        rows = tuple(folds)
         count = trainings or len(space.settings) * len(rows) * len(numbers)
         epochs = checks.count(epochs, "epochs")
         first = Spec(
@@ -96,6 +101,7 @@ class Design:
             columns=(),
             keep=(),
             versions=versions(),
+            policy=dict(policy or {}),
             error_score=error_score,
         )
         made = cls(first, recipe, data, {}, tuple(keep or ()))
@@ -222,11 +228,11 @@ class Design:
         return found
 
     def everything(self, missing: Iterable[tuple[int, int, int]] | None = None) -> Trainings:
-        """All validation trainings, or those of the (setting, fold number, seed) that are missing."""
+        """All trainings that rank the settings, or those of the (setting, fold number, seed) that are missing."""
         spec = self.spec
         if missing is None:
-            folds = [place for place, fold in enumerate(spec.folds) if fold.role == "validation"]
-            grid = np.meshgrid(range(len(spec.settings)), folds, spec.seeds, indexing="ij")
+            places = [place for place, fold in enumerate(spec.folds) if fold.role == spec.ranking_role]
+            grid = np.meshgrid(range(len(spec.settings)), places, spec.seeds, indexing="ij")
             settings, places, seeds = (axis.reshape(-1) for axis in grid)
         else:
             place = {fold.number: number for number, fold in enumerate(spec.folds)}

@@ -13,6 +13,7 @@ import numpy as np
 from jreg._base.names import cut, listed, qualified_name
 from jreg.engine import Layout
 from jreg.results import Spec, canonical
+from jreg.results.nested import NESTED
 from jreg.results.spec import rows_key
 from jreg.search.racing import Race
 from jreg.store import Folder, Nowhere
@@ -172,10 +173,10 @@ def _lost(spec: Spec, stored: Spec) -> list[str]:
         found.append(f"{len(had - folds)} of {len(had)} folds were others")
     if lost_seeds := set(stored.seeds) - set(spec.seeds):
         found.append(f"the seeds had {listed(sorted(lost_seeds), 5)}")
-    if spec.policy.get("kind") == "race" and (
+    if spec.policy.get("kind") in ("race", NESTED) and (
         len(known) > len(before) or folds != had or set(spec.seeds) != set(stored.seeds)
     ):
-        found.append("the race had fewer settings, folds or seeds, by which it has decided")
+        found.append(f"the {spec.policy['kind']} had fewer settings, folds or seeds, by which it has decided")
     if spec.warm is not None and len(known) > len(before):
         found.append("the warm path had fewer settings, so that each would start from another network")
     return found

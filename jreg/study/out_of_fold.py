@@ -164,7 +164,28 @@ def of_setting(design: Design, results: Results, number: int, layouts: Mapping[P
             for fold, chosen in rows.items()
             for seed in spec.seeds
         }
-    link = build(design.recipe, spec.settings[number]).link
+    link = build(design.recipe, spec.settings[0]).link
+    return gathered(parts, list(rows), spec.seeds, data.y, data.task, link)
+
+
+def of_outer(design: Design, results: Results) -> OutOfFold:
+    """The predictions of a nested study's outer trainings, from the outputs that were kept.
+
+    Raises:
+      ValueError: the study is not finished, or kept no outputs.
+    """
+    spec, data = design.spec, design.data
+    rows = {fold.number: fold.validation for fold in spec.numbered("outer")}
+    part, parts = results.part(rows), dict[tuple[int, int], tuple[np.ndarray, PyTree]]()
+    for number in {choice.number for choice in results.nested.choices if choice is not None}:
+        for row, tree in part.kept(number, "outputs"):
+            parts[row.fold, row.seed] = rows[row.fold], _first(tree, len(rows[row.fold]))
+    if len(parts) < len(rows) * len(spec.seeds):
+        raise ValueError(
+            f"of {len(rows) * len(spec.seeds)} outer trainings {len(parts)} have left outputs: out-of-fold predictions "
+            "need a finished study with keep=[jreg.keep.outputs]"
+        )
+    link = build(design.recipe, spec.settings[0]).link
     return gathered(parts, list(rows), spec.seeds, data.y, data.task, link)
 
 

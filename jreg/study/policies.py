@@ -1,14 +1,15 @@
-"""What trains next: everything that is wanted, or what is left of a race."""
+"""What trains next: everything that is wanted, what is left of a race, or what inner folds have chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from jreg.results import Spec
+from jreg.results import Results, SettingResult, Spec
+from jreg.results.nested import inner_folds
 from jreg.search.racing import History, Race, Round
 from jreg.study.design import Design, Trainings
 from jreg.study.ledger import Identity
@@ -112,3 +113,84 @@ class Racing:
         numbers = self._round, round_.epochs, results.maximize, share
         rows = partial(row_scores, results, view.design.data) if self._race.needs_rows else None
         return History(so_far.copy(), curves.copy(), trained, kept, *numbers, rows)
+
+
+class Nesting:
+    """The policy of nested folds: all inner trainings, and an outer fold's own as soon as its inner ones have chosen.
+
+    An outer fold's trainings, one per seed, start when the last of its inner ones has ended, so that no slot waits for
+    the other outer folds. They stop on nothing, since their validation rows score them: they run for the epochs that
+    `epochs_of` says. A choice follows from the inner results, so a study that goes on chooses as it did.
+
+    Args:
+      choose: says which setting, by its number, from the results of one outer fold's inner folds.
+    """
+
+    def __init__(self, choose: Callable[[Results], int]):
+        self._choose = choose
+        # What each outer fold had chosen in an earlier run, and those that have not chosen yet.
+        self._before: list[SettingResult | None] = []
+        self._undecided: list[int] = []
+
+    def next(self, view: View) -> Decision:
+        """Starts what is missing of the inner trainings at the first look, and outer ones as folds have chosen."""
+        spec, results = view.design.spec, view.results
+        total = results.status.size + len(spec.numbered("outer")) * len(spec.seeds)
+        start: list[Trainings] = []
+        if view.is_new:
+            self._before = results.nested.choices
+            self._undecided = list(range(len(self._before)))
+            start.append(view.missing(_inner(spec)))
+        if view.is_new or view.advanced:
+            folds, waits = inner_folds(spec), (results.status == Status.WAITING).any(axis=(0, 2))
+            ends = np.cumsum([0, *map(len, folds)])
+            ended = [k for k in self._undecided if not waits[ends[k] : ends[k + 1]].any()]
+            self._undecided = [k for k in self._undecided if k not in ended]
+            start += [some for k in ended for some in self._decided(view, k, results.part(folds[k]))]
+        start = [some for some in start if len(some.folds)]
+        return Decision(start, done=not view.is_new and not view.busy and not start, total=total)
+
+    def _decided(self, view: View, k: int, inner: Results) -> list[Trainings]:
+        """The trainings of an outer fold whose inner ones have ended; none where no setting has all its scores."""
+        before, spec = self._before[k], view.design.spec
+        if before is None and not inner.finished:
+            return []
+        number = self._choose(inner) if before is None else before.number
+        place = [n for n, fold in enumerate(spec.folds) if fold.role == "outer"][k]
+        epochs, seeds = epochs_of(view.design, inner, number, len(spec.folds[place].train)), np.array(spec.seeds)
+        settings, places = np.full((len(seeds), 1), number), np.full(len(seeds), place)
+        return [view.missing(Trainings(settings, places, seeds, epochs, epochs))]
+
+
+def _inner(spec: Spec) -> Trainings:
+    """All inner trainings, those of an outer fold together, so that the first one can choose while the last trains."""
+    where = {fold.number: place for place, fold in enumerate(spec.folds)}
+    parts = []
+    for numbers in inner_folds(spec):
+        grid = np.meshgrid(range(len(spec.settings)), [where[number] for number in numbers], spec.seeds, indexing="ij")
+        parts.append([axis.reshape(-1) for axis in grid])
+    settings, places, seeds = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Trainings(settings[:, None], places, seeds, spec.epochs, spec.epochs)
+
+
+def epochs_of(design: Design, results: Results, setting: int, rows: int) -> int:
+    r"""For how many epochs a setting trains where no rows are left to stop on.
+
+    .. math:: \operatorname{round}\Big(\frac{1}{S} \cdot \frac{1}{KR} \sum_{k,r} e_{kr} s_k\Big)
+
+    It makes the mean number of updates that the folds' best epochs made, in whole epochs, at least one: fold k's
+    epochs have :math:`s_k` steps, and its best one with seed r is the :math:`e_{kr}`-th; an epoch of `rows` rows has S.
+    Without early stopping it is the study's number of epochs.
+
+    Args:
+      design: of the study.
+      results: of the folds that say when to stop.
+      setting: its number.
+      rows: how many it trains on.
+    """
+    if design.spec.stopping is None:
+        return design.spec.epochs
+    size = design.plans[design.static_of(design.spec.settings[setting])].batch_size
+    steps = np.array([-(-len(fold.train) // size) for fold in results.spec.numbered()])
+    updates = float(np.mean((results.best_epochs[setting] + 1) * steps[:, None]))
+    return int(np.clip(round(updates / -(-rows // size)), 1, design.spec.epochs))

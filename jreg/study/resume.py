@@ -12,6 +12,7 @@ from jreg.engine import Layout
 from jreg.recipe import Recipe
 from jreg.report.progress import Progress
 from jreg.results import Spec
+from jreg.results.nested import NESTED, inner_folds
 from jreg.search import (
     Race,
     anytime_elimination,
@@ -25,6 +26,7 @@ from jreg.search.space import Space
 from jreg.store import Folder, folder_or_nowhere, load_spec
 from jreg.study.cross_validation import cross_validate
 from jreg.study.going_on import described
+from jreg.study.nested import Choose, NestedStudy, nested_cross_validate
 from jreg.study.optimization import optimize
 from jreg.study.study import Study
 from jreg.training import Keep
@@ -39,11 +41,12 @@ def resume(
     space: Space | Iterable[Mapping[str, Any]] | None = None,
     race: Race | None = None,
     asker: Asker | None = None,
+    choose: Choose | None = None,
     keep: Sequence[Keep] | None = None,
     layout: Layout | None = None,
     timeout: float | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
-) -> Study:
+) -> Study | NestedStudy:
     """Trains what a stored study asks and is missing: settings, folds, seeds and options come from the store.
 
     Trainings that were under way go on from the last checkpoint. On the same machine the results are those of a study
@@ -56,11 +59,12 @@ def resume(
       space: its space; needed where a hyperparameter is a function, which a file can't hold.
       race: its race; needed where that is none of jreg's own.
       asker: what it asked, of a search, with the seed that its sampler had.
+      choose: its rule, of a nested study; needed where that is a function.
       keep: its keep functions; needed where they are none of jreg's own.
       layout, timeout, progress: as in `jreg.cross_validate`.
 
     Returns:
-      The `Study`.
+      The `Study`; of nested folds the `NestedStudy`.
 
     Raises:
       FileNotFoundError: there is no study.
@@ -98,8 +102,16 @@ def resume(
             f"in {folder.folder} the hyperparameters {listed(functions)} are functions, which a file can't hold: give "
             "the space, resume(..., space=...)"
         )
+    space = spec.space if space is None else space
+    if spec.policy.get("kind") == NESTED:
+        del options["cv"]
+        known = {fold.number: (fold.train, fold.validation) for fold in spec.folds}
+        outer = [(fold.train, fold.validation) for fold in spec.numbered("outer")]
+        inner = [[known[number] for number in numbers] for numbers in inner_folds(spec)]
+        rule = _choose(spec, folder, choose)
+        return nested_cross_validate(recipe, data, space, outer=outer, inner=inner, choose=rule, **options)
     race = _race(spec, folder, race)
-    return cross_validate(recipe, data, spec.space if space is None else space, race=race, warm=spec.warm, **options)
+    return cross_validate(recipe, data, space, race=race, warm=spec.warm, **options)
 
 
 def _keep(spec: Spec, given: Sequence[Keep] | None) -> Sequence[Keep]:
@@ -111,6 +123,13 @@ def _keep(spec: Spec, given: Sequence[Keep] | None) -> Sequence[Keep]:
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"the study keeps {listed(unknown)}: give these functions, resume(..., keep=[...])")
     return [known[name] for name in names]
+
+
+def _choose(spec: Spec, folder: Folder, given: Choose | None) -> Choose:
+    name = spec.policy["numbers"]["choose"]
+    if given is None and name not in ("best", "one_standard_error"):
+        raise ValueError(f"{folder.folder} chooses by the function {name}: give it, resume(..., choose=...)")
+    return name if given is None else given
 
 
 def _race(spec: Spec, folder: Folder, given: Race | None) -> Race | None:

@@ -14,7 +14,8 @@ from jreg._base.types import Array, Key
 # What a key is for; two purposes never share a stream.
 INIT, SHUFFLE, NOISE, AUGMENT, MIX, TERMS = PURPOSES = range(6)
 # The number of the fold of all rows, on which the final network trains. Folds have zero-based numbers, so its key is
-# that of no other fold, however many are added.
+# that of no other fold, however many are added. Behind it are the outer folds of nested ones. Trainings on folds from
+# this number on never stop early.
 FINAL = 2**31
 
 

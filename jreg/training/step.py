@@ -191,8 +191,8 @@ def close(
         value = jnp.where(finite, jnp.asarray(measured[plan.monitored.key], jnp.float32), jnp.nan)
         by_rule = plan.stopping.update(stopping, value, state.epoch, shown)
         newest = stopping._replace(best_epoch=state.epoch, best_params=shown)
-        # The final training has nothing to stop on.
-        stops = (fold.number != jnp.uint32(keys.FINAL)) & (validates | (plan.monitored.split != "validation"))
+        # A final training has nothing to stop on, and an outer one of nested folds mustn't stop on what scores it.
+        stops = (fold.number < jnp.uint32(keys.FINAL)) & (validates | (plan.monitored.split != "validation"))
         stopping = jax.tree.map(functools.partial(jnp.where, stops), by_rule, newest)
         finished = jnp.where(stopping.stopped, Status.STOPPED, finished)
     # Terms that other settings have and this one hasn't are not measured.
