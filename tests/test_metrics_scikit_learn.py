@@ -160,7 +160,15 @@ def padded(values):
     return np.concatenate([values, np.full((rows, *values.shape[1:]), filler, values.dtype)])
 
 
-@pytest.mark.parametrize("row", ROWS)
+# One of each way to read outputs for each way to count; the others take as long again.
+SLOW = {
+    *("balanced_of_two", "mcc", "f1_micro", "f1_weighted", "f1_micro_of_labels", "f1_binary", "brier_of_two_logits"),
+    *("brier_of_labels", "ece_of_labels", "roc_auc_of_two_logits", "roc_auc_of_labels", "average_precision"),
+    *("average_precision_of_labels", "rmse"),
+}
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, marks=pytest.mark.slow if row in SLOW else ()) for row in ROWS])
 def test_blocks_in_a_vmapped_loop_are_scikit_learns_number(row):
     metric, outputs, targets, oracle = ROWS[row]
     given = outputs.astype("f"), targets.astype("f" if targets.dtype.kind == "f" else "i4")
@@ -250,6 +258,7 @@ def test_sure_outputs_keep_their_order_in_the_area():
         assert float(two) == pytest.approx(function(labels == 0, logits[:, 0]), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_sequences_of_labels_are_their_flat_rows():
     logits, labels = RNG.normal(size=(6, 2, 4, 5)).astype("f"), RNG.integers(0, 5, (6, 2, 4))
     weights = np.array([1.0, 0.0, 2.0, 1.0, 1.0, 3.0])
@@ -316,6 +325,7 @@ def test_a_traced_quantile():
     assert np.isnan(quick(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(1.2)))
 
 
+@pytest.mark.slow
 def test_two_classes_have_one_calibration_error_with_one_output_and_with_two():
     one = jnp.asarray(LOGITS[:, 0], jnp.float32)
     two = jnp.stack([jnp.zeros(N), one], axis=1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jreg import metrics
 from jreg._base import checks
+from jreg._base.types import Array
 from jreg.network.predictions import check_one
 from jreg.statistics import temperature
 from jreg.study.out_of_fold import OutOfFold
@@ -58,13 +61,20 @@ def calibration(found: OutOfFold, bins: int) -> Calibration:
             )
         temperatures.append(_of_rows(found, others))
         cooled[:, judged] = logits[:, judged] / temperatures[-1]
-    weights = None if found.weights is None else jnp.asarray(found.weights, jnp.float32)
-    scores = [
-        np.mean([float(metric(jnp.asarray(one, jnp.float32), found.targets, weights)) for one in outputs])
-        for metric in (metrics.ece(bins), metrics.log_loss)
-        for outputs in (logits, cooled)
-    ]
-    return Calibration(_of_rows(found, np.full(len(found.rows), True)), np.array(temperatures), *map(float, scores))
+    before, after = (_judged(bins, np.float32(some), found.targets, found.weights) for some in (logits, cooled))
+    every = _of_rows(found, np.full(len(found.rows), True))
+    return Calibration(every, np.array(temperatures), *map(float, (before[0], after[0], before[1], after[1])))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _judged(bins: int, outputs: Array, targets: Array, weights: Array | None) -> tuple[Array, ...]:
+    """ECE and log loss, each the mean over seeds."""
+    given = metrics.ece(bins), metrics.log_loss
+    return tuple(jnp.mean(jax.vmap(functools.partial(_score, metric, targets, weights))(outputs)) for metric in given)
+
+
+def _score(metric: metrics.Metric, targets: Array, weights: Array | None, outputs: Array) -> Array:
+    return metric(outputs, targets, weights)
 
 
 def _of_rows(found: OutOfFold, chosen: Any) -> float:

@@ -260,7 +260,7 @@ class Study:
 
         Calibrated probabilities are ``softmax(outputs / temperature)``, or the sigmoid. The scores after it are
         cross-fitted: each fold's rows are judged at a temperature fitted on the rows of the other folds, so that none
-        is judged by a number that it helped to choose. All seeds share one temperature, and scores are means over seeds.
+        is judged by a number that it helped to choose. All seeds share one temperature; scores are means over seeds.
 
         Args:
           setting: one of the settings; default: the best.
