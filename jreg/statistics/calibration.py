@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import expit, softmax
 
 # Between these temperatures the best one is looked for.
 LEAST, MOST = 1e-3, 1e3
@@ -48,6 +46,9 @@ def temperature(outputs: Any, targets: Any, weights: Any = None) -> float:
     Source: Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, ICML 2017; Platt, Probabilistic
     outputs for support vector machines (1999).
     """
+    from scipy.optimize import brentq
+    from scipy.special import expit, softmax
+
     logits, labels = np.asarray(outputs, np.float64), np.asarray(targets)
     if labels.dtype.kind not in "iub":
         raise TypeError(
