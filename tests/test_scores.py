@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 import jreg
 from jreg import losses, metrics, nn
-from jreg.study import OutOfFold
+from jreg.study import Design, OutOfFold
 from jreg.study.scoring import scores, train_scores
 
 ONE_BY_ONE = jreg.Layout(tuple(jax.devices()), 1)
@@ -78,6 +78,16 @@ def test_every_metric_of_classes_trains_in_the_program_and_is_the_score_by_fold(
     rows = np.asarray(study.spec.numbered()[2].train)
     expected = study.networks()[5].evaluate(X[rows], Y[rows], WEIGHTS[rows])
     assert {name: found[2, 1] for name, found in study.train_scores().items()} == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_recipes_first_metric_ranks_whether_it_is_a_mean_or_not():
+    def measured(hp):
+        given = {"f1": metrics.f1("macro"), "accuracy": metrics.accuracy, "auc": metrics.roc_auc}
+        return dataclasses.replace(recipe(hp), metrics=given)
+
+    spec = Design.of(measured, jreg.Dataset(X, Y, name="rows"), SPACE, cv=3, epochs=1).spec
+    assert spec.score.label == "val_f1"
+    assert [column.name for column in spec.columns if column.split == "validation"] == ["loss", "f1", "accuracy", "auc"]
 
 
 def test_weights_are_given_to_what_takes_them(study):
