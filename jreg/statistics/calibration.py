@@ -40,7 +40,7 @@ def temperature(outputs: Any, targets: Any, weights: Any = None) -> float:
 
     >>> import numpy as np
     >>> logits = np.array([[4.0, 0.0]] * 4)  # sure of class 0 by 4, right three times out of four
-    >>> round(temperature(logits, np.array([0, 0, 0, 1])), 4), round(4 / np.log(3), 4)
+    >>> round(temperature(logits, np.array([0, 0, 0, 1])), 4), round(float(4 / np.log(3)), 4)
     (3.641, 3.641)
 
     Source: Guo, Pleiss, Sun and Weinberger, On calibration of modern neural networks, ICML 2017; Platt, Probabilistic
