@@ -318,8 +318,12 @@ def test_metrics_of_parameters():
 def test_directions():
     higher = {name for name in metrics.__all__ if getattr(getattr(metrics, name), "maximize", None) is True}
     lower = {name for name in metrics.__all__ if getattr(getattr(metrics, name), "maximize", None) is False}
-    assert higher == {"accuracy", "r2"}
-    assert lower == {"log_loss", "mae", "mse", "perplexity"}
+    assert higher == {"accuracy", "average_precision", "balanced_accuracy", "mcc", "r2", "roc_auc"}
+    assert lower == {"brier", "log_loss", "mae", "mape", "mse", "perplexity", "rmse"}
+    assert metrics.f1("macro").maximize
+    assert metrics.top_k_accuracy(3).maximize
+    assert not metrics.ece(15).maximize
+    assert not metrics.pinball(0.5).maximize
     assert AUC.maximize
     assert not metrics.average(lambda o, t: o, maximize=False).maximize
 
@@ -375,7 +379,7 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 def test_a_metric_shows_its_functions_name_docstring_and_examples():
-    for name in ("accuracy", "log_loss", "mae", "mse", "perplexity", "r2"):
+    for name in [name for name in metrics.__all__ if isinstance(getattr(metrics, name), metrics.Metric)]:
         metric = getattr(metrics, name)
         assert metric.__name__ == name
         assert "maximize" not in inspect.signature(metric).parameters

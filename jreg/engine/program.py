@@ -167,7 +167,7 @@ def outcome_of(plan: Plan, slot: Slot, rows: Rows, folds: Folds) -> Outcome:
     if plan.keep:
         given = training_of(job, stage, folds)
         network, recipe = training.final_network(state), training.recipe_of(plan, given)
-        finished = training.Finished(*network, state.statistics, recipe, rows, given.fold, plan.block)
+        finished = training.Finished(*network, state.statistics, recipe, rows, given.fold, plan.block, plan.task)
         kept = training.collect(plan.keep, finished)
     status = jnp.where(state.status == Status.RUNNING, jnp.int32(Status.WAITING), state.status)
     return Outcome(job.id[stage], status, job.limit, state.epoch, training.best_epoch(state), state.history, kept)

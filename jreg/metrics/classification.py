@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import optax
 
+from jreg._base import checks
 from jreg._base.sharding import whole_rows
 from jreg._base.types import Array
+from jreg.metrics._shapes import class_numbers, has_classes, predicted_labels
 from jreg.metrics.lifts import average
+from jreg.metrics.metric import Metric
 
 
 @partial(average, maximize=True)
@@ -39,13 +43,53 @@ def accuracy(outputs: Array, targets: Array) -> Array:
 
     Source: scikit-learn's ``accuracy_score``.
     """
-    lost = jnp.isnan(outputs)
-    if _has_classes(outputs, targets):
-        predicted, lost = jnp.argmax(outputs, axis=-1).astype(jnp.int32), jnp.any(lost, axis=-1)
-    else:
-        predicted, lost = (outputs.reshape(targets.shape) > 0).astype(jnp.int32), lost.reshape(targets.shape)
+    predicted, lost = predicted_labels(outputs, targets)
     # NaN is no prediction, though argmax and comparisons take it for one.
     return jnp.where(lost, jnp.float32(jnp.nan), (predicted == targets.astype(jnp.int32)).astype(jnp.float32))
+
+
+def top_k_accuracy(k: int) -> Metric:
+    r"""A metric: the share of labels that are among the k largest logits.
+
+    .. math:: \frac{\sum_i w_i [y_i \text{ among the } k \text{ largest of } \hat z_i]}{\sum_i w_i}
+
+    Of equal logits the one of the later class counts as the larger one, as in scikit-learn (`accuracy` takes the first
+    one). Higher is better.
+
+    Args:
+      k: at least 1, below the number of classes.
+
+    Returns:
+      A `jreg.metrics.Metric` of outputs ``(n, ..., K)``, integer targets ``(n, ...)`` and weights ``(n,)``; its value
+      is in [0, 1], NaN without any weight, and where an output is NaN.
+
+    Raises:
+      TypeError: k is no whole number; at a call, the labels are not integers.
+      ValueError: k is below 1; at a call, it isn't below the number of classes, or outputs do not fit targets.
+
+    >>> import jax.numpy as jnp
+    >>> float(top_k_accuracy(2)(jnp.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), jnp.array([1, 2])))
+    0.5
+
+    Source: scikit-learn's ``top_k_accuracy_score``.
+    """
+    checks.count(k, "top_k_accuracy's k")
+
+    @partial(average, maximize=True)
+    def top_k_accuracy(outputs: Array, targets: Array) -> Array:
+        if not has_classes(outputs, targets) or k >= outputs.shape[-1]:
+            raise ValueError(
+                f"top_k_accuracy({k}) got outputs of shape {outputs.shape} for targets of shape {targets.shape}, but "
+                f"needs more than {k} classes, a logit each: with one logit for two classes take metrics.accuracy"
+            )
+        labels = class_numbers(targets)[..., None]
+        own = jnp.take_along_axis(outputs, jnp.maximum(labels, 0), axis=-1, mode="fill", fill_value=jnp.nan)
+        later = jax.lax.broadcasted_iota(jnp.int32, outputs.shape, outputs.ndim - 1) > labels
+        before = jnp.sum((outputs > own) | ((outputs == own) & later), axis=-1)
+        lost = jnp.any(jnp.isnan(outputs), axis=-1) | jnp.isnan(own[..., 0]) | (labels[..., 0] < 0)
+        return jnp.where(lost, jnp.float32(jnp.nan), (before < k).astype(jnp.float32))
+
+    return top_k_accuracy
 
 
 @partial(average, maximize=False)
@@ -75,7 +119,7 @@ def log_loss(outputs: Array, targets: Array) -> Array:
 
     Source: scikit-learn's ``log_loss``.
     """
-    if _has_classes(outputs, targets):
+    if has_classes(outputs, targets):
         return _cross_entropy(outputs, targets)
     logits = outputs.reshape(targets.shape).astype(jnp.float32)
     return optax.losses.sigmoid_binary_cross_entropy(logits, targets.astype(jnp.float32))
@@ -116,25 +160,7 @@ def perplexity(outputs: Array, targets: Array) -> Array:
 
 
 def _cross_entropy(outputs: Array, targets: Array) -> Array:
-    if jnp.issubdtype(targets.dtype, jnp.floating):
-        raise TypeError(
-            f"targets have dtype {targets.dtype}, but labels of several classes must be integers: convert them with "
-            ".astype(jnp.int32)"
-        )
-    loss = optax.losses.softmax_cross_entropy_with_integer_labels(
-        whole_rows(outputs.astype(jnp.float32)), targets.astype(jnp.int32)
-    )
+    labels = class_numbers(targets)
+    loss = optax.losses.softmax_cross_entropy_with_integer_labels(whole_rows(outputs.astype(jnp.float32)), labels)
     # A negative label would be counted from the last class.
-    return jnp.where(targets.astype(jnp.int32) >= 0, loss, jnp.nan)
-
-
-def _has_classes(outputs: Array, targets: Array) -> bool:
-    """Whether the outputs have a last axis of classes; raises ValueError where they do not fit the targets."""
-    if outputs.ndim > 1 and outputs.shape[:-1] == targets.shape and outputs.shape[-1] > 1:
-        return True
-    if outputs.shape not in (targets.shape, (*targets.shape, 1)):
-        raise ValueError(
-            f"outputs of shape {outputs.shape} do not fit targets of shape {targets.shape}: they need the same shape, "
-            "or one more axis, the last, with a logit per class"
-        )
-    return False
+    return jnp.where(labels >= 0, loss, jnp.nan)

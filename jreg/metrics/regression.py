@@ -7,8 +7,10 @@ from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
-from jreg._base.types import Array
+from jreg._base import checks
+from jreg._base.types import Array, Scalar
 from jreg.metrics.lifts import average
 from jreg.metrics.metric import Metric, described
 
@@ -67,6 +69,131 @@ def mae(outputs: Array, targets: Array) -> Array:
     Source: scikit-learn's ``mean_absolute_error``.
     """
     return jnp.abs(_flat(outputs, targets) - _flat(targets, targets))
+
+
+class _Squares(NamedTuple):
+    """Of the targets' d numbers the weighted squares of errors, ``(d,)``; all weight."""
+
+    squares: Array
+    weight: Array
+
+
+def _begin_squares(outputs: Array, targets: Array, rows: int) -> _Squares:
+    del outputs, rows  # the state has a number per target
+    return _Squares(jnp.zeros(math.prod(targets.shape[1:]), jnp.float32), jnp.zeros((), jnp.float32))
+
+
+def _add_squares(state: _Squares, outputs: Array, targets: Array, weights: Array) -> _Squares:
+    weights = weights.astype(jnp.float32)
+    errors = jnp.where(weights[:, None] > 0, _flat(outputs, targets) - _flat(targets, targets), 0)
+    squares = jnp.sum(weights[:, None] * jnp.square(errors), axis=0)
+    return _Squares(state.squares + squares, state.weight + jnp.sum(weights))
+
+
+def _root(state: _Squares) -> Array:
+    some = state.weight > 0
+    return jnp.where(some, jnp.mean(jnp.sqrt(state.squares / jnp.where(some, state.weight, 1))), jnp.nan)
+
+
+@partial(described, Metric(_begin_squares, _add_squares, _root, maximize=False))
+def rmse(outputs: Array, targets: Array, weights: Array) -> None:
+    r"""Root of the mean squared error.
+
+    .. math:: \sqrt{\frac{\sum_i w_i (y_i - \hat y_i)^2}{\sum_i w_i}}
+
+    Where an example has several targets, the mean over their roots, as in scikit-learn; the root of `mse` is at
+    least as large. Lower is better.
+
+    Args:
+      outputs: ``(n, ...)``, reshaped to the targets' shape.
+      targets: ``(n, ...)`` numbers.
+      weights: ``(n,)``, default 1.
+
+    Returns:
+      A float32 scalar of at least 0; NaN without any weight.
+
+    Raises:
+      ValueError: outputs and targets have different numbers of values per example.
+
+    >>> import jax.numpy as jnp
+    >>> round(float(rmse(jnp.array([1.0, 2.0]), jnp.array([1.0, 6.0]))), 4)
+    2.8284
+
+    Source: scikit-learn's ``root_mean_squared_error``.
+    """
+
+
+@partial(average, maximize=False)
+def mape(outputs: Array, targets: Array) -> Array:
+    r"""Mean absolute error relative to the target, known as the mean absolute percentage error.
+
+    .. math:: \frac{\sum_i w_i \, |y_i - \hat y_i| / |y_i|}{\sum_i w_i}
+
+    A share and not a percentage, as in scikit-learn. At a target of 0 it isn't defined and the value is NaN, since
+    a compiled program can't raise an error; scikit-learn divides by 2e-16 there, which gives a number beyond all
+    use. Where an example has several targets, the mean over them counts for it. Lower is better.
+
+    Args:
+      outputs: ``(n, ...)``, reshaped to the targets' shape.
+      targets: ``(n, ...)`` numbers other than 0.
+      weights: ``(n,)``, default 1; targets in rows of weight 0 may be 0.
+
+    Returns:
+      A float32 scalar of at least 0; NaN without any weight, and where a target is 0.
+
+    Raises:
+      ValueError: outputs and targets have different numbers of values per example.
+
+    >>> import jax.numpy as jnp
+    >>> float(mape(jnp.array([1.0, 3.0]), jnp.array([2.0, 2.0])))
+    0.5
+
+    Source: scikit-learn's ``mean_absolute_percentage_error``.
+    """
+    wanted = _flat(targets, targets)
+    zero = wanted == 0
+    relative = jnp.abs(wanted - _flat(outputs, targets)) / jnp.where(zero, 1, jnp.abs(wanted))
+    return jnp.where(zero, jnp.nan, relative)
+
+
+def pinball(quantile: Scalar) -> Metric:
+    r"""A metric: the pinball loss, which is least where outputs are a quantile of the targets.
+
+    .. math:: \frac{\sum_i w_i \max(q (y_i - \hat y_i), (q - 1)(y_i - \hat y_i))}{\sum_i w_i}
+
+    At q = 1/2 it is half of `mae`. Where an example has several targets, the mean over them counts for it. Lower is
+    better.
+
+    Args:
+      quantile: q in [0, 1]; may be traced.
+
+    Returns:
+      A `jreg.metrics.Metric` of outputs and targets ``(n, ...)`` and weights ``(n,)``; its value is at least 0, NaN
+      without any weight, and where a traced q lies outside [0, 1].
+
+    Raises:
+      TypeError: `quantile` is no number.
+      ValueError: a known `quantile` lies outside [0, 1]; at a call, outputs and targets have different numbers of
+        values per example.
+
+    >>> import jax.numpy as jnp
+    >>> round(float(pinball(0.9)(jnp.array([1.0, 5.0]), jnp.array([3.0, 4.0]))), 4)  # (0.9 * 2 + 0.1 * 1) / 2
+    0.95
+
+    Source: scikit-learn's ``mean_pinball_loss``; Koenker and Bassett, Regression quantiles, Econometrica 46 (1978).
+    """
+    if isinstance(quantile, bool | str) or getattr(quantile, "ndim", len(np.shape(quantile))):
+        raise TypeError(f"pinball's quantile is {quantile!r}, but must be one number in [0, 1]")
+    checks.share(quantile, "pinball's quantile")
+
+    @partial(average, maximize=False)
+    def pinball(outputs: Array, targets: Array) -> Array:
+        q = jnp.asarray(quantile, jnp.float32)
+        q = jnp.where((q >= 0) & (q <= 1), q, jnp.nan)
+        over = _flat(targets, targets) - _flat(outputs, targets)
+        return jnp.maximum(q * over, (q - 1) * over)
+
+    return pinball
 
 
 class _Sums(NamedTuple):

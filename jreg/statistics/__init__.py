@@ -1,5 +1,6 @@
 """Functions of scores: standard errors, the choice of a setting, comparisons, intervals, plans."""
 
+from jreg.statistics.calibration import temperature
 from jreg.statistics.conformal import cross_conformal, cv_plus, label_scores
 from jreg.statistics.evalues import betting_evalue, mcnemar_evalue
 from jreg.statistics.multiple import benjamini_hochberg, holm
@@ -47,4 +48,5 @@ __all__ = [
     "Needed",
     "betting_evalue",
     "mcnemar_evalue",
+    "temperature",
 ]

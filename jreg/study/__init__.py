@@ -1,5 +1,6 @@
 """Studies: cross-validation of many settings in one compiled program, searches, and the final training."""
 
+from jreg.study.calibration import Calibration
 from jreg.study.cross_validation import cross_validate
 from jreg.study.design import Design, Trainings
 from jreg.study.ensembles import refit_ensemble
@@ -16,6 +17,7 @@ from jreg.study.run import run
 from jreg.study.study import Study
 
 __all__ = [
+    "Calibration",
     "Decision",
     "Design",
     "Everything",

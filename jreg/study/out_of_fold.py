@@ -1,8 +1,8 @@
-"""Predictions for rows that the network didn't see, and any score of them."""
+"""Predictions for rows that the network didn't see."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +30,7 @@ class OutOfFold(NamedTuple):
       outputs: ``(seeds, m, ...)``, the networks' outputs; in a regression in the targets' own units.
       task: of the data.
       link: how the loss reads outputs.
+      weights: ``(m,)``, how much each row counts; default: all alike.
     """
 
     rows: np.ndarray
@@ -38,6 +39,7 @@ class OutOfFold(NamedTuple):
     outputs: PyTree
     task: str
     link: str | None
+    weights: np.ndarray | None = None
 
     __repr__ = brief
 
@@ -70,7 +72,9 @@ class OutOfFold(NamedTuple):
         chosen = self.folds == fold
         targets = jax.tree.map(lambda leaf: leaf[chosen], self.targets)
         outputs = jax.tree.map(lambda leaf: leaf[:, chosen], self.outputs)
-        return self._replace(rows=self.rows[chosen], folds=self.folds[chosen], targets=targets, outputs=outputs)
+        weights = None if self.weights is None else self.weights[chosen]
+        found = self._replace(rows=self.rows[chosen], folds=self.folds[chosen], targets=targets, outputs=outputs)
+        return found._replace(weights=weights)
 
     def averaged(self) -> OutOfFold:
         r"""Each predicted row once, with the mean of its predictions by all folds that validate it.
@@ -101,7 +105,9 @@ class OutOfFold(NamedTuple):
             check_one(self.outputs)
         targets = jax.tree.map(lambda leaf: leaf[first], self.targets)
         folds = np.where(counts == 1, self.folds[first], -1)
-        return self._replace(rows=rows, folds=folds, targets=targets, outputs=jax.tree.map(mean, self.outputs))
+        weights = None if self.weights is None else self.weights[first]
+        outputs = jax.tree.map(mean, self.outputs)
+        return self._replace(rows=rows, folds=folds, targets=targets, outputs=outputs, weights=weights)
 
 
 def _as_probability(outputs: np.ndarray, link: str | None) -> np.ndarray:
@@ -128,6 +134,7 @@ def gathered(
     y: PyTree,
     task: str,
     link: str | None,
+    weights: np.ndarray | None = None,
 ) -> OutOfFold:
     """The outputs of all folds in one order of rows.
 
@@ -137,6 +144,7 @@ def gathered(
       y: the targets of all rows.
       task: of the data.
       link: how the loss reads outputs.
+      weights: of all rows; default: all alike.
     """
     rows = np.concatenate([parts[fold, seeds[0]][0] for fold in folds])
     numbers = np.concatenate([np.full(len(parts[fold, seeds[0]][0]), fold) for fold in folds])
@@ -147,7 +155,8 @@ def gathered(
     ]
     outputs = jax.tree.map(lambda *leaves: np.stack(leaves), *by_seed)
     targets = jax.tree.map(lambda leaf: np.asarray(leaf)[rows[order]], y)
-    return OutOfFold(rows[order], numbers[order], targets, outputs, task, link)
+    weights = None if weights is None else np.asarray(weights)[rows[order]]
+    return OutOfFold(rows[order], numbers[order], targets, outputs, task, link, weights)
 
 
 def of_setting(design: Design, results: Results, number: int, layouts: Mapping[Plan, Layout]) -> OutOfFold:
@@ -164,8 +173,8 @@ def of_setting(design: Design, results: Results, number: int, layouts: Mapping[P
             for fold, chosen in rows.items()
             for seed in spec.seeds
         }
-    link = build(design.recipe, spec.settings[0]).link
-    return gathered(parts, list(rows), spec.seeds, data.y, data.task, link)
+    link = build(design.recipe, spec.settings[number]).link
+    return gathered(parts, list(rows), spec.seeds, data.y, data.task, link, data.weights)
 
 
 def of_outer(design: Design, results: Results) -> OutOfFold:
@@ -186,7 +195,7 @@ def of_outer(design: Design, results: Results) -> OutOfFold:
             "need a finished study with keep=[jreg.keep.outputs]"
         )
     link = build(design.recipe, spec.settings[0]).link
-    return gathered(parts, list(rows), spec.seeds, data.y, data.task, link)
+    return gathered(parts, list(rows), spec.seeds, data.y, data.task, link, data.weights)
 
 
 def _first(tree: Any, count: int) -> Any:
@@ -195,59 +204,3 @@ def _first(tree: Any, count: int) -> Any:
 
 def _rows(x: Any, chosen: Sequence[int] | np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[chosen], x)
-
-
-def scores(
-    found: OutOfFold, metric: str | Callable[..., Any], response: str, by_fold: bool, options: Mapping[str, Any]
-) -> Any:
-    """A metric of scikit-learn's: the mean over seeds, or ``(folds, seeds)``; see `jreg.Study.score`."""
-    seeds = [found.of_seed(seed) for seed in range(len(jax.tree.leaves(found.outputs)[0]))]
-    if not by_fold:
-        return float(np.mean([score(one, metric, response, options) for one in seeds]))
-    folds = list(dict.fromkeys(found.folds.tolist()))
-    return np.array([[score(one.of_fold(fold), metric, response, options) for one in seeds] for fold in sorted(folds)])
-
-
-def score(found: OutOfFold, metric: str | Callable[..., Any], response: str, options: Mapping[str, Any]) -> float:
-    """A metric of scikit-learn's on out-of-fold predictions.
-
-    Args:
-      found: of one seed, or of the mean of several.
-      metric: a function ``(targets, predictions) -> number``, or the name of one of scikit-learn's scorers.
-      response: what a function receives: ``"predict"`` or ``"predict_proba"``.
-      options: further keywords of a function.
-
-    Raises:
-      ValueError: `response` is neither, or there is no scorer of that name.
-    """
-    if isinstance(metric, str):
-        from sklearn.metrics import get_scorer
-
-        return float(get_scorer(metric)(stored(found), np.arange(len(found.rows))[:, None], found.targets))
-    if response not in ("predict", "predict_proba"):
-        raise ValueError(f"response is {response!r}, but must be 'predict' or 'predict_proba'")
-    given = found.predictions if response == "predict" else found.probabilities
-    return float(metric(found.targets, given, **options))
-
-
-def stored(found: OutOfFold) -> Any:
-    """Predictions that are there already as an estimator of scikit-learn's, whose examples are their places."""
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-
-    def predict(self: Any, x: Any) -> np.ndarray:
-        del self
-        return found.predictions[np.asarray(x)[:, 0]]
-
-    def predict_proba(self: Any, x: Any) -> np.ndarray:
-        del self
-        return found.probabilities[np.asarray(x)[:, 0]]
-
-    methods: dict[str, Any] = {"predict": predict, "__sklearn_is_fitted__": lambda self: True}
-    if found.task == "regression":
-        return type("Stored", (RegressorMixin, BaseEstimator), methods)()
-    methods |= {"predict_proba": predict_proba, "classes_": np.arange(_classes(found))}
-    return type("Stored", (ClassifierMixin, BaseEstimator), methods)()
-
-
-def _classes(found: OutOfFold) -> int:
-    return found.probabilities.shape[-1] if found.link in ("softmax", "sigmoid") else int(np.max(found.targets)) + 1

@@ -14,8 +14,9 @@ from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.network import Ensemble, Network
 from jreg.results import Check, Comparison, Results, SettingResult, Spec, check, compare, indistinguishable
-from jreg.study import greedy, intervals
+from jreg.study import greedy, intervals, scoring
 from jreg.study import out_of_fold as outside
+from jreg.study.calibration import Calibration, calibration
 from jreg.study.design import Design
 from jreg.study.greedy import Greedy
 from jreg.study.out_of_fold import OutOfFold
@@ -245,20 +246,62 @@ class Study:
         by_fold: bool = False,
         **options: Any,
     ) -> Any:
-        """Any metric of scikit-learn's on the out-of-fold predictions; nothing is trained where outputs were kept.
+        """Any metric on the out-of-fold predictions; nothing is trained where outputs were kept.
+
+        The pooled score, the default, is that of the rows of all folds as one set. The mean of folds is that of
+        ``by_fold=True``, and what a setting is ranked by. They are equal for means over rows in folds of one size, and
+        differ elsewhere. For the area under a ROC curve take the mean of folds: pooled, it compares rows of different
+        networks. A fold with more rows of a class in training has fewer in validation, so that networks that have
+        learned nothing but the classes' shares have a pooled area below 1/2, and of 0 with one row per fold. For F1 and
+        other ratios of counts take the pooled score: in folds with few rows of a class they are biased or not defined.
 
         Args:
-          metric: a function ``(targets, predictions) -> number`` such as ``sklearn.metrics.f1_score``, or the name of
-            a scorer such as ``"roc_auc"``.
+          metric: a function ``(targets, predictions) -> number or array`` such as ``sklearn.metrics.f1_score``, the
+            name of a scorer such as ``"roc_auc"``, or a metric of outputs such as ``jreg.metrics.ece(15)``.
           setting: one of the settings; default: the best.
           response: what a function receives: ``"predict"``, class numbers or values, or ``"predict_proba"``.
           by_fold: whether to score each fold's rows apart.
-          options: further keywords of a function.
+          options: further keywords of a function. Where the data has weights, what takes ``sample_weight`` is given
+            them; ``sample_weight=None`` leaves them out.
 
         Returns:
-          The score of all rows together, as the mean over seeds; or, by fold, ``(folds, seeds)``.
+          The score of all rows together, as the mean over seeds; or, by fold, ``(folds, seeds)``. Arrays, such as F1 by
+          class, have the mean over seeds, element by element, or ``(folds, seeds, ...)``. So the mean of confusion
+          matrices has the mean counts.
 
         Raises:
-          ValueError: the loss says nothing of probabilities that are needed, or there is no such scorer.
+          ValueError: the loss says nothing of probabilities that are needed, there is no such scorer, or the arrays of
+            two folds or seeds differ in shape.
+          TypeError: the metric returns no numbers, or takes no options.
+
+        Source: Parker, Günter and Bedo, Stratification bias in low signal microarray studies, BMC Bioinformatics 8
+        (2007); Forman and Scholz, Apples-to-apples in cross-validation studies, SIGKDD Explorations 12 (2010).
         """
-        return outside.scores(self.out_of_fold(setting), metric, response, by_fold, options)
+        return scoring.scores(self.out_of_fold(setting), metric, response, by_fold, options)
+
+    def train_scores(self, setting: Which = None) -> dict[str, np.ndarray]:
+        """Losses and metrics on the training rows of each fold in evaluation mode by name, ``(folds, seeds)``.
+
+        They are there with ``keep=[jreg.keep.train_scores]``. Beside the validation scores they show how much a setting
+        overfits, which the history's training columns don't, since these are measured with dropout and augmentation.
+
+        Raises:
+          ValueError: they weren't kept, or the study has no such setting.
+        """
+        return scoring.train_scores(self.results, self.setting(setting).number)
+
+    def calibration(self, setting: Which = None, *, bins: int = 15) -> Calibration:
+        """The temperature that makes a setting's out-of-fold probabilities best, and what it changes.
+
+        Calibrated probabilities are ``softmax(outputs / temperature)``, or the sigmoid. The scores after it are
+        cross-fitted: each fold's rows are judged at a temperature fitted on the rows of the other folds, so that none
+        is judged by a number that it helped to choose. All seeds share one temperature; scores are means over seeds.
+
+        Args:
+          setting: one of the settings; default: the best.
+          bins: of the expected calibration error, `jreg.metrics.ece`; 15 as in Guo et al. (2017).
+
+        Raises:
+          ValueError: it is a regression, the loss says nothing of probabilities, or there is one fold alone.
+        """
+        return calibration(self.out_of_fold(setting), bins)

@@ -22,7 +22,7 @@ from jreg.recipe import Recipe
 from jreg.splits import Folds
 from jreg.training import measure
 from jreg.training.columns import Column
-from jreg.training.inputs import Rows, take, targets_of
+from jreg.training.inputs import Rows, counted, take, targets_of
 
 
 class Finished(NamedTuple):
@@ -36,6 +36,7 @@ class Finished(NamedTuple):
       rows: the data, all of it.
       fold: the training's row numbers.
       block: how many rows to evaluate at once.
+      task: of the data.
     """
 
     params: PyTree
@@ -45,6 +46,7 @@ class Finished(NamedTuple):
     rows: Rows
     fold: Folds
     block: int
+    task: str
 
     __repr__ = brief
 
@@ -77,6 +79,34 @@ def outputs(finished: Finished) -> dict[str, PyTree]:
     empty = jax.tree.map(lambda leaf: jnp.zeros((padded.shape[0], *leaf.shape[1:]), leaf.dtype), shapes)
     found = jax.lax.fori_loop(0, blocks, body, empty)
     return {"outputs": jax.tree.map(lambda leaf: leaf[: fold.validation.shape[-1]], found)}
+
+
+def train_scores(finished: Finished) -> dict[str, PyTree]:
+    """Losses and metrics of the recipe on the fold's training rows, in evaluation mode, by name.
+
+    The history's training columns are measured while the network learns: with dropout, on augmented examples, with the
+    parameters before each step. These are measured as the network predicts: with the parameters that count, no noise,
+    and clean examples. They are what `jreg.Network.evaluate` gives for these rows. The rows come in blocks, so that
+    memory doesn't grow with their number, except for metrics of `jreg.metrics.collecting`.
+    """
+    rows, fold, recipe = finished.rows, finished.fold, finished.recipe
+    network = (finished.params, finished.model_state, finished.statistics)
+    seen = fold._replace(validation=fold.train, validation_count=fold.train_count)
+    size, padded, blocks = measure.validation_blocks(seen, finished.block)
+    like = measure.block_shapes(recipe, *network, rows, size)
+
+    def body(number: Any, state: measure.State) -> measure.State:
+        chosen = jax.lax.dynamic_slice_in_dim(padded, number * size, size)
+        weights = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < fold.train_count)
+        x, y = take(rows.x, chosen), take(rows.y, chosen)
+        outputs = measure.forward(recipe, *network, x)
+        block = measure.seen(recipe, outputs, targets_of(recipe, network[2], x, y))
+        return measure.update(recipe, finished.task, state, block, weights)
+
+    state = measure.begin(recipe, finished.task, like.parts, lambda: like, padded.shape[0])
+    state = jax.lax.fori_loop(0, blocks, body, state)
+    found = measure.compute(recipe, finished.task, state, "train")
+    return {"train_scores": {name: value for (_, _, name), value in found.items()}}
 
 
 def network(finished: Finished) -> dict[str, PyTree]:

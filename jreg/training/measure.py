@@ -142,12 +142,15 @@ def compute(recipe: Recipe, task: str, state: State, split: str, steps: Array | 
     totals = dict(zip(state.sums.keys, state.sums.totals, strict=True))
     weight = totals.pop(_WEIGHT)
     found: dict[Key, Array] = {}
-    for key, total in totals.items():
-        finish = None if key[0] == "penalty" else known.get(key, _MEAN).finish
-        value = total / jnp.asarray(steps, jnp.float32) if finish is None else finish(total, weight)
+    # Metrics in the order of the recipe, of which the first ranks the settings, whether they are means or not.
+    for key in sorted((*totals, *state.others), key=lambda key: list(known).index(key) if key in known else -1):
+        if key in state.others:
+            value = known[key].compute(state.others[key])
+        else:
+            finish = None if key[0] == "penalty" else known.get(key, _MEAN).finish
+            total = totals[key]
+            value = total / jnp.asarray(steps, jnp.float32) if finish is None else finish(total, weight)
         found[split, *key] = value.astype(jnp.float32)
-    for key, other in state.others.items():
-        found[split, *key] = known[key].compute(other).astype(jnp.float32)
     return found
 
 
