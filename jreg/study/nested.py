@@ -22,7 +22,7 @@ from jreg.results.nested import NESTED
 from jreg.search.space import Setting, Space, as_space
 from jreg.splits import as_pairs
 from jreg.store import folder_or_nowhere
-from jreg.study import going_on
+from jreg.study import going_on, scoring
 from jreg.study import out_of_fold as outside
 from jreg.study.design import Design, seeds_of
 from jreg.study.observing import observers
@@ -217,7 +217,7 @@ class NestedStudy:
         self, metric: str | Callable[..., Any], *, response: str = "predict", by_fold: bool = False, **options: Any
     ) -> Any:
         """Any metric of scikit-learn's on `out_of_fold`, honest for the whole procedure; see `jreg.Study.score`."""
-        return outside.scores(self.out_of_fold(), metric, response, by_fold, options)
+        return scoring.scores(self.out_of_fold(), metric, response, by_fold, options)
 
     def to_pandas(self) -> Any:
         """One row per training, with its fold's role, as a pandas DataFrame (pandas is not a dependency of jreg)."""
