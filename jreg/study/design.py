@@ -19,6 +19,7 @@ from jreg.results import Spec
 from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
+from jreg.study.stopping_rows import apart, check_stopping_rows
 from jreg.study.trainings import Static, Trainings, grouped
 from jreg.study.versions import versions
 from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
@@ -64,6 +65,7 @@ class Design:
         epochs: int,
         batch_size: int = 64,
         stopping: EarlyStopping | None = None,
+        validation_fraction: float | None = None,
         warm: str | None = None,
         score: str | None = None,
         keep: Sequence[Keep] | None = None,
@@ -77,7 +79,9 @@ class Design:
         doors.check_data(data)
         doors.check_keep(keep)
         space, numbers, pairs = as_space(space), seeds_of(seeds), as_pairs(cv, data)
-        rows = tuple(FoldRows(number, "validation", *pair) for number, pair in enumerate(pairs))
+        check_stopping_rows(validation_fraction, stopping)
+        parts = apart(data, pairs, validation_fraction)
+        rows = tuple(FoldRows(number, "validation", *some) for number, some in enumerate(parts))
         count = trainings or len(space.settings) * len(rows) * len(numbers)
         epochs = checks.count(epochs, "epochs")
         first = Spec(
@@ -97,6 +101,7 @@ class Design:
             keep=(),
             versions=versions(),
             error_score=error_score,
+            validation_fraction=validation_fraction,
         )
         made = cls(first, recipe, data, {}, tuple(keep or ()))
         called = []
@@ -154,9 +159,16 @@ class Design:
 
     @functools.cached_property
     def folds(self) -> Folds:
-        """The folds as arrays, in the order of the specification, and behind them the fold of all rows."""
-        rows = (*self.spec.folds, self.spec.final)
-        return pack([(fold.train, fold.validation) for fold in rows], [fold.number for fold in rows])
+        """The folds as arrays, in the order of the specification, and behind them the fold of all rows.
+
+        With rows to stop on it comes a second time, without and with such rows of its own.
+        """
+        rows = [*self.spec.folds, self.spec.final]
+        if (fraction := self.spec.validation_fraction) is not None:
+            [parts] = apart(self.data, [(self.spec.final.train, self.spec.final.validation)], fraction)
+            rows.append(FoldRows(self.spec.final.number, self.spec.final.role, *parts))
+        stopping = None if fraction is None else [fold.stopping for fold in rows]
+        return pack([(fold.train, fold.validation) for fold in rows], [fold.number for fold in rows], stopping)
 
     def static_of(self, setting: Setting) -> Static:
         """What is static in a setting."""
@@ -185,7 +197,8 @@ class Design:
     ) -> Design:
         """The same with more settings, folds and seeds; the numbers of those there are, and their results, stay."""
         before = len(self.spec.settings)
-        spec = self.spec.grown([self.checked(setting) for setting in settings], folds, seeds)
+        new = apart(self.data, folds, self.spec.validation_fraction)
+        spec = self.spec.grown([self.checked(setting) for setting in settings], new, seeds)
         made = dataclasses.replace(self, spec=dataclasses.replace(spec, columns=self.spec.columns))
         for setting in spec.settings[before:]:
             made = made.planned(made.static_of(setting), [Hyperparameters(setting)])
@@ -232,10 +245,6 @@ class Design:
             found = [(setting, place[fold], seed) for setting, fold, seed in missing]
             settings, places, seeds = np.array(found, np.int64).reshape(-1, 3).T
         return Trainings(settings[:, None], places, seeds, spec.epochs, spec.epochs)
-
-    def fold_rows(self, place: int) -> FoldRows:
-        """The fold at a place, the one of all rows behind the last."""
-        return self.spec.final if place == len(self.spec.folds) else self.spec.folds[place]
 
     def jobs(self, wanted: Trainings, ids: np.ndarray) -> Iterator[tuple[Plan, Job]]:
         """Trainings as jobs of the engine, those of one program together; `ids` has the shape of `wanted.settings`."""

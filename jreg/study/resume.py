@@ -19,6 +19,7 @@ from jreg.store import Folder, folder_or_nowhere, load_spec
 from jreg.study.cross_validation import cross_validate
 from jreg.study.going_on import described
 from jreg.study.optimization import optimize
+from jreg.study.stopping_rows import together
 from jreg.study.study import Study
 from jreg.training import Keep
 from jreg.training import keep as keeping
@@ -64,13 +65,14 @@ def resume(
     if not isinstance(folder, Folder):
         raise TypeError(f"store is {store!r}, but must be the folder of a study, such as 'runs/digits'")
     spec, functions = load_spec(folder.folder)
-    pairs = [(fold.train, fold.validation) for fold in spec.numbered()]
+    pairs = [together(fold) for fold in spec.numbered()]
     options: dict[str, Any] = {
         "cv": pairs,
         "seeds": spec.seeds,
         "epochs": spec.epochs,
         "batch_size": spec.batch_size,
         "stopping": spec.stopping,
+        "validation_fraction": spec.validation_fraction,
         "score": spec.score.label,
         "keep": _keep(spec, keep),
         "error_score": spec.error_score,

@@ -22,6 +22,8 @@ from jreg.training import Plan, Status
 
 # One of a study's settings: what it found about it, its hyperparameters, or None for the best.
 Which = SettingResult | Mapping[str, Any] | None
+# Under which a study's folder notes when the test set was looked at.
+LOOKS = "looks"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -32,16 +34,20 @@ class Study:
       design: what was asked, with the recipe and the data.
       results: what was found; tables, pictures and choices are functions of it.
       layouts: the devices and slots with which each program began.
+      folder: that it is stored in, or None.
+      looks: when `jreg.refit` has looked at the test set; the folder may know of more.
     """
 
     design: Design
     results: Results
     layouts: dict[Plan, Layout]
+    folder: Path | None = None
+    looks: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def of(cls, design: Design, results: Results, executor: Local) -> Study:
+    def of(cls, design: Design, results: Results, executor: Local, kept: store.Nowhere | None = None) -> Study:
         """The study that an executor of this process has trained."""
-        return cls(design, results, executor.layouts)
+        return cls(design, results, executor.layouts, kept.folder if isinstance(kept, store.Folder) else None)
 
     def __repr__(self) -> str:
         settings, folds, seeds = self.results.shape
@@ -165,7 +171,10 @@ class Study:
 
     def save(self, folder: str | Path) -> Path:
         """Writes the results into a folder: a database that `jreg.load_results` reads, and tables."""
-        return store.write(folder, self.results)
+        place = store.write(folder, self.results)
+        if self.looks:
+            store.add_note(place, LOOKS, self.looks)
+        return place
 
     def networks(self, setting: Which = None) -> list[Network]:
         """The networks of a setting, one per fold and seed, in that order.

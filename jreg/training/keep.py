@@ -59,7 +59,7 @@ def outputs(finished: Finished) -> dict[str, PyTree]:
     rows, fold = finished.rows, finished.fold
     if fold.validation.shape[-1] == 0:
         return {}
-    size, padded, blocks = measure.validation_blocks(fold, finished.block)
+    size, padded, blocks = measure.blocks_of(fold, "validation", finished.block)
     network = (finished.params, finished.model_state, finished.statistics)
     shapes = measure.block_shapes(finished.recipe, *network, rows, size).outputs
 
