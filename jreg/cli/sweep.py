@@ -18,7 +18,7 @@ from jreg.cli.studies import Clock, Noted, finish, going_on_by, resume_command
 from jreg.data.load import BUILT_IN
 from jreg.data.summary import in_short, notes_on
 from jreg.study import default
-from jreg.study.stopping_rows import check_stopping_rows
+from jreg.study.stopping_rows import fraction_of
 
 
 def sweep(
@@ -83,7 +83,7 @@ def sweep(
     # Checked before the data is read, which takes longer.
     clock = Clock(time_limit)
     stopping = jreg.EarlyStopping(patience=patience)
-    check_stopping_rows(validation_fraction, stopping)
+    fraction_of(validation_fraction, stopping)
     numbers = range(seed, seed + checks.count(seeds, "seeds"))
     _check_places(recipe, data)
     made = None if recipe is None else load_recipe(recipe)

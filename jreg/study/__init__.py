@@ -9,6 +9,7 @@ from jreg.study.policy import Decision, Policy, Replayed, View
 from jreg.study.refit import refit
 from jreg.study.resume import resume
 from jreg.study.run import run
+from jreg.study.stopping_rows import set_aside
 from jreg.study.study import Study
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "refit",
     "resume",
     "run",
+    "set_aside",
 ]

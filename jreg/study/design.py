@@ -19,7 +19,7 @@ from jreg.results import Spec
 from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
-from jreg.study.stopping_rows import apart, check_stopping_rows
+from jreg.study.stopping_rows import apart, fraction_of
 from jreg.study.trainings import Static, Trainings, grouped
 from jreg.study.versions import versions
 from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
@@ -79,8 +79,8 @@ class Design:
         doors.check_data(data)
         doors.check_keep(keep)
         space, numbers, pairs = as_space(space), seeds_of(seeds), as_pairs(cv, data)
-        check_stopping_rows(validation_fraction, stopping)
-        parts = apart(data, pairs, validation_fraction)
+        fraction = fraction_of(validation_fraction, stopping)
+        parts = apart(data, pairs, fraction)
         rows = tuple(FoldRows(number, "validation", *some) for number, some in enumerate(parts))
         count = trainings or len(space.settings) * len(rows) * len(numbers)
         epochs = checks.count(epochs, "epochs")
@@ -101,7 +101,7 @@ class Design:
             keep=(),
             versions=versions(),
             error_score=error_score,
-            validation_fraction=validation_fraction,
+            validation_fraction=fraction,
         )
         made = cls(first, recipe, data, {}, tuple(keep or ()))
         called = []

@@ -72,16 +72,22 @@ def together(fold: FoldRows) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([fold.train, fold.stopping]) if len(fold.stopping) else fold.train, fold.validation
 
 
-def check_stopping_rows(fraction: Any, stopping: Any) -> None:
-    """Raises TypeError or ValueError unless `fraction` is None, or a share between 0 and 1 beside early stopping."""
+def fraction_of(fraction: Any, stopping: Any) -> float | None:
+    """The share to stop on, as a plain number; None where there is none.
+
+    Raises:
+      ValueError: it is out of range, or nothing stops.
+      TypeError: it is no number.
+    """
     if fraction is None:
-        return
+        return None
     check_fraction(fraction)
     if stopping is None:
         raise ValueError(
             f"validation_fraction is {fraction:g}, but nothing stops on the rows that it sets aside: give early "
             "stopping, such as stopping=jreg.EarlyStopping(patience=10), or leave it out"
         )
+    return float(fraction)
 
 
 def check_fraction(fraction: Any) -> None:
