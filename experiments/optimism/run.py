@@ -127,23 +127,25 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200, help="how many data sets")
     parser.add_argument("--nested", action="store_true", help="nested estimates as well, which take five times as long")
     parser.add_argument("--out", type=Path, default=HERE, help="where the figure and its numbers go")
+    parser.add_argument("--again", action="store_true", help="measure what optimism.json there has already, too")
     parser.add_argument("--smoke", action="store_true", help="3 draws and epochs, to see that it runs")
     options = parser.parse_args()
     draws = 3 if options.smoke else options.draws
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for rule in RULES:
-        estimates = flat(draws, rule, options.smoke)
-        # While there is no such function in jreg.
-        if options.nested and hasattr(jreg, "nested_cross_validate"):
-            estimates["nested"] = nested(draws, rule, options.smoke)
-        found[rule] = {name: summarized(values) for name, values in estimates.items()}
-        line = ", ".join(
-            f"{name} {one['optimism']:+.2f} +- {one['standard_error']:.2f}" for name, one in found[rule].items()
-        )
-        print(f"{rule}: {line}", flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"draws": draws, "optimism_in_percentage_points": found}, indent=1)
-    (options.out / "optimism.json").write_text(text + "\n")
+    path = options.out / "optimism.json"
+    before = json.loads(path.read_text()) if path.exists() and not options.again else {}
+    found: dict[str, Any] = before.get("optimism", {}) if before.get("draws") == draws else {}
+    for rule in RULES:
+        known = found.setdefault(rule, {})
+        if not known:
+            known |= {name: summarized(values) for name, values in flat(draws, rule, options.smoke).items()}
+        # While there is no such function in jreg.
+        if options.nested and "nested" not in known and hasattr(jreg, "nested_cross_validate"):
+            known["nested"] = summarized(nested(draws, rule, options.smoke))
+        line = ", ".join(f"{name} {one['optimism']:+.2f} +- {one['standard_error']:.2f}" for name, one in known.items())
+        print(f"{rule}: {line}", flush=True)
+        text = {"draws": draws, "unit": "percentage points of accuracy above 50%", "optimism": found}
+        path.write_text(json.dumps(text, indent=1) + "\n")
     drawn(found, draws).savefig(options.out / "optimism.png", dpi=150)
     print(f"results are in {options.out}")
 
