@@ -26,6 +26,8 @@ from jreg.splits import k_fold
 
 HERE = Path(__file__).parent
 ROWS, FEATURES, FOLDS = 200, 10, 5
+# How many draws are one study.
+TOGETHER = 40
 SPACE = jreg.grid(l2=[0.0, 1e-3, 1e-2, 1e-1], dropout=[0.0, 0.3, 0.6]).along("l2", "dropout")
 # What chooses the epoch: a column, of the rows that score or of a tenth of the training rows.
 RULES: dict[str, tuple[str, float | None]] = {
@@ -62,20 +64,26 @@ def options_of(rule: str, smoke: bool) -> dict[str, Any]:
     return {**asked, "progress": False}
 
 
-def flat(draws: int, rule: str, smoke: bool) -> dict[str, np.ndarray]:
-    """The estimates of each draw, from one study that has the folds of all draws."""
-    data = [noise(draw) for draw in range(draws)]
+def together(draws: range, rule: str, smoke: bool) -> np.ndarray:
+    """``(settings, draws, folds, 1)``, the scores of several draws, from one study that has the folds of all."""
+    data = [noise(draw) for draw in draws]
     whole = jreg.Dataset(np.concatenate([d.x for d in data]), np.concatenate([d.y for d in data]), name="noise")
     pairs = [
-        (train + draw * ROWS, validation + draw * ROWS)
-        for draw, one in enumerate(data)
+        (train + place * ROWS, validation + place * ROWS)
+        for place, (draw, one) in enumerate(zip(draws, data, strict=True))
         for train, validation in k_fold(one, FOLDS, seed=draw)
     ]
     study = jreg.cross_validate(recipe, whole, SPACE, cv=pairs, keep=[], **options_of(rule, smoke))
-    scores = study.scores.reshape(len(SPACE.settings), draws, FOLDS, 1)
+    return study.scores.reshape(len(SPACE.settings), len(data), FOLDS, 1)
+
+
+def flat(draws: range, rule: str, smoke: bool) -> dict[str, np.ndarray]:
+    """The estimates of each draw."""
+    blocks = [draws[first : first + TOGETHER] for first in range(0, len(draws), TOGETHER)]
+    scores = np.concatenate([together(block, rule, smoke) for block in blocks], axis=1)
     found: dict[str, list[float]] = {"a setting chosen before": [], "one standard error": [], "best mean": []}
-    for draw in range(draws):
-        means, errors = statistics.mean_and_standard_error(scores[:, draw])
+    for number in range(len(draws)):
+        means, errors = statistics.mean_and_standard_error(scores[:, number])
         found["a setting chosen before"].append(float(means.mean()))
         found["one standard error"].append(means[statistics.one_standard_error(means, errors, SPACE.strengths())])
         found["best mean"].append(means[statistics.best_of(means)])
@@ -138,7 +146,7 @@ def main() -> None:
     for rule in RULES:
         known = found.setdefault(rule, {})
         if not known:
-            known |= {name: summarized(values) for name, values in flat(draws, rule, options.smoke).items()}
+            known |= {name: summarized(values) for name, values in flat(range(draws), rule, options.smoke).items()}
         # While there is no such function in jreg.
         if options.nested and "nested" not in known and hasattr(jreg, "nested_cross_validate"):
             known["nested"] = summarized(nested(draws, rule, options.smoke))
