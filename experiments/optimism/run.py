@@ -2,11 +2,16 @@
 
 Command:  python experiments/optimism/run.py        (--smoke runs in half a minute; --nested adds nested estimates)
 Data:     labels of pure noise: 200 rows of 10 normal features, 100 rows of each of 2 classes, so that any network is
-          right on half of new rows, however it was chosen; 200 draws
+          right on half of new rows, however it was chosen; 120 draws
 Network:  MLP 10-16-2, ReLU, Adam 1e-2, batches of 32, at most 40 epochs, patience 10; 12 settings, L2 x dropout;
           5 folds, 1 seed
-Hardware: HARDWARE
-Result:   RESULT
+Hardware: two cores of an AMD EPYC, no GPU, busy with other work; some 5 minutes of processor time, 22 minutes in all,
+          for 28,800 trainings in 4 compiled programs
+Result:   points of accuracy above the truth, +- standard error, where the epoch is chosen by
+          validation accuracy: +6.96 +- 0.30 for a setting chosen before, +8.21 by one standard error, +9.26 best mean
+          validation loss: +2.10 +- 0.34, +4.27, +5.40
+          accuracy of a tenth of the training rows, set aside: -0.41 +- 0.31, +1.16, +2.46
+          loss of a tenth of the training rows: -0.62 +- 0.35, +1.04, +2.27
 """
 
 from __future__ import annotations
@@ -110,7 +115,7 @@ def summarized(values: np.ndarray) -> dict[str, float]:
 
 def drawn(found: dict[str, dict[str, dict[str, float]]], draws: int) -> Figure:
     """The optimism of each estimate under each rule, with 95% intervals."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
     estimates = list(dict.fromkeys(name for rule in found.values() for name in rule))
     for number, ((rule, by_estimate), colour) in enumerate(zip(found.items(), COLOURS, strict=True)):
@@ -124,7 +129,9 @@ def drawn(found: dict[str, dict[str, dict[str, float]]], draws: int) -> Figure:
     axes.set_xlabel("what is reported")
     axes.set_ylabel("accuracy above the truth\n(percentage points)")
     axes.set_title(f"Labels of pure noise: {ROWS} rows, {len(SPACE.settings)} settings, {draws} draws", fontsize=10)
-    axes.legend(title="the epoch is chosen by", fontsize=8, title_fontsize=8, frameon=False)
+    figure.legend(
+        title="the epoch is chosen by", fontsize=8, title_fontsize=8, frameon=False, loc="outside right upper"
+    )
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -132,7 +139,7 @@ def drawn(found: dict[str, dict[str, dict[str, float]]], draws: int) -> Figure:
 def main() -> None:
     """Measures, and writes optimism.json and optimism.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=200, help="how many data sets")
+    parser.add_argument("--draws", type=int, default=120, help="how many data sets")
     parser.add_argument("--nested", action="store_true", help="nested estimates as well, which take five times as long")
     parser.add_argument("--out", type=Path, default=HERE, help="where the figure and its numbers go")
     parser.add_argument("--again", action="store_true", help="measure what optimism.json there has already, too")
