@@ -132,5 +132,5 @@ def bench(session: nox.Session) -> None:
 def experiments(session: nox.Session) -> None:
     """Run the experiments whole; each says at its top how long it takes."""
     install(session)
-    for script in ("bagging.py", "l2_and_decay.py", "which_one.py"):
+    for script in ("bagging.py", "l2_and_decay.py", "which_one.py", "optimism/run.py"):
         session.run("python", f"experiments/{script}", *session.posargs)

@@ -23,6 +23,8 @@ class Folds(NamedTuple):
       validation: ``(folds, m)`` int32 rows to validate on; m is 0 where there are none.
       validation_count: ``(folds,)`` int32.
       number: ``(folds,)`` uint32, from which the keys of a fold's trainings are derived.
+      stopping: ``(folds, k)`` int32 rows to stop on; None in a study that stops on its validation rows.
+      stopping_count: ``(folds,)`` int32; None as well.
     """
 
     train: Any
@@ -30,16 +32,26 @@ class Folds(NamedTuple):
     validation: Any
     validation_count: Any
     number: Any
+    # None has no leaves, so that a program without stopping rows is what it would be without these fields.
+    stopping: Any = None
+    stopping_count: Any = None
 
     __repr__ = brief
 
+    def part(self, split: str) -> tuple[Any, Any]:
+        """The rows of ``"train"``, ``"stopping"`` or ``"validation"``, and how many of them are meant."""
+        return getattr(self, split), getattr(self, f"{split}_count")
 
-def pack(pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None) -> Folds:
+
+def pack(
+    pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None, stopping: Iterable[Any] | None = None
+) -> Folds:
     """Stacks (training rows, validation rows) pairs of unequal lengths.
 
     Args:
       pairs: row numbers, whole ones of at least 0; `as_pairs` makes such of masks.
       numbers: of the folds; default: 0, 1, ...
+      stopping: row numbers to stop on, of each fold; default: no fold has any.
 
     Raises:
       TypeError: rows are flags or fractions.
@@ -58,7 +70,9 @@ def pack(pairs: Iterable[tuple[Any, Any]], numbers: Iterable[int] | None = None)
 
     train, validation = zip(*pairs, strict=True)
     named = range(len(train)) if numbers is None else numbers
-    return Folds(*stack(list(train), "train"), *stack(list(validation), "validation"), np.array(list(named), np.uint32))
+    apart = () if stopping is None else stack(list(stopping), "stopping")
+    parts = *stack(list(train), "train"), *stack(list(validation), "validation")
+    return Folds(*parts, np.array(list(named), np.uint32), *apart)
 
 
 def k_fold(data: Dataset, folds: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -108,7 +108,7 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
     assert re.search(r"val_accuracy [01]\.\d{4} \+- \S+ \(mean and standard error over 3 folds, 1 seed\)", text)
     assert re.search(r"^1-SE rule: l2=", text, re.MULTILINE)
     assert re.search(
-        r"^test: +accuracy [01]\.\d{4}, 95% interval .* on all 142 non-test rows for \d epochs$", text, re.M
+        r"^test: +accuracy [01]\.\d{4}, 95% interval .* on all 142 non-test rows for \d epochs?$", text, re.M
     )
     assert re.search(
         r"^time: +36 trainings in .* of compilation, on \d+ CPU x 1 slots one by one; occupancy", text, re.MULTILINE
@@ -121,7 +121,8 @@ def test_a_sweep_shows_progress_on_standard_error(swept):
     assert lines[0] == "compiling one program for 36 trainings"
     assert re.fullmatch(r"36/36 trainings, best val_accuracy [01]\.\d{4}, \S+ a second, took .*", lines[-3])
     assert lines[-2] == "drawing pictures"
-    assert re.fullmatch(r"refitting on all 142 rows for \d epochs?", lines[-1])
+    updates = r"\(\d+ updates; validation chose \d+\.\d\)"
+    assert re.fullmatch(rf"refitting on all 142 rows for \d epochs? {updates}", lines[-1])
 
 
 def test_a_sweep_writes_results_and_pictures(swept):
@@ -267,7 +268,8 @@ def test_a_regression(capsys):
 def test_digits_by_default(capsys):
     main(["sweep", "--folds", "2", "--epochs", "2"])
     out = capsys.readouterr().out
-    assert "on all 1437 non-test rows for 2 epochs" in out
+    # Two epochs of a fold have 24 updates, one of all rows 23.
+    assert "on all 1437 non-test rows for 1 epoch\n" in out
     assert out.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'digits'}, the final")
 
 

@@ -202,7 +202,7 @@ def test_a_newer_version_is_refused(wine, tmp_path):
     before = digest(tmp_path)
     for act in (lambda: go_on(tmp_path, wine), lambda: jreg.load_results(tmp_path)):
         with pytest.raises(
-            ValueError, match=r"has version 2, but this jreg reads up to version 1: install a newer jreg"
+            ValueError, match=r"has version 3, but this jreg reads up to version 2: install a newer jreg"
         ):
             act()
     assert digest(tmp_path) == before
@@ -211,17 +211,17 @@ def test_a_newer_version_is_refused(wine, tmp_path):
 def test_an_older_version_is_read_and_gone_on_with(whole, wine, tmp_path, monkeypatch):
     begun(tmp_path, wine)
     before = digest(tmp_path)
-    monkeypatch.setattr(schema, "FORMER", {1: dict(schema.TABLES)})
+    monkeypatch.setattr(schema, "FORMER", {2: dict(schema.TABLES)})
     new = "CREATE TABLE note (number INTEGER PRIMARY KEY, text TEXT)"
     monkeypatch.setattr(schema, "TABLES", schema.TABLES | {"note": new})
-    monkeypatch.setattr(schema, "VERSION", 2)
-    monkeypatch.setattr(schema, "UPGRADES", {1: lambda connection: connection.execute(new)})
+    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "UPGRADES", {2: lambda connection: connection.execute(new)})
     assert 0 < len(jreg.load_results(tmp_path)) < len(whole.results)
     assert digest(tmp_path) == before
     assert_same(whole.results, go_on(tmp_path, wine).results)
     assert_same(whole.results, jreg.load_results(tmp_path))
     with sqlite3.connect(tmp_path / "study.db") as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     connection.close()
 
 

@@ -1,5 +1,6 @@
 """Folds: against scikit-learn's splitters, and what is refused."""
 
+import jax
 import numpy as np
 import pytest
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold, train_test_split
@@ -66,7 +67,7 @@ def test_packing_pads_with_row_zero_and_counts_what_is_meant():
     assert folds.validation.tolist() == [[1, 0], [3, 4]]
     assert folds.validation_count.tolist() == [1, 2]
     assert folds.number.tolist() == [0, 1]
-    assert [leaf.dtype for leaf in folds] == [np.dtype(np.int32)] * 4 + [np.dtype(np.uint32)]
+    assert [leaf.dtype for leaf in jax.tree.leaves(folds)] == [np.dtype(np.int32)] * 4 + [np.dtype(np.uint32)]
 
 
 def test_packing_keeps_the_numbers_that_it_is_given():
@@ -82,7 +83,9 @@ def test_packing_without_validation_rows():
 
 
 def unpack(folds: Folds) -> list[tuple[list[int], list[int]]]:
-    return [(train[:n].tolist(), validation[:m].tolist()) for train, n, validation, m, _ in zip(*folds, strict=True)]
+    return [
+        (train[:n].tolist(), validation[:m].tolist()) for train, n, validation, m, _ in zip(*folds[:5], strict=True)
+    ]
 
 
 def followed(cv, data: jreg.Dataset) -> list[tuple[list[int], list[int]]]:

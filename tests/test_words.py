@@ -355,7 +355,7 @@ def test_sentences_about_thousands_of_things_stay_short(rows, tmp_path):
         lambda: jreg.grid(l2=[0.1, "a"] * rows),
         lambda: jreg.grid(**{f"h{n}": [0.1] for n in range(rows)}).as_static("none"),
         lambda: jreg.recipe.Hyperparameters({f"h{n}": 0.1 for n in range(rows)})["none"],
-        lambda: jreg.study.design.seeds_of([0] * rows),
+        lambda: jreg.study.given.seeds_of([0] * rows),
         lambda: jreg.splits.as_pairs(list(range(rows)), single),
         lambda: jreg._base.tree.map_selected(lambda w: w, "none", deep),
     ):

@@ -18,6 +18,7 @@ from jreg.cli.studies import Clock, Noted, finish, going_on_by, resume_command
 from jreg.data.load import BUILT_IN
 from jreg.data.summary import in_short, notes_on
 from jreg.study import default
+from jreg.study.stopping_rows import fraction_of
 
 
 def sweep(
@@ -37,6 +38,7 @@ def sweep(
     seeds: int = 1,
     epochs: int = 100,
     patience: int = 10,
+    validation_fraction: float | None = None,
     batch_size: int = 64,
     seed: int = 0,
     test_size: float = 0.2,
@@ -66,6 +68,8 @@ def sweep(
       seeds: trainings of each setting on each fold.
       epochs: the most passes over the training rows.
       patience: stop a training after this number of epochs without a better validation loss.
+      validation_fraction: share of each fold's training rows to stop on, such as 0.1; by default training stops on the
+        rows that score it, which flatters the scores.
       batch_size: examples per step.
       seed: of the first training, and of the choice of the test rows.
       test_size: share of rows held out for the test, where the data brings no test set.
@@ -82,6 +86,7 @@ def sweep(
     # Checked before the data is read, which takes longer.
     clock = Clock(time_limit)
     stopping = jreg.EarlyStopping(patience=patience)
+    fraction_of(validation_fraction, stopping)
     numbers = range(seed, seed + checks.count(seeds, "seeds"))
     _check_places(recipe, data)
     made = None if recipe is None else load_recipe(recipe)
@@ -102,7 +107,8 @@ def sweep(
         asked: dict[str, Any] = {"seeds": numbers, "epochs": epochs, "batch_size": batch_size}
         asked |= {"stopping": stopping, "store": kept, "timeout": clock.left, "error_score": error_score}
         if outer is None:
-            study = jreg.cross_validate(function, dataset, space, cv=cv, **asked)
+            asked |= {"cv": cv, "validation_fraction": validation_fraction}
+            study = jreg.cross_validate(function, dataset, space, **asked)
         else:
             study = jreg.nested_cross_validate(function, dataset, space, outer=outer, inner=cv, **asked)
         finish(study, kept, function, clock, goes_on, json)

@@ -30,15 +30,18 @@ class FoldRows(NamedTuple):
         never averaged together.
       train: row numbers to train on.
       validation: row numbers to score on; none for the final training.
+      stopping: row numbers to stop on; none where that is done on those to score on.
     """
 
     number: int
     role: str
     train: np.ndarray
     validation: np.ndarray
+    stopping: np.ndarray = np.arange(0)
 
     def __repr__(self) -> str:
-        rows = f"{len(self.train)} rows to train on, {len(self.validation)} to score on"
+        stops = f"{len(self.stopping)} to stop on, " if len(self.stopping) else ""
+        rows = f"{len(self.train)} rows to train on, {stops}{len(self.validation)} to score on"
         return f"FoldRows({self.number}, {self.role}: {rows})"
 
 
@@ -57,6 +60,8 @@ class Spec:
       batch_size: examples per step, unless the recipe says otherwise.
       block: examples that an evaluation takes at once; kept by additions, because last bits may depend on it.
       stopping: early stopping, or None.
+      validation_fraction: the share of each fold's training rows that is set aside to stop on; None where that is done
+        on the rows that score.
       warm: the strength along which trainings begin from each other's networks, or None.
       score: the column that ranks the settings.
       columns: of the history.
@@ -89,6 +94,7 @@ class Spec:
     policy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     fingerprint: str = ""
     error_score: float | str = math.nan
+    validation_fraction: float | None = None
 
     def __post_init__(self) -> None:
         wanted = "but must be a finite number, float('nan') or 'raise'"
@@ -125,7 +131,7 @@ class Spec:
         settings = [plain(list(setting.values())) for setting in self.settings]
         found = hashlib.sha256(json.dumps([self.head(), settings], sort_keys=True).encode())
         for fold in self.folds:
-            for part in rows_key(fold.train, fold.validation):
+            for part in rows_key(*fold[2:]):
                 found.update(part)
         return found.hexdigest()
 
@@ -158,12 +164,13 @@ class Spec:
     def grown(
         self,
         settings: Iterable[Mapping[str, Any]] = (),
-        folds: Iterable[tuple[Any, Any]] = (),
+        folds: Iterable[tuple[Any, ...]] = (),
         seeds: Iterable[int] = (),
     ) -> Spec:
         """The same with more settings, folds and seeds behind those there are, which keep their numbers.
 
-        What is there already isn't added again: a setting is its values, a fold its two sets of rows.
+        What is there already isn't added again: a setting is its values, a fold its sets of rows: to train on, to score
+        on and, where there are any, to stop on.
 
         Raises:
           ValueError: a setting has other hyperparameters than the space.
@@ -177,11 +184,11 @@ class Spec:
                     f"the setting {cut(str(setting))} has other hyperparameters than the study: "
                     f"{cut(str(self.settings[0]))}"
                 )
-        pairs = {rows_key(fold.train, fold.validation) for fold in self.folds}
+        known_folds = {rows_key(*fold[2:]) for fold in self.folds}
         first = 1 + max((fold.number for fold in self.folds if fold.number < FINAL), default=-1)
-        given = [tuple(checks.rows(part, self.rows, "a fold to add") for part in pair) for pair in folds]
-        more = [pair for key, pair in {rows_key(*pair): pair for pair in given}.items() if key not in pairs]
-        added = tuple(FoldRows(first + n, "validation", *pair) for n, pair in enumerate(more))
+        given = [tuple(checks.rows(part, self.rows, "a fold to add") for part in parts) for parts in folds]
+        more = [parts for key, parts in {rows_key(*parts): parts for parts in given}.items() if key not in known_folds]
+        added = tuple(FoldRows(first + n, "validation", *parts) for n, parts in enumerate(more))
         return dataclasses.replace(
             self,
             space=extended(self.space, new),
@@ -262,9 +269,10 @@ def canonical_or_id(setting: Mapping[str, Any]) -> str:
         return repr(sorted((name, value if not callable(value) else id(value)) for name, value in setting.items()))
 
 
-def rows_key(train: Any, validation: Any) -> tuple[bytes, bytes]:
-    """What tells a fold from others: its two sets of rows."""
-    return np.sort(np.asarray(train, np.int64)).tobytes(), np.sort(np.asarray(validation, np.int64)).tobytes()
+def rows_key(*parts: Any) -> tuple[bytes, ...]:
+    """What tells a fold from others: its sets of rows, to train on, to score on and perhaps to stop on."""
+    found = [np.sort(np.asarray(part, np.int64)).tobytes() for part in parts]
+    return tuple(found[:2]) if not any(found[2:]) else tuple(found)
 
 
 def extended(space: Space, settings: Sequence[Setting]) -> Space:

@@ -1,6 +1,6 @@
 """Studies on disk."""
 
-from jreg.store.database import Folder, folder_or_nowhere, write
+from jreg.store.database import Folder, add_note, folder_or_nowhere, write
 from jreg.store.examine import Examined, examine
 from jreg.store.files import export, to_csv, to_text, write_results
 from jreg.store.protocol import Halfway, Nowhere
@@ -14,6 +14,7 @@ __all__ = [
     "Halfway",
     "Nowhere",
     "Salvaged",
+    "add_note",
     "examine",
     "export",
     "folder_or_nowhere",

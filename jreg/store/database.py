@@ -19,8 +19,8 @@ from jreg.store.lock import NAME as LOCK
 from jreg.store.lock import Lock
 from jreg.store.past import Past, past_of
 from jreg.store.protocol import Halfway, Nowhere
-from jreg.store.reading import NAME
-from jreg.store.writer import Writer
+from jreg.store.reading import NAME, check_file
+from jreg.store.writer import Writer, connected
 
 
 class Folder(Nowhere):
@@ -243,6 +243,29 @@ def folder_or_nowhere(folder: str | Path | Nowhere | None) -> Nowhere:
     if folder == "":
         raise ValueError("store is empty, but must be the path of a folder, such as 'runs/digits'")
     return Nowhere() if folder is None else Folder(folder)
+
+
+def add_note(folder: str | Path, name: str, value: Any) -> None:
+    """Notes something about a stored study that isn't being trained, for `load_note`.
+
+    Raises:
+      FileNotFoundError: there is no study.
+      ValueError: another process writes to it.
+      OSError, sqlite3.Error: it can't be written.
+    """
+    path = Path(folder) / NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no study in {folder}")
+    check_file(path)
+    lock = Lock(Path(folder))
+    try:
+        with contextlib.closing(connected(path)) as connection:
+            schema.upgrade(connection, schema.check(connection, str(path)))
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                schema.write_study(connection, {name: value})
+    finally:
+        lock.release()
 
 
 def write(folder: str | Path, results: Results) -> Path:

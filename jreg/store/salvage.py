@@ -114,7 +114,8 @@ def _fill(connection: sqlite3.Connection, found: dict[str, list[Row]], lost: lis
         raise ValueError("there is no specification")
     names = set(head["space"]["axes"])
     settings = _kept(found["setting"], lambda text: _is_json(text) and set(json.loads(text)) == names, 1)
-    folds = [row for row in found["fold"] if _is_fold(row, head["rows"])]
+    # Rows of the first version have no place for those to stop on.
+    folds = [(*row, None)[:5] for row in found["fold"] if _is_fold(row, head["rows"])]
     for name, kept in (("study", known), ("setting", settings), ("fold", folds)):
         if len(kept) < len(found[name]):
             lost.append(f"{len(found[name]) - len(kept)} rows of the table {name}")
@@ -124,7 +125,7 @@ def _fill(connection: sqlite3.Connection, found: dict[str, list[Row]], lost: lis
         lost.append("settings, so that the others have new numbers")
     found["numbers"] = [(number, place) for place, (number, _) in enumerate(numbers)]
     connection.executemany("INSERT INTO setting VALUES (?, ?)", [(place, v) for place, (_, v) in enumerate(numbers)])
-    connection.executemany("INSERT OR IGNORE INTO fold VALUES (?, ?, ?, ?)", folds)
+    connection.executemany("INSERT OR IGNORE INTO fold VALUES (?, ?, ?, ?, ?)", folds)
 
 
 def _kept(rows: list[Row], fits: Callable[[Any], bool], place: int) -> list[Row]:
@@ -141,10 +142,9 @@ def _is_json(text: Any) -> bool:
 
 def _is_fold(row: Row, rows: int) -> bool:
     number, role, *parts = row
-    validation, train = parts
-    if not isinstance(number, int) or role not in _ROLES or not isinstance(validation, bytes):
+    if not isinstance(number, int) or role not in _ROLES or not isinstance(parts[0], bytes):
         return False
-    given = [part for part in (validation, train) if part is not None]
+    given = [part for part in parts if part is not None]
     return all(
         isinstance(part, bytes) and len(part) % 8 == 0 and _inside(np.frombuffer(part, "<i8"), rows) for part in given
     )

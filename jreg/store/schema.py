@@ -18,10 +18,7 @@ from jreg.search.space import Setting
 from jreg.training import Status
 
 # "jreg", and the version of the tables.
-APPLICATION, VERSION = 0x6A726567, 1
-# What brings a database from a version to the next one, by the former; `FORMER` has the tables of such versions.
-UPGRADES: dict[int, Callable[[sqlite3.Connection], None]] = {}
-FORMER: dict[int, dict[str, str]] = {}
+APPLICATION, VERSION = 0x6A726567, 2
 
 # The text is part of the format: tables with another one aren't read.
 TABLES = {
@@ -29,8 +26,11 @@ TABLES = {
     "study": "CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     # The hyperparameters of each setting, a JSON object.
     "setting": "CREATE TABLE setting (setting INTEGER PRIMARY KEY, hyperparameters TEXT NOT NULL)",
-    # Row numbers, int64; no training rows where they are all others in order.
-    "fold": "CREATE TABLE fold (fold INTEGER PRIMARY KEY, role TEXT NOT NULL, validation BLOB NOT NULL, train BLOB)",
+    # Row numbers, int64; no training rows where they are all others in order, and none to stop on in most studies.
+    "fold": (
+        "CREATE TABLE fold (fold INTEGER PRIMARY KEY, role TEXT NOT NULL, validation BLOB NOT NULL, train BLOB, "
+        "stopping BLOB)"
+    ),
     # The history is (epochs, columns) float32; what was kept is row `place` of a block.
     "training": (
         "CREATE TABLE training (setting INTEGER, fold INTEGER, seed INTEGER, status TEXT, epochs INTEGER, "
@@ -46,6 +46,11 @@ TABLES = {
         "CREATE TABLE checkpoint (number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, appends INTEGER, entries INTEGER)"
     ),
 }
+# What brings a database from a version to the next one, by the former; `FORMER` has the tables of such versions.
+UPGRADES: dict[int, Callable[[sqlite3.Connection], Any]] = {
+    1: lambda connection: connection.execute("ALTER TABLE fold ADD COLUMN stopping BLOB"),
+}
+FORMER: dict[int, dict[str, str]] = {1: TABLES | {"fold": TABLES["fold"].replace(", stopping BLOB", "")}}
 # What SQLite makes by itself for the primary keys.
 _INDEXES = ("sqlite_autoindex_study_1", "sqlite_autoindex_training_1")
 _WORDS = {status.word: int(status) for status in Status}
@@ -127,16 +132,23 @@ def _object(setting: Setting) -> str:
     return json.dumps(plain(setting), allow_nan=False)
 
 
-def fold_rows(folds: Sequence[FoldRows], rows: int) -> list[tuple[int, str, bytes, bytes | None]]:
+def fold_rows(folds: Sequence[FoldRows], rows: int) -> list[tuple[Any, ...]]:
     """Rows of the table of folds."""
     found = []
     for fold in folds:
-        rest = np.ones(rows, bool)
-        rest[fold.validation] = False
-        others = len(fold.train) == int(rest.sum()) and bool((np.flatnonzero(rest) == fold.train).all())
-        train = None if others else np.asarray(fold.train, "<i8").tobytes()
-        found.append((fold.number, fold.role, np.asarray(fold.validation, "<i8").tobytes(), train))
+        rest = _others(rows, fold.validation, fold.stopping)
+        train = None if np.array_equal(rest, fold.train) else np.asarray(fold.train, "<i8").tobytes()
+        stopping = np.asarray(fold.stopping, "<i8").tobytes() if len(fold.stopping) else None
+        found.append((fold.number, fold.role, np.asarray(fold.validation, "<i8").tobytes(), train, stopping))
     return found
+
+
+def _others(rows: int, *parts: np.ndarray) -> np.ndarray:
+    """The rows that are in none of these parts, in order."""
+    rest = np.ones(rows, bool)
+    for part in parts:
+        rest[part] = False
+    return np.flatnonzero(rest)
 
 
 def read_spec(connection: sqlite3.Connection, most: int | None = None) -> Spec:
@@ -163,21 +175,18 @@ def read_spec(connection: sqlite3.Connection, most: int | None = None) -> Spec:
 
 
 def _read_folds(connection: sqlite3.Connection, rows: int) -> Iterable[FoldRows]:
-    known = connection.execute("SELECT fold, role, validation, train FROM fold ORDER BY rowid").fetchall()
+    known = connection.execute("SELECT fold, role, validation, train, stopping FROM fold ORDER BY rowid").fetchall()
     free = free_memory()
     if rows < 0 or (free is not None and 16 * rows * max(1, len(known)) > free):
         raise ValueError(f"it has {rows} rows in {len(known)} folds, which don't fit into the memory")
     for number, role, *parts in known:
-        validation, train = (None if part is None else np.frombuffer(part, "<i8") for part in parts)
-        if any(
-            part is not None and len(part) and not 0 <= part.min() <= part.max() < rows for part in (validation, train)
-        ):
+        given = [None if part is None else np.frombuffer(part, "<i8") for part in parts]
+        if any(part is not None and len(part) and not 0 <= part.min() <= part.max() < rows for part in given):
             raise ValueError(f"fold {number} has rows that the data don't have")
-        if train is None:
-            rest = np.ones(rows, bool)
-            rest[validation] = False
-            train = np.flatnonzero(rest)
-        yield FoldRows(int(number), str(role), train, np.asarray(validation))
+        validation, train, stopping = given
+        validation, stopping = np.asarray(validation), np.arange(0) if stopping is None else stopping
+        train = _others(rows, validation, stopping) if train is None else train
+        yield FoldRows(int(number), str(role), train, validation, stopping)
 
 
 def read_study(connection: sqlite3.Connection, name: str) -> Any:
@@ -195,7 +204,7 @@ def write_study(connection: sqlite3.Connection, values: Mapping[str, Any]) -> No
 def write_rows(connection: sqlite3.Connection, settings: Sequence[Any], folds: Sequence[Any]) -> None:
     """Adds the rows that `setting_rows` and `fold_rows` made."""
     connection.executemany("INSERT INTO setting VALUES (?, ?)", settings)
-    connection.executemany("INSERT INTO fold VALUES (?, ?, ?, ?)", folds)
+    connection.executemany("INSERT INTO fold VALUES (?, ?, ?, ?, ?)", folds)
 
 
 def write_log(connection: sqlite3.Connection, first: int, entries: Sequence[Mapping[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from jreg.study.refit import refit
 from jreg.study.replay import Replay, replay
 from jreg.study.resume import resume
 from jreg.study.run import run
+from jreg.study.stopping_rows import set_aside
 from jreg.study.study import Study
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "replay",
     "resume",
     "run",
+    "set_aside",
 ]

@@ -37,6 +37,7 @@ def cross_validate(
     epochs: int,
     batch_size: int = 64,
     stopping: EarlyStopping | None = None,
+    validation_fraction: float | None = None,
     race: Race | None = None,
     warm: str | None = None,
     score: str | None = None,
@@ -53,8 +54,9 @@ def cross_validate(
 
     Settings whose static part is the same train in one compiled program; the numbers in them are traced. A
     training's result depends on its setting, fold and seed and on nothing else. With early stopping the score is
-    taken at the best epoch, on the rows that chose it, which flatters every setting a little and alike: judge the
-    final network by the test set (`refit`).
+    taken at the best epoch, on the rows that chose it, which flatters every setting; with `validation_fraction` other
+    rows choose the epoch, and the score of a setting is honest. That of the best setting stays flattered by the choice
+    among settings: judge the final network by the test set (`refit`).
 
     Args:
       recipe: a function of the hyperparameters that returns a `Recipe`.
@@ -66,6 +68,11 @@ def cross_validate(
       epochs: the most passes over the training rows.
       batch_size: examples per step, unless the recipe says otherwise.
       stopping: early stopping; default: all trainings run for all epochs.
+      validation_fraction: a share of each fold's training rows, such as 0.1, that is not trained on but stopped on, so
+        that no row that scores a training also chooses its epoch. Classes keep their shares, groups stay together, and
+        the same fold always has the same rows. The history has columns of them, ``"stop_loss"`` and so on, and a column
+        of the validation rows that `stopping` monitors stands for that of the rows to stop on: the default
+        ``"val_loss"`` for ``"stop_loss"``. Default: training stops on the rows that score it.
       race: gives settings up early, such as `successive_halving`, `hyperband`, `paired_elimination`,
         `anytime_elimination` and `forgiving_elimination`; default: all are trained to their end.
       warm: the name of a traced strength along which each training starts from the network of the next larger
@@ -116,6 +123,7 @@ def cross_validate(
         raise TypeError(f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.devices(), 4)")
     checks.seconds(timeout, "timeout")
     asked: dict[str, Any] = {"cv": cv, "seeds": seeds, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
+    asked["validation_fraction"] = validation_fraction
     with folder_or_nowhere(store) as kept, observers(progress) as watching:
         design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, error_score=error_score, **asked)
         how = {} if race is None else going_on.described(race)
@@ -125,7 +133,7 @@ def cross_validate(
         policy = policy_of(design, race)
         known = going_on.layouts(design, kept)
         executor = Local(data, design.folds, layout, trainings=int(np.prod(_shape(design))), layouts=known)
-        return Study.of(*run(design, policy, executor, kept, watching, timeout), executor)
+        return Study.of(*run(design, policy, executor, kept, watching, timeout), executor, kept)
 
 
 def policy_of(design: Design, race: Race | None) -> Policy:

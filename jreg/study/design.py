@@ -19,6 +19,8 @@ from jreg.results import Spec
 from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
+from jreg.study.given import ranked_by, seeds_of
+from jreg.study.stopping_rows import apart, fraction_of
 from jreg.study.trainings import Static, Trainings, grouped
 from jreg.study.versions import versions
 from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
@@ -64,6 +66,7 @@ class Design:
         epochs: int,
         batch_size: int = 64,
         stopping: EarlyStopping | None = None,
+        validation_fraction: float | None = None,
         warm: str | None = None,
         score: str | None = None,
         keep: Sequence[Keep] | None = None,
@@ -80,8 +83,10 @@ class Design:
         doors.check_data(data)
         doors.check_keep(keep)
         space, numbers = as_space(space), seeds_of(seeds)
+        fraction = fraction_of(validation_fraction, stopping)
         if folds is None:
-            folds = [FoldRows(number, "validation", *pair) for number, pair in enumerate(as_pairs(cv, data))]
+            parts = apart(data, as_pairs(cv, data), fraction)
+            folds = [FoldRows(number, "validation", *some) for number, some in enumerate(parts)]
         rows = tuple(folds)
         count = trainings or len(space.settings) * len(rows) * len(numbers)
         epochs = checks.count(epochs, "epochs")
@@ -103,6 +108,7 @@ class Design:
             versions=versions(),
             policy=dict(policy or {}),
             error_score=error_score,
+            validation_fraction=fraction,
         )
         made = cls(first, recipe, data, {}, tuple(keep or ()))
         called = []
@@ -121,9 +127,13 @@ class Design:
         each = max(plan.output_bytes for plan in self.plans.values()) * self.folds.validation.shape[-1]
         if each * trainings > KEPT_BYTES:
             return self
-        plans = {static: dataclasses.replace(plan, keep=(keep.outputs,)) for static, plan in self.plans.items()}
-        spec = dataclasses.replace(self.spec, keep=("outputs",))
-        return dataclasses.replace(self, spec=spec, plans=plans, keep=(keep.outputs,))
+        return self.keeping((keep.outputs,))
+
+    def keeping(self, functions: tuple[Keep, ...]) -> Design:
+        """The same with these keep functions."""
+        plans = {static: dataclasses.replace(plan, keep=functions) for static, plan in self.plans.items()}
+        spec = dataclasses.replace(self.spec, keep=keep.names(functions))
+        return dataclasses.replace(self, spec=spec, plans=plans, keep=functions)
 
     def planned(self, static: Static, samples: Sequence[Hyperparameters]) -> Design:
         """The same with a plan for settings of this static part, tried on `samples`.
@@ -147,8 +157,7 @@ class Design:
             self.keep,
             spec.block or None,
         )
-        names = tuple(getattr(function, "__name__", type(function).__name__) for function in self.keep)
-        grown = dataclasses.replace(spec, columns=plan.columns, block=plan.block, keep=names)
+        grown = dataclasses.replace(spec, columns=plan.columns, block=plan.block, keep=keep.names(self.keep))
         known = self.tried.get(static, {})
         ends = {}
         for name in spec.space.traced:
@@ -160,9 +169,16 @@ class Design:
 
     @functools.cached_property
     def folds(self) -> Folds:
-        """The folds as arrays, in the order of the specification, and behind them the fold of all rows."""
-        rows = (*self.spec.folds, self.spec.final)
-        return pack([(fold.train, fold.validation) for fold in rows], [fold.number for fold in rows])
+        """The folds as arrays, in the order of the specification, and behind them the fold of all rows.
+
+        With rows to stop on it comes a second time, without and with such rows of its own.
+        """
+        rows = [*self.spec.folds, self.spec.final]
+        if (fraction := self.spec.validation_fraction) is not None:
+            [parts] = apart(self.data, [(self.spec.final.train, self.spec.final.validation)], fraction)
+            rows.append(FoldRows(self.spec.final.number, self.spec.final.role, *parts))
+        stopping = None if fraction is None else [fold.stopping for fold in rows]
+        return pack([(fold.train, fold.validation) for fold in rows], [fold.number for fold in rows], stopping)
 
     def static_of(self, setting: Setting) -> Static:
         """What is static in a setting."""
@@ -191,8 +207,8 @@ class Design:
     ) -> Design:
         """The same with more settings, folds and seeds; the numbers of those there are, and their results, stay."""
         before, folds = len(self.spec.settings), list(folds)
-        pairs = as_pairs(folds, self.data) if folds else []
-        spec = self.spec.grown([self.checked(setting) for setting in settings], pairs, seeds)
+        new = apart(self.data, as_pairs(folds, self.data) if folds else [], self.spec.validation_fraction)
+        spec = self.spec.grown([self.checked(setting) for setting in settings], new, seeds)
         made = dataclasses.replace(self, spec=dataclasses.replace(spec, columns=self.spec.columns))
         for setting in spec.settings[before:]:
             made = made.planned(made.static_of(setting), [Hyperparameters(setting)])
@@ -240,10 +256,6 @@ class Design:
             settings, places, seeds = np.array(found, np.int64).reshape(-1, 3).T
         return Trainings(settings[:, None], places, seeds, spec.epochs, spec.epochs)
 
-    def fold_rows(self, place: int) -> FoldRows:
-        """The fold at a place, the one of all rows behind the last."""
-        return self.spec.final if place == len(self.spec.folds) else self.spec.folds[place]
-
     def jobs(self, wanted: Trainings, ids: np.ndarray) -> Iterator[tuple[Plan, Job]]:
         """Trainings as jobs of the engine, those of one program together; `ids` has the shape of `wanted.settings`."""
         settings, groups = self.spec.settings, grouped(wanted, self.spec.settings, self.static_of)
@@ -267,32 +279,3 @@ class Design:
 def _with_folds(design: Design, folds: Folds) -> Design:
     design.__dict__["folds"] = folds
     return design
-
-
-def ranked_by(score: str | None, columns: Sequence[Column]) -> Column:
-    """The column that ranks the settings; default: the first metric of the validation rows.
-
-    Raises:
-      ValueError: `score` is no column of the validation.
-    """
-    if not isinstance(score, str | None):
-        raise TypeError(f"score is a {type(score).__name__}, but must be the label of a column, such as 'val_accuracy'")
-    validation = [column for column in columns if column.split == "validation"]
-    if score is not None:
-        return training.find(validation, score, "score is")
-    return next((column for column in validation if column.kind == "metric"), validation[0])
-
-
-def seeds_of(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    """The seeds' numbers, 0, 1, ... where only how many is said.
-
-    Raises:
-      ValueError: they are out of range, or one comes twice.
-      TypeError: one is no whole number.
-    """
-    if isinstance(seeds, Iterable):
-        numbers = tuple(checks.count(seed, "a seed", least=0) for seed in seeds)
-        if not numbers or len(set(numbers)) < len(numbers) or max(numbers) >= 2**32:
-            raise ValueError(f"seeds are {cut(str(numbers))}, but must be one or more different numbers below 2**32")
-        return numbers
-    return tuple(range(checks.count(seeds, "seeds")))

@@ -67,15 +67,11 @@ def of_steps(design: Design) -> dict[str, str]:
 def _of_step(plan: Plan, traced: tuple[str, ...], leaves: tuple[Any, ...], form: Any) -> str:
     rows = jax.tree.unflatten(form, leaves)
     count = jax.ShapeDtypeStruct((), jnp.int32)
-    some = {"train": plan.batch_size, "validation": plan.block if plan.validated else 0}
-    fold = Folds(
-        **{
-            name: jax.ShapeDtypeStruct((some[name],), jnp.int32) if name in some else count
-            for name in Folds._fields
-            if name != "number"
-        },
-        number=jax.ShapeDtypeStruct((), jnp.uint32),
-    )
+    some = {split: jax.ShapeDtypeStruct((plan.block,), jnp.int32) for split in plan.evaluated}
+    train, none = (jax.ShapeDtypeStruct((size,), jnp.int32) for size in (plan.batch_size, 0))
+    fold = Folds(train, count, some.get("validation", none), count, jax.ShapeDtypeStruct((), jnp.uint32))
+    if "stopping" in some:
+        fold = fold._replace(stopping=some["stopping"], stopping_count=count)
     hp: dict[str, Any] = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in traced}
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 6))
 

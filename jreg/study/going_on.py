@@ -24,7 +24,18 @@ from jreg.training import Plan, keep
 
 # What a training is computed by; another NumPy or Python changes nothing.
 _VERSIONS = ("jreg", "jax", "jaxlib", "flax", "optax")
-_OPTIONS = ("epochs", "batch_size", "stopping", "warm", "score", "keep", "error_score", "task", "rows")
+_OPTIONS = (
+    "epochs",
+    "batch_size",
+    "stopping",
+    "validation_fraction",
+    "warm",
+    "score",
+    "keep",
+    "error_score",
+    "task",
+    "rows",
+)
 
 
 def asked(design: Design, store: Nowhere, policy: Mapping[str, Any], default_keep: bool) -> Design:
@@ -94,20 +105,13 @@ def _place(store: Nowhere) -> str:
 def keeping_rows(design: Design) -> Design:
     """The design with the score of each validation row kept, for a race that compares rows."""
     wanted = keep.RowScores(design.spec.score, design.data.task)
-    return design if wanted in design.keep else _keeping(design, (*design.keep, wanted))
+    return design if wanted in design.keep else design.keeping((*design.keep, wanted))
 
 
 def _kept(design: Design, names: Sequence[str]) -> Design:
     """The design with the keep functions that were there by default, and what its race needs."""
-    functions = [getattr(keep, name) for name in names if name in ("outputs", "network")]
-    return _keeping(design, (*functions, *(some for some in design.keep if isinstance(some, keep.RowScores))))
-
-
-def _keeping(design: Design, functions: tuple[keep.Keep, ...]) -> Design:
-    plans = {static: dataclasses.replace(plan, keep=functions) for static, plan in design.plans.items()}
-    names = tuple(getattr(function, "__name__", type(function).__name__) for function in functions)
-    spec = dataclasses.replace(design.spec, keep=names)
-    return dataclasses.replace(design, plans=plans, spec=spec, keep=functions)
+    functions = [keep.KNOWN[name] for name in names if name in keep.KNOWN]
+    return design.keeping((*functions, *(some for some in design.keep if isinstance(some, keep.RowScores))))
 
 
 def _changes(design: Design, stored: Spec, store: Nowhere) -> list[str]:
@@ -168,8 +172,9 @@ def _lost(spec: Spec, stored: Spec) -> list[str]:
     before = {canonical(setting): setting for setting in stored.settings}
     if lost := [str(setting) for text, setting in before.items() if text not in known]:
         found.append(f"the space had {cut(listed(lost, 3), 200)}")
-    folds, had = ({rows_key(fold.train, fold.validation) for fold in one.folds} for one in (spec, stored))
-    if had - folds:
+    folds, had = ({rows_key(*fold[2:]) for fold in one.folds} for one in (spec, stored))
+    # With another share to stop on all folds are others, which that alone says.
+    if had - folds and spec.validation_fraction == stored.validation_fraction:
         found.append(f"{len(had - folds)} of {len(had)} folds were others")
     if lost_seeds := set(stored.seeds) - set(spec.seeds):
         found.append(f"the seeds had {listed(sorted(lost_seeds), 5)}")
@@ -190,7 +195,7 @@ def _merged(spec: Spec, stored: Spec) -> Spec:
     else:
         before = map(canonical, stored.settings)
         settings = tuple(own[text] for text in dict.fromkeys([*before, *own]))
-    grown = stored.grown(folds=[(fold.train, fold.validation) for fold in spec.folds], seeds=spec.seeds)
+    grown = stored.grown(folds=[fold[2:] for fold in spec.folds], seeds=spec.seeds)
     space = spec.space._replace(settings=settings)
     return dataclasses.replace(spec, space=space, folds=grown.folds, seeds=grown.seeds)
 

@@ -24,7 +24,7 @@ class Ledger:
 
     def enter(self, design: Design, wanted: Trainings) -> np.ndarray:
         """Names for trainings, in the shape of their settings."""
-        numbers = np.array([design.fold_rows(place).number for place in range(len(design.spec.folds) + 1)], np.int64)
+        numbers = np.asarray(design.folds.number, np.int64)
         stages = wanted.settings.shape[1]
         fold, seed = (np.repeat(part, stages) for part in (numbers[wanted.folds], wanted.seeds))
         new = np.stack([wanted.settings.reshape(-1), fold, seed], axis=1)

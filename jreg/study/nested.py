@@ -24,7 +24,8 @@ from jreg.splits import as_pairs
 from jreg.store import folder_or_nowhere
 from jreg.study import going_on, scoring
 from jreg.study import out_of_fold as outside
-from jreg.study.design import Design, seeds_of
+from jreg.study.design import Design
+from jreg.study.given import seeds_of
 from jreg.study.observing import observers
 from jreg.study.out_of_fold import OutOfFold
 from jreg.study.policies import Nesting

@@ -18,7 +18,8 @@ from jreg.splits import as_pairs
 from jreg.store import folder_or_nowhere
 from jreg.study import going_on
 from jreg.study.asking import Asking
-from jreg.study.design import Design, seeds_of
+from jreg.study.design import Design
+from jreg.study.given import seeds_of
 from jreg.study.observing import observers
 from jreg.study.run import run
 from jreg.study.study import Study
@@ -36,6 +37,7 @@ def optimize(
     epochs: int,
     batch_size: int = 64,
     stopping: EarlyStopping | None = None,
+    validation_fraction: float | None = None,
     every: int = 1,
     score: str | None = None,
     keep: Sequence[Keep] | None = None,
@@ -54,7 +56,8 @@ def optimize(
     slots one by one the order of asking and telling, and so the result, doesn't depend on the clock.
 
     Args:
-      recipe, data, cv, seeds, epochs, batch_size, stopping, score, keep, timeout, progress: as in `cross_validate`.
+      recipe, data, cv, seeds, epochs, batch_size, stopping, validation_fraction, score, keep, timeout, progress: as in
+        `cross_validate`.
       store: as in `cross_validate`; a search that goes on asks its `asker` once more for the trials that were, so that
         its sampler needs a seed.
       asker: `jreg.Optuna`, or anything with the methods of `jreg.search.Asker`.
@@ -96,6 +99,7 @@ def optimize(
             "epochs": epochs,
             "batch_size": batch_size,
             "stopping": stopping,
+            "validation_fraction": validation_fraction,
             "score": score,
             "keep": keep,
             "error_score": error_score,
@@ -114,4 +118,4 @@ def optimize(
     finally:
         # Also when Ctrl-C ends the search.
         policy.close()
-    return Study.of(design, results, executor)
+    return Study.of(design, results, executor, kept)

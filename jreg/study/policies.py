@@ -15,6 +15,7 @@ from jreg.study.design import Design, Trainings
 from jreg.study.ledger import Identity
 from jreg.study.policy import Decision, Entry, View
 from jreg.study.row_scores import row_scores
+from jreg.study.updates import chosen_epochs
 from jreg.training import Status
 
 
@@ -120,7 +121,7 @@ class Nesting:
 
     An outer fold's trainings, one per seed, start when the last of its inner ones has ended, so that no slot waits for
     the other outer folds. They stop on nothing, since their validation rows score them: they run for the epochs that
-    `epochs_of` says. A choice follows from the inner results, so a study that goes on chooses as it did.
+    `jreg.study.updates` says. A choice follows from the inner results, so a study that goes on chooses as it did.
 
     Args:
       choose: says which setting, by its number, from the results of one outer fold's inner folds.
@@ -157,7 +158,9 @@ class Nesting:
             return []
         number = self._choose(inner) if before is None else before.number
         place = [n for n, fold in enumerate(spec.folds) if fold.role == "outer"][k]
-        epochs, seeds = epochs_of(view.design, inner, number, len(spec.folds[place].train)), np.array(spec.seeds)
+        seeds = np.array(spec.seeds)
+        # Bags have more rows than there are, and the history has room for the study's epochs.
+        epochs = min(spec.epochs, chosen_epochs(view.design, inner, [number], len(spec.folds[place].train)))
         settings, places = np.full((len(seeds), 1), number), np.full(len(seeds), place)
         return [view.missing(Trainings(settings, places, seeds, epochs, epochs))]
 
@@ -171,26 +174,3 @@ def _inner(spec: Spec) -> Trainings:
         parts.append([axis.reshape(-1) for axis in grid])
     settings, places, seeds = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Trainings(settings[:, None], places, seeds, spec.epochs, spec.epochs)
-
-
-def epochs_of(design: Design, results: Results, setting: int, rows: int) -> int:
-    r"""For how many epochs a setting trains where no rows are left to stop on.
-
-    .. math:: \operatorname{round}\Big(\frac{1}{S} \cdot \frac{1}{KR} \sum_{k,r} e_{kr} s_k\Big)
-
-    It makes the mean number of updates that the folds' best epochs made, in whole epochs, at least one: fold k's
-    epochs have :math:`s_k` steps, and its best one with seed r is the :math:`e_{kr}`-th; an epoch of `rows` rows has S.
-    Without early stopping it is the study's number of epochs.
-
-    Args:
-      design: of the study.
-      results: of the folds that say when to stop.
-      setting: its number.
-      rows: how many it trains on.
-    """
-    if design.spec.stopping is None:
-        return design.spec.epochs
-    size = design.plans[design.static_of(design.spec.settings[setting])].batch_size
-    steps = np.array([-(-len(fold.train) // size) for fold in results.spec.numbered()])
-    updates = float(np.mean((results.best_epochs[setting] + 1) * steps[:, None]))
-    return int(np.clip(round(updates / -(-rows // size)), 1, design.spec.epochs))

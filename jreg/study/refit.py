@@ -13,29 +13,45 @@ from jreg.network import Network
 from jreg.recipe import build
 from jreg.report.progress import Progress
 from jreg.results import SettingResult
-from jreg.study.design import Design, Trainings
-from jreg.study.observing import observers
+from jreg.study import final as finals
+from jreg.study.design import Design
+from jreg.study.looks import look
 from jreg.study.study import Study
-from jreg.study.training_again import networks_of
-from jreg.training import Status
 
 
 def refit(
     study: Study,
     setting: SettingResult | Mapping[str, Any] | None = None,
     *,
+    validation_fraction: float | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Network:
-    """Trains one network on all training and validation rows and tests it once.
+    r"""Trains one network on all training and validation rows and tests it once.
 
-    There are no validation rows left to stop on, so it trains for the mean of the best setting's best epochs over
-    folds and seeds, rounded; without early stopping for the study's epochs. It trains in the study's own program, so
-    that nothing is compiled for it. After a study along a warm path it trains, from fresh weights, for as long as all
-    trainings of the path up to that setting together, which takes a program of its own.
+    There are no validation rows left to stop on, so it makes as many updates as validation chose: the mean over folds k
+    and seeds s of those up to the best epoch, in whole epochs, at least one. A fold has fewer rows than the whole, and
+    so fewer updates per epoch.
+
+    .. math:: \text{epochs} = \max\Bigl(1, \text{round}\Bigl(\frac1{KS} \sum_{k,s}
+        \frac{(\text{best epoch}_{ks} + 1)\, \text{updates per epoch}_k}
+        {\text{updates per epoch of all rows}}\Bigr)\Bigr)
+
+    The progress line says how many updates were meant and how many are made, and so does the network's record,
+    ``final.more["updates"]``. Without early stopping it trains for the study's epochs. With `validation_fraction` it
+    sets rows of its own aside and stops on those, by the study's rule.
+
+    It trains in the study's own program, so that nothing is compiled for it; with `validation_fraction` only where the
+    study has that as well, or one of which as many rows are set aside. After a study along a warm path it trains, from
+    fresh weights, for as long as all trainings of the path up to that setting together, which takes a program of its
+    own.
+
+    Each look at the test set is counted, in ``final.more["test"]`` and in the study's folder.
 
     Args:
       study: a finished study.
       setting: one of its settings, such as ``study.one_standard_error``; default: the best.
+      validation_fraction: the share of the rows to stop on, as in `jreg.cross_validate`; default: none, also where the
+        study has one.
       progress: as in `jreg.cross_validate`; it says that this is a final training, whose `stage` is not empty.
 
     Returns:
@@ -44,52 +60,26 @@ def refit(
 
     Raises:
       TypeError: `study` is no study, such as results that were loaded.
-      ValueError: the study has no such setting, some training of the setting was not trained to its end, or the final
-        training diverges.
+      ValueError: the study has no such setting, some training of the setting was not trained to its end, the final
+        training diverges, or there are rows to stop on and no early stopping that looks at such rows.
+
+    Warns:
+      RuntimeWarning: the test set of this study has been looked at before.
 
     Source: Goodfellow, Bengio and Courville, Deep Learning (2016), section 7.8 and algorithm 7.2.
     """
-    if not isinstance(study, Study):
-        raise TypeError(f"refit got a {type(study).__name__}, but needs the study that jreg.cross_validate returns")
-    result = study.setting(setting)
-    unfinished = (Status.WAITING, Status.RUNNING, Status.PRUNED, Status.FAILED)
-    if np.isin(study.status[result.number], unfinished).any():
-        raise ValueError(f"the setting {result.hyperparameters} was not trained to its end, so it can't be judged")
-    epochs = _epochs(study, result)
-    if epochs < 1:
-        raise ValueError(f"the setting {result.hyperparameters} never had a finite score, so there is nothing to refit")
-    design = study.design if study.spec.warm is None else _alone(study.design, epochs)
-    place = np.array([len(design.spec.folds)])
-    wanted = Trainings(np.array([[result.number]]), place, np.array([design.spec.seeds[0]]), epochs, epochs)
-    passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-    with observers(progress, transient=True) as watching:
-        for observe in watching:
-            observe(Progress.of_stage(f"refitting on all {design.spec.rows} rows for {passes}"))
-        [(found, network)] = networks_of(design, wanted, study.layouts, study.results)
-    if found.status[0] == Status.DIVERGED:
-        raise ValueError(
-            f"the final training of {result.hyperparameters} on all rows diverged, though none of its validation "
-            "trainings did: take a setting with a smaller learning rate, refit(study, setting)"
-        )
-    curves = found.history[0, : found.epochs[0]]
-    names = [(number, column) for number, column in enumerate(design.spec.columns) if column.split != "validation"]
-    history = {c.label: curves[:, number] for number, c in names if number < curves.shape[1]}
-    data, spec = design.data, design.spec
-    more = {"data": spec.data, "study": study.spec.digest}
-    made = Network.of(
-        design.recipe,
-        result.hyperparameters,
-        spec.space.traced,
-        network,
-        data,
-        epochs=epochs,
-        history=history,
-        more=more,
-    )
+    result = finals.chosen(study, setting, "refit")
+    if validation_fraction is None:
+        final = finals.for_updates(study, result)
+    else:
+        final = finals.stopped(study, result, validation_fraction)
+    [network] = finals.networks(study, result, final, study.spec.seeds[:1], progress)
+    data = study.data
     if data.x_test is None or data.y_test is None:
-        return made
-    test = made.evaluate(data.x_test, data.y_test, data.weights_test)
-    return dataclasses.replace(made, test=test, interval=interval_of(design, result.hyperparameters, test))
+        return network
+    test = network.evaluate(data.x_test, data.y_test, data.weights_test)
+    interval = interval_of(study.design, result.hyperparameters, test)
+    return dataclasses.replace(network, test=test, interval=interval, more={**network.more, "test": look(study)})
 
 
 def interval_of(design: Design, setting: Mapping[str, Any], test: Mapping[str, float]) -> tuple[float, float] | None:
@@ -107,22 +97,3 @@ def interval_of(design: Design, setting: Mapping[str, Any], test: Mapping[str, f
     if not alike or known.get("accuracy") is not metrics.accuracy or not np.isfinite(test["accuracy"]):
         return None
     return statistics.binomial_interval(round(test["accuracy"] * len(y)), len(y))
-
-
-def _epochs(study: Study, result: SettingResult) -> int:
-    """For how many epochs the final network trains."""
-    path = [result.number]
-    if study.spec.warm is not None:
-        path = next(line for line in study.spec.space.paths(study.spec.warm) if result.number in line)
-        path = path[: path.index(result.number) + 1]
-    shape = (len(path), *study.results.shape[1:])
-    each = study.best_epochs[path] + 1 if study.spec.stopping else np.full(shape, study.spec.epochs)
-    return round(float(each.mean(axis=(1, 2)).sum()))
-
-
-def _alone(design: Design, epochs: int) -> Design:
-    """The design with room for more epochs, as the final training after a warm path needs."""
-    plans = {
-        static: dataclasses.replace(plan, epochs=max(plan.epochs, epochs)) for static, plan in design.plans.items()
-    }
-    return dataclasses.replace(design, plans=plans)

@@ -28,6 +28,7 @@ from jreg.study.cross_validation import cross_validate
 from jreg.study.going_on import described
 from jreg.study.nested import Choose, NestedStudy, nested_cross_validate
 from jreg.study.optimization import optimize
+from jreg.study.stopping_rows import together
 from jreg.study.study import Study
 from jreg.training import Keep
 from jreg.training import keep as keeping
@@ -75,13 +76,14 @@ def resume(
     if not isinstance(folder, Folder):
         raise TypeError(f"store is {store!r}, but must be the folder of a study, such as 'runs/digits'")
     spec, functions = load_spec(folder.folder)
-    pairs = [(fold.train, fold.validation) for fold in spec.numbered()]
+    pairs = [together(fold) for fold in spec.numbered()]
     options: dict[str, Any] = {
         "cv": pairs,
         "seeds": spec.seeds,
         "epochs": spec.epochs,
         "batch_size": spec.batch_size,
         "stopping": spec.stopping,
+        "validation_fraction": spec.validation_fraction,
         "score": spec.score.label,
         "keep": _keep(spec, keep),
         "error_score": spec.error_score,
@@ -117,12 +119,11 @@ def resume(
 def _keep(spec: Spec, given: Sequence[Keep] | None) -> Sequence[Keep]:
     if given is not None:
         return given
-    known = {"outputs": keeping.outputs, "network": keeping.network}
     # A race that needs the scores of rows asks for them itself.
     names = [name for name in spec.keep if name != keeping.RowScores.__name__]
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in names if name not in keeping.KNOWN]:
         raise ValueError(f"the study keeps {listed(unknown)}: give these functions, resume(..., keep=[...])")
-    return [known[name] for name in names]
+    return [keeping.KNOWN[name] for name in names]
 
 
 def _choose(spec: Spec, folder: Folder, given: Choose | None) -> Choose:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jreg import report
+from jreg import report, store
 from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.network import Ensemble, Network
@@ -24,6 +24,9 @@ from jreg.study.out_of_fold import OutOfFold
 from jreg.study.training_again import networks
 from jreg.training import Plan, Status
 
+# Under which a study's folder notes when the test set was looked at.
+LOOKS = "looks"
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Study(Answers):
@@ -33,16 +36,20 @@ class Study(Answers):
       design: what was asked, with the recipe and the data.
       results: what was found; tables, pictures and choices are functions of it.
       layouts: the devices and slots with which each program began.
+      folder: that it is stored in, or None.
+      looks: when `jreg.refit` has looked at the test set; the folder may know of more.
     """
 
     design: Design
     results: Results
     layouts: dict[Plan, Layout]
+    folder: Path | None = None
+    looks: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def of(cls, design: Design, results: Results, executor: Local) -> Study:
+    def of(cls, design: Design, results: Results, executor: Local, kept: store.Nowhere | None = None) -> Study:
         """The study that an executor of this process has trained."""
-        return cls(design, results, executor.layouts)
+        return cls(design, results, executor.layouts, kept.folder if isinstance(kept, store.Folder) else None)
 
     def __repr__(self) -> str:
         settings, folds, seeds = self.results.shape
@@ -60,6 +67,13 @@ class Study(Answers):
     def layout(self) -> Layout | None:
         """The devices and slots that it began with; None when nothing has trained."""
         return next(iter(self.layouts.values()), None)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes the results into a folder: a database that `jreg.load_results` reads, and tables."""
+        place = super().save(folder)
+        if self.looks:
+            store.add_note(place, LOOKS, self.looks)
+        return place
 
     def networks(self, setting: Which = None) -> list[Network]:
         """The networks of a setting, one per fold and seed, in that order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ def make_plan(
     # Never more than the data has; how many rows a fold has, or how far it is padded, plays no part.
     size = min(made.batch_size or checks.count(batch_size, "batch_size"), len(data))
     epochs = checks.count(epochs, "epochs")
-    validated = folds.validation.shape[-1] > 0
+    splits = ["train", *(split for split in ("stopping", "validation") if _any(folds, split))]
     _check_weights(data, folds)
     holes = data.missing == "keep" and any(_has_nan(leaf) for leaf in jax.tree.leaves(data.x))
     measured: dict[tuple[str, str, str], Column] = {column.key: column for column in before}
@@ -69,7 +70,7 @@ def make_plan(
             with blame.whole_numbers(_known(setting), lambda values: dry_run(build(recipe, values), data)):
                 numbers, output_bytes = remembered(recipe, setting, sample, data)
             class_weights.check(sample, data)
-            own = _columns(sample, data, validated, numbers)
+            own = _columns(sample, data, splits, numbers)
         if before and {c.key for c in own if c.kind != "penalty"} != {c.key for c in before if c.kind != "penalty"}:
             raise ValueError("the recipe measures other metrics in some settings than in others: give all the same")
         measured |= {column.key: column for column in own if column.key not in measured}
@@ -77,8 +78,9 @@ def make_plan(
     columns = tuple(measured.values())
     check_labels(columns)
     if stopping:
-        stopping = stopping.towards(find(columns, stopping.monitor, "EarlyStopping monitors").maximize)
-    block = block or block_size(np.asarray(folds.validation_count))
+        stopping = _resolved(stopping, columns)
+    counts = [np.atleast_1d(folds.part(split)[1]) for split in ("stopping", "validation") if split in splits]
+    block = block or block_size(np.concatenate(counts) if counts else np.zeros(1, int))
     return Plan(recipe, static, data.task, epochs, size, block, stopping, columns, output_bytes, tuple(keep))
 
 
@@ -105,15 +107,35 @@ def sample_steps(data: Dataset, folds: Folds, epochs: int, batch_size: int) -> S
     return Steps(np.int32(steps), np.int32(steps * epochs))
 
 
+def _any(folds: Folds, split: str) -> bool:
+    """Whether some fold has rows of a split."""
+    rows, _ = folds.part(split)
+    return rows is not None and rows.shape[-1] > 0
+
+
+def _resolved(stopping: EarlyStopping, columns: Sequence[Column]) -> EarlyStopping:
+    """The rule with its column and the better end of that: rows to stop on stand in for those that score."""
+    column = find(columns, stopping.monitor, "EarlyStopping monitors")
+    if any(other.split == "stopping" for other in columns):
+        if column.split not in ("stopping", "validation"):
+            raise ValueError(
+                f"EarlyStopping monitors {column.label!r}, which needs no rows of its own: leave validation_fraction "
+                "out, or monitor 'stop_loss' or another column of the rows that it sets aside"
+            )
+        column = column._replace(split="stopping")
+    return dataclasses.replace(stopping, monitor=column.label).towards(column.maximize)
+
+
 def _check_weights(data: Dataset, folds: Folds) -> None:
     """Raises ValueError where the rows of a fold count nothing, so that there is nothing to train or to score on."""
     if data.weights is None:
         return
+    splits = {"training": (folds.train, folds.train_count), "validation": folds.part("validation")}
+    if folds.stopping is not None:
+        splits["stopping"] = folds.part("stopping")
     for number in range(len(folds.train)):
-        for part, rows, count in (
-            ("training", folds.train[number], folds.train_count[number]),
-            ("validation", folds.validation[number], folds.validation_count[number]),
-        ):
+        for part, (all_rows, counts) in splits.items():
+            rows, count = all_rows[number], counts[number]
             if count and not np.any(data.weights[rows[:count]] > 0):
                 raise ValueError(
                     f"the {part} rows of fold {number} all have weight 0 in {data.name}: give each fold rows that count"
@@ -124,7 +146,9 @@ def _has_nan(leaf: Any) -> bool:
     return leaf.dtype.kind == "f" and bool(np.isnan(leaf).any())
 
 
-def _columns(recipe: Recipe, data: Dataset, validated: bool, numbers: dict[tuple[str, str, str], Any]) -> list[Column]:
+def _columns(
+    recipe: Recipe, data: Dataset, splits: Sequence[str], numbers: dict[tuple[str, str, str], Any]
+) -> list[Column]:
     """The columns of a recipe's history, of the numbers that a step of it measures."""
     known = recipe.metrics_for(data.task)
 
@@ -133,7 +157,6 @@ def _columns(recipe: Recipe, data: Dataset, validated: bool, numbers: dict[tuple
 
     outputs = [key[1:] for key in numbers if key[0] == "train"]
     rest = [key[1:] for key in numbers if key[0] == ""]
-    splits = ("train", "validation") if validated else ("train",)
     found = [Column(split, kind, name, maximize(kind, name)) for split in splits for kind, name in outputs]
     found.insert(len(outputs), Column("train", "penalty", ""))
     found += [Column("", kind, name, maximize(kind, name)) for kind, name in rest]

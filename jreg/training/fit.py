@@ -187,7 +187,7 @@ def divided(
 
 def first_fold(folds: Folds) -> Folds:
     """The first of several folds, without the leading axis."""
-    return Folds(*(leaf[0] for leaf in folds))
+    return jax.tree.map(lambda leaf: leaf[0], folds)
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def outputs(finished: Finished) -> dict[str, PyTree]:
     rows, fold = finished.rows, finished.fold
     if fold.validation.shape[-1] == 0:
         return {}
-    size, padded, blocks = measure.validation_blocks(fold, finished.block)
+    size, padded, blocks = measure.blocks_of(fold, "validation", finished.block)
     network = (finished.params, finished.model_state, finished.statistics)
     shapes = measure.block_shapes(finished.recipe, *network, rows, size).outputs
 
@@ -91,8 +91,7 @@ def train_scores(finished: Finished) -> dict[str, PyTree]:
     """
     rows, fold, recipe = finished.rows, finished.fold, finished.recipe
     network = (finished.params, finished.model_state, finished.statistics)
-    seen = fold._replace(validation=fold.train, validation_count=fold.train_count)
-    size, padded, blocks = measure.validation_blocks(seen, finished.block)
+    size, padded, blocks = measure.blocks_of(fold, "train", finished.block)
     like = measure.block_shapes(recipe, *network, rows, size)
 
     def body(number: Any, state: measure.State) -> measure.State:
@@ -120,6 +119,15 @@ def network(finished: Finished) -> dict[str, PyTree]:
     }
 
 
+# Those that a study which goes on knows by their names.
+KNOWN: dict[str, Keep] = {"outputs": outputs, "network": network, "train_scores": train_scores}
+
+
+def names(functions: Sequence[Keep]) -> tuple[str, ...]:
+    """What functions are called in a specification."""
+    return tuple(getattr(function, "__name__", type(function).__name__) for function in functions)
+
+
 def collect(functions: Sequence[Keep], finished: Finished) -> dict[str, PyTree]:
     """What all keep functions return, by name: a dict's own names, else the name of the function.
 
@@ -128,9 +136,8 @@ def collect(functions: Sequence[Keep], finished: Finished) -> dict[str, PyTree]:
       TypeError: a function returns nothing that can be kept.
     """
     found: dict[str, PyTree] = {}
-    for function in functions:
+    for function, name in zip(functions, names(functions), strict=True):
         kept = function(finished)
-        name = getattr(function, "__name__", type(function).__name__)
         if not isinstance(kept, Mapping | list | tuple) and not hasattr(kept, "dtype"):
             raise TypeError(
                 f"the keep function {name} returned a {type(kept).__name__}, but must return a dict, list or tuple of "
@@ -164,7 +171,7 @@ class RowScores:
         recipe, fold = finished.recipe, finished.fold
         if fold.validation.shape[-1] == 0:
             return {}
-        size, padded, blocks = measure.validation_blocks(fold, finished.block)
+        size, padded, blocks = measure.blocks_of(fold, "validation", finished.block)
         network = (finished.params, finished.model_state, finished.statistics)
 
         def body(number: Any, found: Any) -> Any:

@@ -217,18 +217,20 @@ def evaluate_rows(
     network: tuple[PyTree, PyTree, PyTree],
     rows: Rows,
     fold: Folds,
+    split: str,
     wanted: Array | bool = True,
     axis: str | None = None,
 ) -> dict[Key, Array]:
-    """Losses and metrics of the fold's validation rows, in as many blocks as its count needs.
+    """Losses and metrics of the fold's rows of a split, in as many blocks as its count needs.
 
-    `network` is (params, model_state, statistics); `wanted` and `axis` are as in `jreg.training.epoch`.
+    `network` is (params, model_state, statistics); `split` is ``"stopping"`` or ``"validation"``; `wanted` and `axis`
+    are as in `jreg.training.epoch`.
     """
-    size, padded, blocks = validation_blocks(fold, plan.block)
+    (_, count), (size, padded, blocks) = fold.part(split), blocks_of(fold, split, plan.block)
 
     def body(number: Array, states: State) -> State:
         chosen = jax.lax.dynamic_slice_in_dim(padded, number * size, size)
-        weights = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < fold.validation_count)
+        weights = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < count)
         x, y = take(rows.x, chosen), take(rows.y, chosen)
         block = seen(recipe, forward(recipe, *network, x), targets_of(recipe, network[2], x, y))
         return update(recipe, plan.task, states, block, weights)
@@ -236,15 +238,16 @@ def evaluate_rows(
     like = functools.partial(block_shapes, recipe, *network, rows, size)
     states = begin(recipe, plan.task, plan.parts, like, padded.shape[0])
     states = jax.lax.fori_loop(0, repeats(blocks, wanted, axis), body, states)
-    return compute(recipe, plan.task, states, "validation")
+    return compute(recipe, plan.task, states, split)
 
 
-def validation_blocks(fold: Folds, block: int) -> tuple[int, Array, Array]:
-    """The size of blocks of a fold's validation rows, the row numbers padded to whole blocks, how many have rows."""
-    longest = fold.validation.shape[-1]
+def blocks_of(fold: Folds, split: str, block: int) -> tuple[int, Array, Array]:
+    """The size of blocks of a fold's rows of a split, the row numbers padded to whole blocks, how many have rows."""
+    rows, count = fold.part(split)
+    longest = rows.shape[-1]
     size = min(block, longest)
-    padded = jnp.pad(fold.validation, (0, -longest % size))
-    return size, padded, -(-fold.validation_count // size)
+    padded = jnp.pad(rows, (0, -longest % size))
+    return size, padded, -(-count // size)
 
 
 def repeats(count: Array, wanted: Array | bool, axis: str | None) -> Array:

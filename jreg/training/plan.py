@@ -31,7 +31,7 @@ class Plan:
       epochs: the most passes over the training rows, which the history has room for.
       batch_size: examples per step.
       block: examples that an evaluation sends through the network at once.
-      stopping: early stopping with the better end of its column stated, or None.
+      stopping: early stopping with its column and the better end of that stated, or None.
       columns: of the history.
       output_bytes: that the network's outputs for one example take.
       keep: functions of a `Finished` whose results outlive the training.
@@ -73,12 +73,13 @@ class Plan:
         return tuple(c.name for c in self.columns if (c.split, c.kind) == ("train", "loss") and c.name != "loss")
 
     @property
-    def validated(self) -> bool:
-        """Whether there are validation rows in some fold."""
-        return any(column.split == "validation" for column in self.columns)
+    def evaluated(self) -> tuple[str, ...]:
+        """On which rows the network is evaluated after each epoch: ``"stopping"``, ``"validation"``, both or none."""
+        there = {column.split for column in self.columns}
+        return tuple(split for split in ("stopping", "validation") if split in there)
 
 
-def block_size(validation_counts: np.ndarray) -> int:
+def block_size(counts: np.ndarray) -> int:
     """How many rows to evaluate at once, so that folds of unequal size cost about what they have.
 
     The size among shares of the largest fold, at most 2048 rows, with which all folds together cost the least; a
@@ -87,8 +88,8 @@ def block_size(validation_counts: np.ndarray) -> int:
     >>> block_size(np.array([288, 287, 287])), block_size(np.array([1000, 10, 10, 10, 10, 10, 10])) < 300
     (288, True)
     """
-    largest = max(1, int(validation_counts.max(initial=1)))
+    largest = max(1, int(counts.max(initial=1)))
     fewest = -(-largest // MOST_ROWS)
     sizes = sorted({-(-largest // share) for share in range(fewest, max(fewest, largest // 16) + 1)}, reverse=True)
-    cost = [int(np.sum(-(-validation_counts // size)) * (size + _COST)) for size in sizes]
+    cost = [int(np.sum(-(-counts // size)) * (size + _COST)) for size in sizes]
     return sizes[int(np.argmin(cost))]

@@ -136,7 +136,7 @@ def epoch(
     wanted: Array | bool = True,
     axis: str | None = None,
 ) -> TrainState:
-    """One pass over the training rows in random order, then the evaluation on the validation rows.
+    """One pass over the training rows in random order, then the evaluation on those to stop and to score on.
 
     Args:
       plan: the static part.
@@ -161,9 +161,9 @@ def epoch(
         count = measure.repeats(steps, wanted, axis)
         sums = jax.lax.fori_loop(0, count, add, recomputed.begun(model_state))
         shown = shown[0], recomputed.finished(model_state, sums)
-    if plan.validated:
-        network = (*shown, state.statistics)
-        measured |= measure.evaluate_rows(plan, recipe, network, rows, training.fold, wanted, axis)
+    network = (*shown, state.statistics)
+    for split in plan.evaluated:
+        measured |= measure.evaluate_rows(plan, recipe, network, rows, training.fold, split, wanted, axis)
     measured |= measure.of_params(recipe, plan.task, shown[0])
     return close(plan, state, carry, shown, measured, training.fold, training.epochs)
 
@@ -179,20 +179,25 @@ def close(
 ) -> TrainState:
     """The state after an epoch that left `carry` and was `measured` with the (params, model_state) that are `shown`."""
     params, model_state, opt_state = carry
-    stopping, validates = state.stopping, fold.validation_count > 0
+    stopping, there = state.stopping, {split: fold.part(split)[1] > 0 for split in plan.evaluated}
     # Parameters too: ReLU hides those that are minus infinity from the losses, and no training loss has seen the last
     # update. What an optimizer keeps may be infinite by design, as the best value so far is at the start.
     finite = jnp.isfinite(measured["train", "loss", "loss"]) & all_finite((params, shown[0]))
-    if plan.validated:
-        finite &= jnp.isfinite(measured["validation", "loss", "loss"]) | ~validates
+    for split in plan.evaluated:
+        finite &= jnp.isfinite(measured[split, "loss", "loss"]) | ~there[split]
     finished = jnp.where(state.epoch + 1 >= epochs, Status.COMPLETED, Status.RUNNING)
     if plan.stopping and plan.monitored and isinstance(stopping, StoppingState):
         # NaN is no improvement, so the best parameters are those of an earlier epoch.
         value = jnp.where(finite, jnp.asarray(measured[plan.monitored.key], jnp.float32), jnp.nan)
         by_rule = plan.stopping.update(stopping, value, state.epoch, shown)
         newest = stopping._replace(best_epoch=state.epoch, best_params=shown)
-        # A final training has nothing to stop on, and an outer one of nested folds mustn't stop on what scores it.
-        stops = (fold.number < jnp.uint32(keys.FINAL)) & (validates | (plan.monitored.split != "validation"))
+        # A final training has nothing to stop on, unless some of its rows were set aside for that, and an outer one of
+        # nested folds mustn't stop on what scores it.
+        stops = fold.number < jnp.uint32(keys.FINAL)
+        if plan.monitored.split == "validation":
+            stops &= there["validation"]
+        elif plan.monitored.split == "stopping":
+            stops = there["stopping"]
         stopping = jax.tree.map(functools.partial(jnp.where, stops), by_rule, newest)
         finished = jnp.where(stopping.stopped, Status.STOPPED, finished)
     # Terms that other settings have and this one hasn't are not measured.
