@@ -144,6 +144,11 @@ def test_a_time_limit_ends_a_study_that_resume_finishes(whole, monkeypatch, caps
         assert Path("cut", name).read_bytes() == (whole / name).read_bytes()
 
 
+# A final network that is gone is trained again, and then looks at the test set again.
+looks_again = pytest.mark.filterwarnings("default:the test set has been looked at")
+
+
+@looks_again
 def test_a_finished_study_says_so_and_makes_what_is_missing(found, capsys):
     before = (found / "final/weights.safetensors").read_bytes()
     code, _, err = ends(["resume", found, "mine.py"], capsys)
@@ -151,8 +156,10 @@ def test_a_finished_study_says_so_and_makes_what_is_missing(found, capsys):
     assert "the study in found had been finished, and nothing was trained again" in err
     shutil.rmtree(found / "final")
     (found / "scores.png").unlink()
-    code, out, _ = ends(["resume", found, "mine.py", "--json"], capsys)
+    assert "looked at" not in err
+    code, out, err = ends(["resume", found, "mine.py", "--json"], capsys)
     assert code == 0
+    assert "jreg: the test set has been looked at 2 times: choose by validation scores" in err
     assert json.loads(out)["test_accuracy"] == json.loads((found / "results.json").read_text())["test_accuracy"]
     assert (found / "scores.png").exists()
     assert (found / "final/weights.safetensors").read_bytes() == before
@@ -321,6 +328,7 @@ def damaged(data, rng):
         yield f"page {page // 4096}", data[:page] + rng.randbytes(4096) + data[page + 4096 :]
 
 
+@looks_again
 def test_what_can_be_read_of_a_damaged_database_is_saved(found, whole, tmp_path, capsys):
     data, run = (found / "study.db").read_bytes(), tmp_path / "run"
     run.mkdir()
