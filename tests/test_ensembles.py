@@ -205,11 +205,10 @@ def test_greedy_ensembles_that_cannot_be_chosen_say_why(study):
 
 
 def test_final_networks_of_several_seeds_train_in_the_studys_program(study, wine, caplog):
-    jreg.refit(study, progress=False)  # the few programs around it
+    alone = jreg.refit(study, progress=False)  # and compiles the few programs around it
     with jax.log_compiles():
         ensemble = jreg.refit_ensemble(study, seeds=[3, 0], progress=False)
         assert "_advance" not in re.findall(r"Finished XLA compilation of jit\((\w+)\)", caplog.text)
-    alone = jreg.refit(study, progress=False)
     assert [network.more["seed"] for network in ensemble] == [3, 0]
     jax.tree.map(np.testing.assert_array_equal, ensemble[1].params, alone.params)
     assert ensemble[1].epochs == alone.epochs

@@ -32,7 +32,7 @@ from jreg.results import Estimate, Results
 from jreg.results.summary import summary
 from jreg.store import Folder
 from jreg.study.nested import nested_folds
-from jreg.study.policies import epochs_of
+from jreg.study.updates import chosen_epochs
 from jreg.training import FINAL, Status
 
 SPACE = jreg.grid(width=[0], l2=[1e-4, 1e-2, 1e-1], rate=[0.03, 0.3]).along("l2")
@@ -252,9 +252,9 @@ def test_outer_trainings_make_the_updates_of_the_inner_best_epochs(study):
         updates = ((inner.best_epochs[setting] + 1) * np.array(steps)[:, None]).mean()
         for rows in (1, 8, 9, 40, 60, 1000):
             expected = min(max(round(updates / -(-rows // 8)), 1), 12)
-            assert epochs_of(study.design, inner, setting, rows) == expected
+            assert chosen_epochs(study.design, inner, [setting], rows) == expected
     unstopped = dataclasses.replace(study.design, spec=dataclasses.replace(study.spec, stopping=None))
-    assert epochs_of(unstopped, inner, 0, 40) == 12
+    assert chosen_epochs(unstopped, inner, [0], 40) == 12
 
 
 # Choices.
