@@ -106,9 +106,9 @@ def sweep(
         kept = Noted(folder, {**noted(data, how), "recipe": None if recipe is None else str(recipe)})
         asked: dict[str, Any] = {"seeds": numbers, "epochs": epochs, "batch_size": batch_size}
         asked |= {"stopping": stopping, "store": kept, "timeout": clock.left, "error_score": error_score}
+        asked |= {"validation_fraction": validation_fraction}
         if outer is None:
-            asked |= {"cv": cv, "validation_fraction": validation_fraction}
-            study = jreg.cross_validate(function, dataset, space, **asked)
+            study = jreg.cross_validate(function, dataset, space, cv=cv, **asked)
         else:
             study = jreg.nested_cross_validate(function, dataset, space, outer=outer, inner=cv, **asked)
         finish(study, kept, function, clock, goes_on, json)

@@ -20,7 +20,7 @@ from jreg.results.spec import FoldRows
 from jreg.search.space import Setting, Space, as_space, values_of
 from jreg.splits import Folds, as_pairs, pack
 from jreg.study.given import ranked_by, seeds_of
-from jreg.study.stopping_rows import apart, fraction_of
+from jreg.study.stopping_rows import apart, fraction_of, set_apart
 from jreg.study.trainings import Static, Trainings, grouped
 from jreg.study.versions import versions
 from jreg.training import Column, EarlyStopping, Keep, Plan, doors, keep
@@ -85,9 +85,8 @@ class Design:
         space, numbers = as_space(space), seeds_of(seeds)
         fraction = fraction_of(validation_fraction, stopping)
         if folds is None:
-            parts = apart(data, as_pairs(cv, data), fraction)
-            folds = [FoldRows(number, "validation", *some) for number, some in enumerate(parts)]
-        rows = tuple(folds)
+            folds = [FoldRows(number, "validation", *pair) for number, pair in enumerate(as_pairs(cv, data))]
+        rows = set_apart(data, folds, fraction)
         count = trainings or len(space.settings) * len(rows) * len(numbers)
         epochs = checks.count(epochs, "epochs")
         first = Spec(

@@ -51,6 +51,7 @@ def nested_cross_validate(
     epochs: int,
     batch_size: int = 64,
     stopping: EarlyStopping | None = None,
+    validation_fraction: float | None = None,
     choose: Choose = "best",
     score: str | None = None,
     keep: Sequence[Keep] | None = None,
@@ -80,6 +81,7 @@ def nested_cross_validate(
     Args:
       recipe, data, space, seeds, epochs, batch_size, stopping, score, keep, error_score, layout, timeout, progress: as
         in `cross_validate`.
+      validation_fraction: as in `cross_validate`, of the inner folds' training rows; outer trainings stop on nothing.
       outer: a number of folds, a scikit-learn splitter, or pairs of (training rows, validation rows).
       inner: a number of folds or a scikit-learn splitter, for the training rows of each outer fold; or for each outer
         fold a list of pairs, in numbers of the data's rows.
@@ -118,6 +120,7 @@ def nested_cross_validate(
     count = (len(space.settings) * sum(counts) + len(counts)) * len(numbers)
     how = {"kind": NESTED, "numbers": {"choose": name, "inner": counts}}
     asked: dict[str, Any] = {"seeds": numbers, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
+    asked |= {"validation_fraction": validation_fraction}
     asked |= {"score": score, "keep": keep, "error_score": error_score, "trainings": count}
     with folder_or_nowhere(store) as kept, observers(progress) as watching:
         design = Design.of(recipe, data, space, folds=folds, policy=how, **asked)

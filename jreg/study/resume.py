@@ -107,7 +107,7 @@ def resume(
     space = spec.space if space is None else space
     if spec.policy.get("kind") == NESTED:
         del options["cv"]
-        known = {fold.number: (fold.train, fold.validation) for fold in spec.folds}
+        known = {fold.number: together(fold) for fold in spec.folds}
         outer = [(fold.train, fold.validation) for fold in spec.numbered("outer")]
         inner = [[known[number] for number in numbers] for numbers in inner_folds(spec)]
         rule = _choose(spec, folder, choose)

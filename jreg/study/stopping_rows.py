@@ -67,6 +67,16 @@ def apart(data: Dataset, pairs: Iterable[tuple[Any, Any]], fraction: float | Non
     return [(rest, validation, stopping) for (rest, stopping), validation in divided]
 
 
+def set_apart(data: Dataset, folds: Iterable[FoldRows], fraction: float | None) -> tuple[FoldRows, ...]:
+    """The folds with rows to stop on; outer ones of nested folds, which stop on nothing, stay as they are."""
+
+    def divided(fold: FoldRows) -> FoldRows:
+        [parts] = apart(data, [(fold.train, fold.validation)], None if fold.role == "outer" else fraction)
+        return FoldRows(fold.number, fold.role, *parts)
+
+    return tuple(map(divided, folds))
+
+
 def together(fold: FoldRows) -> tuple[np.ndarray, np.ndarray]:
     """The pair of rows that `apart` makes the same fold of again."""
     return np.concatenate([fold.train, fold.stopping]) if len(fold.stopping) else fold.train, fold.validation
