@@ -143,6 +143,10 @@ def test_a_function_is_told_every_step(blobs):
     # One program for each width.
     assert [progress.done for progress in told if progress.compiling] == [0, 6]
     assert told[-1].best == pytest.approx(study.best.mean, abs=1e-6)
+    settings, means = zip(*told[-1].leaders, strict=True)
+    assert list(settings) == [result.hyperparameters for result in study.ranking]
+    assert means == pytest.approx([result.mean for result in study.ranking], abs=1e-6)
+    assert told[0].leaders == ()
     assert 0 < told[-1].seconds <= study.results.timing.run_seconds
 
 
@@ -236,8 +240,8 @@ def test_ipython_in_a_script_or_a_terminal_is_no_notebook(monkeypatch, shell):
 
 
 def plain(progress):
-    """Whether all is as Python has it, but for the layout."""
-    return {type(value) for name, value in progress._asdict().items() if name != "layout"} <= {
+    """Whether all is as Python has it, but for the layout and the settings."""
+    return {type(value) for name, value in progress._asdict().items() if name not in ("layout", "leaders")} <= {
         int, float, str, type(None)
     }  # fmt: skip
 

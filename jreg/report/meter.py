@@ -13,6 +13,9 @@ from jreg.report.progress import Progress
 from jreg.results import Results, Trained
 from jreg.training import Status
 
+# Settings that are named while a study trains.
+_LEADERS = 5
+
 
 class Meter:
     """Counts what a study does, at the same cost for each training however many there are.
@@ -27,7 +30,8 @@ class Meter:
         self._clock -= results.timing.compile_seconds
         # Of the scores of each setting, and how many they are.
         self._sums, self._counts = np.zeros(0), np.zeros(0, np.int64)
-        self._best: float | None = None
+        # Mean and number of the best settings that are finished, the best first.
+        self._leaders: list[tuple[float, int]] = []
         before = results.trained()
         # What an earlier run of the same study did counts, but not in its speed.
         self._before = self._done = self._total = int((before.status != Status.WAITING).sum())
@@ -90,12 +94,12 @@ class Meter:
         np.add.at(self._sums, found.setting, scores)
         np.add.at(self._counts, found.setting, 1)
         ended = np.unique(found.setting)
-        means = self._sums[ended][self._counts[ended] == folds * seeds] / (folds * seeds)
-        means = means[np.isfinite(means)]
-        if len(means):
-            newest = float(means.max() if spec.score.maximize else means.min())
-            better = max if spec.score.maximize else min
-            self._best = newest if self._best is None else better(self._best, newest)
+        ended = ended[self._counts[ended] == folds * seeds]
+        means = self._sums[ended] / (folds * seeds)
+        ended, means = ended[np.isfinite(means)], means[np.isfinite(means)]
+        newest = np.argsort(-means if spec.score.maximize else means, kind="stable")[:_LEADERS]
+        leading = [*self._leaders, *zip(means[newest].tolist(), ended[newest].tolist(), strict=True)]
+        self._leaders = sorted(leading, key=lambda one: one[0], reverse=spec.score.maximize)[:_LEADERS]
 
     def end(self) -> None:
         """Notes how long everything took."""
@@ -106,10 +110,11 @@ class Meter:
         seconds = self._seconds() - self._began
         new = self._done - self._before
         left = seconds / new * (self._total - self._done) if new else None
+        settings = self._results.spec.settings
         return Progress(
             done=self._done,
             total=self._total,
-            best=self._best,
+            best=self._leaders[0][0] if self._leaders else None,
             score=self._results.spec.score.label,
             seconds=self._seconds(),
             seconds_left=left,
@@ -120,4 +125,5 @@ class Meter:
             round=self._round,
             rounds=self._rounds,
             layout=self._layout,
+            leaders=tuple((settings[number], mean) for mean, number in self._leaders),
         )

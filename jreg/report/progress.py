@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
 from jreg._base.names import printable
 from jreg.engine import Layout
+from jreg.report.notebook import live
 
 # Seconds between two renewals of a notebook's line; each is a message to the browser.
 _RENEW = 0.2
@@ -34,6 +35,7 @@ class Progress(NamedTuple):
       rounds: of a race; 1 without.
       layout: where the trainings run, or None while that is not known.
       stage: what is done instead of the study's trainings, such as ``"refitting"`` or ``"drawing"``; "" while they run.
+      leaders: hyperparameters and mean scores of the best five settings that are finished, the best first.
     """
 
     done: int
@@ -50,6 +52,7 @@ class Progress(NamedTuple):
     rounds: int = 1
     layout: Layout | None = None
     stage: str = ""
+    leaders: Sequence[tuple[Mapping[str, Any], float]] = ()
 
     @classmethod
     def of_stage(cls, stage: str) -> Progress:
@@ -91,7 +94,7 @@ def _duration(seconds: float) -> str:
 
 
 class Display:
-    r"""Shows progress: one line that renews itself in a terminal or notebook, else a line every few seconds.
+    r"""Shows progress: a line in a terminal or a table in a notebook, which renew themselves, else lines now and then.
 
     Where there is no stream, as when standard error is closed, or it takes no more text, nothing is shown.
 
@@ -161,7 +164,8 @@ class Display:
             if self._cell is None:
                 print(line, file=self._stream, flush=True)
             else:
-                self._cell.update({"text/plain": line}, raw=True)
+                page = live(line, progress.done, progress.total, progress.score, progress.leaders)
+                self._cell.update({"text/plain": line, "text/html": page}, raw=True)
 
 
 def _bar(stream: TextIO | None, transient: bool) -> Any:

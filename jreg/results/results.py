@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jreg._base.types import PyTree
-from jreg.results import selection, table
+from jreg.results import notebook, selection, table
 from jreg.results.nested import Nested
 from jreg.results.rows import Rows
 from jreg.results.selection import Baseline, SettingResult
@@ -135,6 +135,9 @@ class Results:
         asked = "{} settings x {} folds x {} seeds".format(*self.shape)
         outer = f"{len(outer)} outer folds, inside them " if (outer := self.spec.numbered("outer")) else ""
         return f"Results({self.spec.data}: {len(self)} trainings of {outer}{asked})"
+
+    def _repr_html_(self) -> str:
+        return notebook.as_html(self)
 
     def get(self, setting: int, fold: int, seed: int) -> Found | None:
         """What a training left, by the numbers of its setting and fold and by its seed; None where it hasn't ended."""

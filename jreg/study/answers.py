@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jreg import report, store
+from jreg.report.notebook import study_html
 from jreg.results import Check, Comparison, Results, SettingResult, Spec, check, compare, indistinguishable
 
 # One of a study's settings: what it found about it, its hyperparameters, or None for the best.
@@ -24,6 +25,9 @@ class Answers:
         def results(self) -> Results:
             """What was found."""
             raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        return study_html(self.results)
 
     @property
     def spec(self) -> Spec:
