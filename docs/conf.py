@@ -17,7 +17,10 @@ project = "jreg"
 author = "the authors of jreg"
 release = version = jreg.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+# What is copied is what is typed, without prompts.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 html_theme = "furo"
@@ -109,8 +112,10 @@ def home(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
 
 
 def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:
-    """Leaves out the fields of named tuples, which their class describes, and what Flax adds to its modules."""
+    """Leaves out fields of named tuples, which their class describes, and what Flax and scikit-learn add to theirs."""
     del app, what, options
+    if name.startswith("set_") and name.endswith("_request"):
+        return True
     doc = getattr(obj, "__doc__", None) or ""
     return True if doc.startswith("Alias for field number") or name in ("name", "parent", "scope") else skipped
 

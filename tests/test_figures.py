@@ -80,6 +80,13 @@ def test_nothing_hides_or_leaves_the_picture_and_the_axes_say_what_they_are(kind
         assert {"best", "one-standard-error rule", "worst"} <= set(legend_of(figure))
 
 
+def test_the_title_says_which_setting_is_best_and_how_sure_that_is():
+    lines = figures.scores(scored(GRIDS["lines"], lost=[1])).get_suptitle().split("\n")
+    assert lines[0] == "digits: l2=0.001 dropout=0.5 is best, 0.9000 ± 0.01"
+    assert lines[1] == "6 settings, 1 without a score; mean and standard error over 5 folds"
+    assert figures.scores(scored(jreg.grid(l2=[0.1]), simple=0)).get_suptitle().startswith("digits: 1 setting\n")
+
+
 def test_a_zero_and_an_infinity_have_places_on_a_logarithmic_axis():
     figure = figures.scores(scored(jreg.grid(l2=[1e-2, 0.0, 1e-4, 1e-3, INF])))
     (axes,) = figure.axes

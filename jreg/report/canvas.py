@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jreg.recipe import describe
 from jreg.search.space import Space
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; the faint yellow comes last.
@@ -64,13 +65,20 @@ class Scored(NamedTuple):
         return f"mean{bars} over {self.over}"
 
     def heading(self, drawn: str, not_shown: int = 0) -> str:
-        """A picture's title: the data, how many settings there are and which are missing, and what is drawn of them."""
+        """A picture's title: which setting is best, how many there are, which have no score, what is drawn of them."""
         count, lost = len(self.means), int((~np.isfinite(self.means)).sum())
         missing = [
             f", {number} {what}" for number, what in ((lost, "without a score"), (not_shown, "not shown")) if number
         ]
         settings = f"{count} {'setting' if count == 1 else 'settings'}{''.join(missing)}"
-        return f"{plain(self.title, 24)}: {settings}\n{drawn}"
+        title = plain(self.title, 24)
+        if (best := self.marks.get("best")) is None or count == 1:
+            return f"{title}: {settings}\n{drawn}"
+        setting = plain(describe({name: self.space.settings[best][name] for name in self.varied()}), 40)
+        error = f" ± {self.errors[best]:.2g}" if np.isfinite(self.errors[best]) else ""
+        # The narrowest picture has room for some 70 characters.
+        between = " " if len(settings) + len(drawn) < 70 else "\n"
+        return f"{title}: {setting} is best, {self.means[best]:#.4g}{error}\n{settings};{between}{drawn}"
 
     def varied(self) -> list[str]:
         """The hyperparameters that have more than one value."""
