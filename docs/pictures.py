@@ -13,6 +13,9 @@ ROOT = Path(__file__).parents[1]
 PICTURES = {
     "scores.png": ("README.md", "runs/digits/scores.png"),
     "augmented.png": ("docs/augmentation.md", "digits.png"),
+    "heatmap.png": ("docs/gallery.md", "heatmap.png"),
+    "differences.png": ("docs/gallery.md", "differences.png"),
+    "curves.png": ("docs/gallery.md", "curves.png"),
 }
 
 
@@ -22,14 +25,16 @@ def code(page: Path) -> str:
 
 
 def main() -> None:
-    """Draws each picture in an empty folder and copies it beside the pages."""
-    for picture, (page, drawn) in PICTURES.items():
+    """Draws the pictures of each page in an empty folder and copies them beside the pages."""
+    for page in dict.fromkeys(page for page, _ in PICTURES.values()):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-c", code(ROOT / page)]
             # The same pictures on every machine: accelerators round otherwise.
             environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
             subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
-            shutil.copy(Path(folder) / drawn, ROOT / "docs" / "images" / picture)
+            for picture, (source, drawn) in PICTURES.items():
+                if source == page:
+                    shutil.copy(Path(folder) / drawn, ROOT / "docs" / "images" / picture)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -130,7 +131,10 @@ LONG = {
     "augmentation.md",
     "catalogue.md",
     "extending.md",
+    "gallery.md",
     "how-to.md",
+    "index.md",
+    "migrating.md",
     "networks.md",
     "reliability.md",
     "several-arrays.md",
@@ -152,12 +156,55 @@ def test_the_examples_of_a_page_run(page, tmp_path):
     assert done.returncode == 0, f"{page.name}, with the page's line numbers:\n{done.stderr}"
 
 
+# By page: the words that stand for a picture, and its file.
+PICTURES = {
+    page: [
+        (words, (page.parent / link).resolve())
+        for words, link in re.findall(r"!\[([^]]*)\]\(([^)]+)\)", page.read_text())
+    ]
+    for page in PAGES
+}
+
+
+def is_ours(picture):
+    return picture.parent == DOCS / "images"
+
+
+def test_every_picture_exists_and_has_words_that_say_what_is_on_it():
+    shown = [picture for pictures in PICTURES.values() for picture in pictures]
+    assert len(shown) > 5
+    for words, picture in shown:
+        assert picture.is_file(), picture
+        assert len(words.split()) > 5, picture
+
+
+@pytest.mark.parametrize("drawing", sorted((DOCS / "images").glob("*.svg")), ids=lambda path: path.name)
+def test_a_drawing_is_read_in_light_and_dark_and_aloud(drawing):
+    page = drawing.read_text()
+    root = ElementTree.fromstring(page)
+    tag = "{http://www.w3.org/2000/svg}"
+    left, top, width, height = map(float, root.get("viewBox").split())
+    assert root.find(f"{tag}title").text
+    assert root.find(f"{tag}desc").text
+    assert "@media (prefers-color-scheme: dark)" in page
+    # Nothing comes from elsewhere, and nothing begins outside the picture.
+    assert set(re.findall(r"(?:href|src)=|https?://[^\s\"]+", page)) == {"http://www.w3.org/2000/svg"}
+    for shape in [*root.iter(f"{tag}rect"), *root.iter(f"{tag}text")]:
+        x, y = float(shape.get("x", 0)), float(shape.get("y", 0))
+        assert left <= x <= x + float(shape.get("width", 0)) <= left + width
+        assert top <= y <= y + float(shape.get("height", 0)) <= top + height
+
+
 def test_every_picture_is_drawn_by_the_code_of_its_page():
     drawn = runpy.run_path(str(DOCS / "pictures.py"))["PICTURES"]
-    shown = {Path(link).name: page for page in PAGES for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text())}
-    assert {name: ROOT / page for name, (page, _) in drawn.items()} == shown
-    for page, path in drawn.values():
+    for picture, (page, path) in drawn.items():
         assert f'"{path}"' in script(ROOT / page)
+        assert DOCS / "images" / picture in {link for _, link in PICTURES[ROOT / page]}
+    shown = {
+        link.relative_to(DOCS / "images").name for links in PICTURES.values() for _, link in links if is_ours(link)
+    }
+    assert {name for name in shown if name.endswith(".png")} == set(drawn)
+    assert shown == {file.name for file in (DOCS / "images").iterdir()}
 
 
 def test_the_pages_with_examples_are_found():

@@ -35,7 +35,7 @@ class _Searched(Estimator):
     refit: Any
     ensemble: bool
     store: str | Path | None
-    progress: bool
+    progress: Any
 
     def _search(self, data: Dataset) -> Any:
         if self.refit is not None and not callable(self.refit) and self.refit not in _REFITS:
@@ -125,7 +125,7 @@ class StudyClassifier(Classifier, _Searched):
         None: then nothing is trained on all rows, and the estimator can't predict.
       ensemble: whether the networks of the folds predict together, instead of one trained on all rows.
       store: a folder that keeps the study, which then goes on there after an interruption.
-      progress: whether it is shown.
+      progress: whether it is shown, or functions of its progress, as in `jreg.cross_validate`.
       random_state: of the seeds.
 
     Attributes:
@@ -154,7 +154,7 @@ class StudyClassifier(Classifier, _Searched):
         refit: str | Callable[[Study], Any] | None = "best",
         ensemble: bool = False,
         store: str | Path | None = None,
-        progress: bool = False,
+        progress: Any = False,
         class_weight: str | Mapping[Any, float] | None = None,
         random_state: Any = None,
     ):
@@ -189,7 +189,7 @@ class StudyRegressor(Regressor, _Searched):
         refit: str | Callable[[Study], Any] | None = "best",
         ensemble: bool = False,
         store: str | Path | None = None,
-        progress: bool = False,
+        progress: Any = False,
         random_state: Any = None,
     ):
         self.recipe, self.space, self.cv, self.seeds = recipe, space, cv, seeds

@@ -76,8 +76,8 @@ class Scored(NamedTuple):
             return f"{title}: {settings}\n{drawn}"
         setting = plain(describe({name: self.space.settings[best][name] for name in self.varied()}), 40)
         error = f" ± {self.errors[best]:.2g}" if np.isfinite(self.errors[best]) else ""
-        # The narrowest picture has room for some 70 characters.
-        between = " " if len(settings) + len(drawn) < 70 else "\n"
+        # The narrowest picture has room for some 90 characters.
+        between = " " if len(settings) + len(drawn) < 84 else "\n"
         return f"{title}: {setting} is best, {self.means[best]:#.4g}{error}\n{settings};{between}{drawn}"
 
     def varied(self) -> list[str]:
