@@ -24,6 +24,7 @@ copybutton_prompt_is_regexp = True
 html_math_renderer = "mathml"
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path, html_css_files = ["_static"], ["tables.css"]
 html_title = f"jreg {release}"
 # Names in single backticks become links where they are documented, and stay code elsewhere.
 default_role = "py:obj"
@@ -106,9 +107,12 @@ def home(app: Sphinx, env: Any, node: Any, content: Any) -> Any:
     else:
         module = getattr(value, "__module__", "jreg")
         target = f"{next((package for package in PACKAGES if module.startswith(package + '.')), module)}.{name}"
-    if rest:
-        target = f"{target}.{rest}"
-    return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+    targets = [f"{target}.{rest}" if rest else target]
+    # A method that is inherited is documented where it is defined.
+    owners = [owner for owner in getattr(value, "__mro__", ()) if rest in vars(owner)]
+    targets += [f"{owner.__module__}.{owner.__qualname__}.{rest}" for owner in owners]
+    resolve = functools.partial(env.domains["py"].resolve_xref, env, node["refdoc"], app.builder, "obj")
+    return next((found for one in targets if (found := resolve(one, node, content)) is not None), None)
 
 
 def skip(app: Sphinx, what: str, name: str, obj: Any, skipped: bool, options: Any) -> bool | None:

@@ -150,7 +150,7 @@ def test_mlflow_gets_metrics_parameters_and_the_picture(shared, monkeypatch):
     study = run("MLflow", shared, monkeypatch, mlflow=module)["study"]
     *best, (error, _) = writer.told["log_metric"]
     assert best[-1] == (("best_val_accuracy", pytest.approx(study.best.mean, abs=1e-6)), {"step": DONE})
-    assert error == ("standard_error_val_accuracy", study.best.standard_error)
+    assert error == ("standard_error", study.best.standard_error)
     assert [given[0] for given, _ in writer.told["log_params"]] == [shared["options"], study.best.hyperparameters]
     ((figure, name), _) = writer.told["log_figure"][0]
     assert (figure.get_suptitle().split(":")[0], name) == (study.spec.data, "scores.png")

@@ -91,7 +91,7 @@ def test_every_api_page_is_in_the_table_of_contents():
 
 @pytest.mark.parametrize("page", [*PAGES, *API], ids=lambda page: str(page.relative_to(ROOT)))
 def test_names_in_backticks_exist(page):
-    for name in re.findall(r"`(jreg(?:\.[A-Za-z_]\w*)+)(?:\(\))?`", page.read_text()):
+    for name in re.findall(r"[`<](jreg(?:\.[A-Za-z_]\w*)+)(?:\(\))?>?`", page.read_text()):
         found(name)
 
 
