@@ -56,9 +56,9 @@ def test_results_say_which_setting_won_and_which_one_is_as_good():
     results.baseline = Baseline("majority class", (0.5, 0.5))
     words = " ".join(" ".join(Page(results._repr_html_()).texts).split())
     assert repr(results) in words
-    assert "Best: l2=0.001 , val_accuracy 0.9600 ± 0.01 over 2 folds, 1 seed." in words
-    assert "The most regularized setting within one standard error of it: l2=0.01 , 0.9550 ± 0.01." in words
-    assert "Baseline, majority class: 0.5000 ± 0." in words
+    assert "Best: l2=0.001 , val_accuracy 0.9600 ± 0.010 over 2 folds, 1 seed." in words
+    assert "The most regularized setting within one standard error of it: l2=0.01 , 0.9550 ± 0.010." in words
+    assert "Baseline, majority class: 0.5000 ± 0.0." in words
     assert "The best 3 of 3 settings by val_accuracy, higher is better" in words
 
 
@@ -67,7 +67,7 @@ def test_the_ranking_is_a_table():
     rows = [row.split("</td><td>") for row in page.split("<tbody><tr><td>")[1].split("</td></tr>")[:3]]
     rows = [[cell.removeprefix("<tr><td>") for cell in row] for row in rows]
     assert [row[:2] for row in rows] == [["0.001", "0.9600"], ["0.01", "0.9550"], ["0.0001", "0.9100"]]
-    assert rows[0][2:4] == ["0.01", "9.0"]
+    assert rows[0][2:4] == ["0.010", "9.0"]
     assert "best" in rows[0][4]
     assert "1-SE" in rows[1][4]
 
@@ -126,7 +126,7 @@ def test_nested_results_show_the_estimate_and_no_winner(monkeypatch):
     nested = SimpleNamespace(finished=True, missing=4, estimate=estimate, naive=estimate)
     monkeypatch.setattr(type(results), "spec", spec)
     monkeypatch.setattr(type(results), "nested", nested)
-    assert "Honest estimate of val_accuracy: <b>0.9000 ± 0.02</b>; naive one" in results._repr_html_()
+    assert "Honest estimate of val_accuracy: <b>0.9000 ± 0.020</b>; naive one" in results._repr_html_()
     assert "<table" not in results._repr_html_()
     nested.finished = False
     assert "4 trainings are missing." in results._repr_html_()

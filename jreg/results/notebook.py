@@ -83,7 +83,7 @@ def _estimates(results: Results) -> list[str]:
 
 
 def _mean(found: Any) -> str:
-    error = f" ± {found.standard_error:.2g}" if math.isfinite(found.standard_error) else ""
+    error = f" ± {found.standard_error:#.2g}" if math.isfinite(found.standard_error) else ""
     return f"{score(found.mean)}{error}"
 
 
@@ -91,7 +91,7 @@ def _ranking(results: Results) -> str:
     names = [name for name, values in results.spec.space.axes.items() if len(values) > 1]
     found, rows = table.settings(results, _MOST), []
     for row in found:
-        error = f"{row['standard_error']:.2g}" if math.isfinite(row["standard_error"]) else ""
+        error = f"{row['standard_error']:#.2g}" if math.isfinite(row["standard_error"]) else ""
         values = (row["hyperparameters"].get(name, "") for name in names)
         rows.append([*values, score(row["mean"]), error, f"{row['epochs']:.1f}", row["note"]])
     better = "higher" if results.maximize else "lower"
