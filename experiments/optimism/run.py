@@ -126,7 +126,10 @@ def drawn(found: dict[str, dict[str, dict[str, float]]], draws: int) -> Figure:
     axes.set_xticks(range(len(estimates)), [textwrap.fill(name, 15) for name in estimates])
     axes.set_xlabel("what is reported")
     axes.set_ylabel("accuracy above the truth\n(percentage points)")
-    axes.set_title(f"Labels of pure noise: {ROWS} rows, {len(SPACE.settings)} settings, {draws} draws; nested estimates: fewer", fontsize=10)
+    axes.set_title(
+        f"Labels of pure noise: {ROWS} rows, {len(SPACE.settings)} settings, {draws} draws; nested estimates: fewer",
+        fontsize=10,
+    )
     figure.legend(
         title="the epoch is chosen by", fontsize=8, title_fontsize=8, frameon=False, loc="outside right upper"
     )
