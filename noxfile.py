@@ -3,7 +3,12 @@
 The dependencies come from the groups in pyproject.toml, and so do the Python versions of `tests_core` and `tests_all`.
 """
 
+import os
+
 import nox
+
+# Tests start many processes, each of which would compile thousands of modules anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -69,7 +74,9 @@ def tests_bench(session: nox.Session) -> None:
 def doctest(session: nox.Session) -> None:
     """Run the examples in docstrings."""
     install(session, "test")
-    session.run("pytest", "-n", "2", "--doctest-modules", "jreg", *session.posargs)
+    # Examples run once, so programs needn't be fast; tests/conftest.py has more such options.
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    session.run("pytest", "-n", "2", "--doctest-modules", "jreg", *session.posargs, env=quick)
 
 
 @nox.session

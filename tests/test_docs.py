@@ -126,8 +126,9 @@ def test_the_script_of_a_page_keeps_line_numbers(tmp_path):
 RUNNABLE = [page for page in PAGES if script(page).strip()]
 
 
-# Two minutes of studies; the tutorial's are the README's at more length.
+# Two minutes of studies; the tutorial's are the README's at more length, which docs/pictures.py runs for its picture.
 LONG = {
+    "README.md",
     "augmentation.md",
     "catalogue.md",
     "extending.md",
@@ -149,7 +150,7 @@ def test_the_examples_of_a_page_run(page, tmp_path):
     # A process of its own, because the pages call use_cpu_devices and are to run as a reader would run them.
     path = tmp_path / f"{page.stem}.py"
     path.write_text(script(page))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     done = subprocess.run(
         [sys.executable, path.name], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
@@ -217,7 +218,7 @@ def test_recipe_file_of_the_how_to_runs_on_the_command_line(tmp_path):
     (recipe,) = [block for block in blocks if "def recipe(hp)" in block and "\nspace = " in block]
     (tmp_path / "my_recipe.py").write_text(recipe)
     command = [sys.executable, "-m", "jreg", "sweep", "my_recipe.py", "--data", "wine", "--epochs", "2", "--json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     page = (DOCS / "command-line.md").read_text()

@@ -5,9 +5,13 @@ import pickle
 import jax
 import numpy as np
 import pytest
+import sklearn
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -176,6 +180,37 @@ def test_pipelines_and_searches_of_scikit_learns(wine):
     assert search.best_params_ == {"mlpclassifier__l2": 0.0}
     assert search.score(x, y) > 0.9
     assert cross_val_score(clone(pipeline), x, y, cv=2).min() > 0.8
+
+
+def test_importances_calibration_and_thresholds_of_scikit_learns(fitted, wine):
+    x, y = wine
+    found = permutation_importance(fitted, x, y, n_repeats=2, random_state=0)
+    assert found.importances_mean.max() > 0.02
+    calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), method="sigmoid").fit(x, y)
+    np.testing.assert_allclose(calibrated.predict_proba(x).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_weights_and_groups_are_routed(wine):
+    x, y = wine
+    weights, groups = np.linspace(0.5, 1.5, len(y)), np.arange(len(y)) % 4
+    with sklearn.config_context(enable_metadata_routing=True):
+        asked = classifier(refit=None, cv=GroupKFold(2), epochs=2).set_fit_request(sample_weight=True, groups=True)
+        pipeline = make_pipeline(MinMaxScaler(), asked)
+        pipeline.fit(x, y, sample_weight=weights, groups=groups)
+    data = pipeline[-1].study_.data
+    np.testing.assert_allclose(data.weights, weights, rtol=1e-6)
+    np.testing.assert_array_equal(data.groups, groups)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_come_with_their_names(library, fitted, wine):
+    frames = pytest.importorskip(library, reason=f"{library} isn't installed: not tried with its frames")
+    x, y = wine
+    names = [f"feature {number}" for number in range(x.shape[1])]
+    frame = frames.DataFrame(dict(zip(names, x.T, strict=True)))
+    one = MLPClassifier(**SMALL).fit(frame, frames.Series(y))
+    assert one.feature_names_in_.tolist() == names
+    np.testing.assert_array_equal(one.predict_proba(frame), fitted.predict_proba(x))
 
 
 def test_a_study_is_cross_validate(studied, wine):

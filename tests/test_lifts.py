@@ -288,7 +288,9 @@ def test_reconstruction_of_a_linear_network_is_principal_components():
     lost = np.linalg.svd(data.x)[1] ** 2
     np.testing.assert_allclose(fitted.history["train_loss"][-1], lost[2:].sum() / 64 / 4 / 2, rtol=2e-2)
     assert float(fitted.history["train_r2"][-1]) == pytest.approx(1 - lost[2:].sum() / lost.sum(), abs=1e-3)
-    with pytest.raises(ValueError, match="reconstructs the examples, so it can have neither mixing nor targets"):
+    with pytest.raises(
+        ValueError, match="reconstructs the examples, so it can have neither mixing, targets nor a class_weight"
+    ):
         trained(data, code, reconstruct=True, targets=jreg.data.standardize())
 
 

@@ -329,7 +329,7 @@ def test_a_search_needs_its_asker(wine, tmp_path):
         jreg.resume(tmp_path, resuming.recipe, wine)
 
 
-@pytest.mark.parametrize("kind", ["search", pytest.param("race", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["grid", pytest.param("search", marks=pytest.mark.slow)])
 def test_a_random_kill(kind, tmp_path):
     """The session `faults` has a hundred."""
     server = resuming.Server(tmp_path / "programs")

@@ -167,7 +167,7 @@ def test_the_networks_of_a_study(table, tmp_path):
     assert [one.more for one in folds] == [{**said, "fold": fold} for fold in (0, 1)]
     assert folds[0].hyperparameters == {"dropout": 0.1, "activation": jax.nn.gelu}
     final = jreg.refit(study, progress=False)
-    assert final.more.keys() == {"data", "study", "updates"}
+    assert final.more.keys() == {"data", "study", "seed", "updates"}
     assert (final.more["data"], final.more["study"]) == (data.name, study.spec.digest)
     with_recipe = jreg.load(final.save(tmp_path / "final"), recipe=recipe)
     assert with_recipe.more == final.more

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,13 @@ def drawn(found: dict[str, dict[str, dict[str, float]]], draws: int) -> Figure:
         marker = "s" if RULES[rule][1] is None else "o"
         axes.errorbar(places, values, bars, fmt=marker, color=colour, capsize=3, label=rule)
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(range(len(estimates)), estimates)
+    axes.set_xticks(range(len(estimates)), [textwrap.fill(name, 15) for name in estimates])
     axes.set_xlabel("what is reported")
     axes.set_ylabel("accuracy above the truth\n(percentage points)")
-    axes.set_title(f"Labels of pure noise: {ROWS} rows, {len(SPACE.settings)} settings, {draws} draws", fontsize=10)
+    axes.set_title(
+        f"Labels of pure noise: {ROWS} rows, {len(SPACE.settings)} settings, {draws} draws; nested estimates: fewer",
+        fontsize=10,
+    )
     figure.legend(
         title="the epoch is chosen by", fontsize=8, title_fontsize=8, frameon=False, loc="outside right upper"
     )

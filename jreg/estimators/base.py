@@ -51,7 +51,7 @@ class Estimator(BaseEstimator):
 
     def _outputs(self, x: Any) -> list[np.ndarray]:
         """The outputs of each network for rows, in blocks of one size."""
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         x = validate_data(self, x, reset=False, dtype=np.float64)
         padded = np.concatenate([x, np.zeros((-len(x) % BLOCK, x.shape[1]))]).astype(np.float32)
         networks = self.network_ if isinstance(self.network_, Ensemble) else [self.network_]
@@ -68,7 +68,7 @@ class Estimator(BaseEstimator):
           NotFittedError: `fit` hasn't been called.
           ValueError: the folder can't be written.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         return self.network_.save(folder)
 
 
@@ -93,7 +93,7 @@ class Classifier(ClassifierMixin, Estimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803 (scikit-learn's name)
         """Probabilities ``(n, K)`` of the classes, in the order of `classes_`."""
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         link = (self.network_[0] if isinstance(self.network_, Ensemble) else self.network_).link
         return mean_probabilities([probabilities_of(outputs, link, self._task) for outputs in self._outputs(X)])
 

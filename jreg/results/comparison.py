@@ -101,5 +101,6 @@ def indistinguishable(results: Results, alpha: float = 0.05) -> SettingResults:
 
 
 def test_share(results: Results) -> float:
-    """The validation rows of a fold divided by its training rows, as the mean over folds."""
-    return float(np.mean([len(fold.validation) / len(fold.train) for fold in results.spec.numbered()]))
+    """The validation rows of a fold divided by those it trains and stops on, as the mean over folds."""
+    folds = results.spec.numbered()
+    return float(np.mean([len(fold.validation) / (len(fold.train) + len(fold.stopping)) for fold in folds]))

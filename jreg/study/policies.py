@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jreg.results import Results, SettingResult, Spec
+from jreg.results.comparison import test_share
 from jreg.results.nested import inner_folds
 from jreg.search.racing import History, Race, Round
 from jreg.study.design import Design, Trainings
@@ -104,14 +105,13 @@ class Racing:
 
     def _history(self, view: View) -> History:
         results, round_ = view.results, self._rounds[self._round]
-        spec, folds = results.spec, results.spec.numbered()
+        spec = results.spec
         curves = results.history[..., spec.columns.index(spec.score)]
         # Also of those that have been given up; only a diverged one has no score.
         ended = (Status.COMPLETED, Status.STOPPED, Status.WAITING, Status.PRUNED)
         so_far = results.values(spec.score, ended)
-        share = float(np.mean([len(fold.validation) / len(fold.train) for fold in folds]))
         trained, kept = results.epochs > 0, np.array(self._kept)
-        numbers = self._round, round_.epochs, results.maximize, share
+        numbers = self._round, round_.epochs, results.maximize, test_share(results)
         rows = partial(row_scores, results, view.design.data) if self._race.needs_rows else None
         return History(so_far.copy(), curves.copy(), trained, kept, *numbers, rows)
 
