@@ -109,7 +109,7 @@ def test_the_target_is_any_column_and_others_are_left_out(tmp_path):
         ("x,Kind\n1,0\n", {"target": "kind"}, "has no column 'kind': did you mean 'Kind'"),
         ("x,y\n1,0\n", {"drop": ["y"]}, "'y' can't be dropped, it is the last column, which is the target where"),
         ("x,y\n1,0\n", {"target": "x", "drop": ["x"]}, "'x' can't be dropped, it is the target"),
-        ("x,y\n1,0\n", {"categories": ["y"]}, "'y' is the target and no feature: task='classification'"),
+        ("x,y\n1,0\n", {"categorical": ["y"]}, "'y' is the target and no feature: task='classification'"),
         ("x,y\n1,0\n", {"target": ["x", "y"]}, "must be one column"),
         ("x,y\n1,a\0\n", {}, "is no readable CSV file in UTF-8 .zero bytes"),
         (

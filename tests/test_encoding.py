@@ -232,12 +232,12 @@ def test_numbers_in_disguise_are_no_categories(tmp_path, texts, found):
     with pytest.raises(ValueError, match="column 'x' has ") as error:
         from_csv(path, missing="keep")
     assert found in str(error.value)
-    assert "categories=['x'], or leave them out by drop=['x'] (--drop x)" in str(error.value)
+    assert "categorical=['x'], or leave them out by drop=['x'] (--drop x)" in str(error.value)
     categories = len({text for text in texts if text not in ("", "?")})
-    assert from_csv(path, missing="keep", categories=["x"]).x.shape == (2 * len(texts), categories)
+    assert from_csv(path, missing="keep", categorical=["x"]).x.shape == (2 * len(texts), categories)
     whole = [text for text in texts if text not in ("", "?")]
     with pytest.raises(ValueError, match=r"target 'x' has .*, or say task='classification'"):
-        Encoder.fit({"x": whole, "y": whole}, "x", categories=["y"])
+        Encoder.fit({"x": whole, "y": whole}, "x", categorical=["y"])
 
 
 @pytest.mark.parametrize(

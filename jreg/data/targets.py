@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from jreg._base.types import PyTree
+from jreg.data._labels import labels_in
 from jreg.data.arrays import check_digits, float32, integer, is_floating, is_tree, numbers, refuse, structure
-from jreg.data.encoding import Encoder, labels_in, of_labels
+from jreg.data.encoding import Encoder, of_labels
 
 TASKS = ("classification", "multilabel", "regression")
 _WANTED = "'classification' (class labels; one per example has shape (n,)), 'multilabel' or 'regression' (floating)"
