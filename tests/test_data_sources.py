@@ -102,7 +102,7 @@ def test_the_target_is_any_column_and_others_are_left_out(tmp_path):
         ("x,y\n1,0\n?,1\n", {}, r"column 'x' has NaN or infinity \(first in row 1\): remove the row, or keep NaN by"),
         ("x,y\n1,0\ninf,1\n", {"missing": "keep"}, "column 'x' has infinity"),
         ("x,y\n1e99,0\n", {}, "column 'x' has 1e.99, which float32 can't hold"),
-        ("# made by\nx,y\n1,0\n", {}, "and remove lines above the columns' names"),
+        ("# made by\nx,y\n1,0\n", {}, "remove lines above the columns' names, or say"),
         ("x,y,\n1,0,\n", {}, "last column has no name, so it can't be the target"),
         (",x,y\n0,1,0\n", {}, r"column '' has no name, as row numbers have .* by drop=\[''\] \(--drop ''\)"),
         ("x,y\n1,0\n2,0\n-,1\n", {}, "'x' has '-' in row 2 among 2 different numbers, but a missing value is an em"),
@@ -113,14 +113,19 @@ def test_the_target_is_any_column_and_others_are_left_out(tmp_path):
         ("x,y\n1,0\n", {"target": ["x", "y"]}, "must be one column"),
         ("x,y\n1,a\0\n", {}, "is no readable CSV file in UTF-8 .zero bytes"),
         (
-            "x y,z,k\n" + "".join(f"{10**12 + n},{n},{n % 2}\n" for n in range(9)),
+            "x y,z,k\n" + "".join(f"{n % 5}e-41,{n},{n % 2}\n" for n in range(9)),
             {},
-            r"to 1000000000008, .* .--drop 'x y'",
+            r"from 0 to 4e-41, .*divide it by .* .--drop 'x y'",
         ),
         ('x,y\n"1,0\n', {}, "is no readable CSV file in UTF-8"),
         (b"x,y\n\xff\xfe,0\n", {}, "is no readable CSV file in UTF-8"),
         ("x,y\n" + "1" * 200_000 + ",0\n", {}, "is no readable CSV file in UTF-8"),
-        ("x,y\n" + "".join(f"name{n},0\n" for n in range(300)), {}, "'x' has 300 different texts, more than the 256"),
+        (
+            "x,y\n" + "".join(f"name{n % 60},0\n" for n in range(300)),
+            {},
+            r"'x' has 60 different texts, more than the 50 that .*: take .* \(--most-categories 60\), or leave it",
+        ),
+        ("x,y\n" + "".join(f"name{n},0\n" for n in range(30)), {}, "'x' has 30 different texts, another one in every"),
     ],
 )
 def test_a_bad_table_is_refused_in_one_sentence(tmp_path, text, options, sentence):

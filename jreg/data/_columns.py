@@ -151,7 +151,9 @@ def categories_of(
     if (longest := max(map(len, found), default=0)) > MOST_NAME:
         return Refused(f"has different texts of up to {longest:,} characters, more than the {MOST_NAME} of a category")
     if not chosen and len(found) == len(texts) - texts.count("") >= _FEWEST_ROWS:
-        return Refused(f"has {len(found):,} different texts, another one in every row, as an id or a name has", "id")
+        return Refused(
+            f"has {len(found):,} different texts, another one in every row, as an id or a name has", "id", len(found)
+        )
     if len(found) > most:
         what = f"has {len(found):,} different texts, more than the {most:,} that become features of 0 and 1"
         return Refused(what, "many", len(found))
@@ -208,16 +210,21 @@ def refuse_columns(table: str, bad: Mapping[str, Refused], form: Form | None, mo
         )
     kinds = {why.kind for why in bad.values()}
     # Those that can be categories as they are.
-    few = [name for name, why in bad.items() if why.kind in ("number", "date") and why.categories <= most]
-    needed = max(why.categories for why in bad.values() if why.kind == "many") if "many" in kinds else 0
-    mend = [
-        *([f"{_options(form)} reads the numbers" if form else WRITE] * ("number" in kinds)),
-        *(["write dates as numbers, such as days since the first one, or year and month"] * ("date" in kinds)),
-        *(["rename what measures something and is no id"] * ("numbered" in kinds)),
-        *([f"read them as categories by categorical={few} (--categorical {shlex.join(few)})"] * bool(few)),
-        *([f"take as many features by most_categories={needed} (--most-categories {needed})"] * bool(needed)),
-        f"leave them out by drop={list(bad)} (--drop {shlex.join(bad)})",
-    ]
+    few = [name for name, why in bad.items() if why.kind in ("number", "date", "id") and why.categories <= most]
+    needed = max((why.categories for why in bad.values() if why.kind == "many"), default=0)
+    all_of, few_of = ("it" if len(names) == 1 else "them" for names in (bad, few))
+    mend = []
+    if "number" in kinds:
+        mend.append(f"{_options(form)} reads the numbers" if form else WRITE)
+    if "date" in kinds:
+        mend.append("write dates as numbers, such as days since the first one, or year and month")
+    if "numbered" in kinds:
+        mend.append("rename what measures something and is no id")
+    if few:
+        mend.append(f"read {few_of} as categories by categorical={few} (--categorical {shlex.join(few)})")
+    if needed:
+        mend.append(f"take as many features by most_categories={needed} (--most-categories {needed})")
+    mend.append(f"leave {all_of} out by drop={list(bad)} (--drop {shlex.join(bad)})")
     raise ValueError(f"{table}'s {found}: {', or '.join(mend)}")
 
 

@@ -50,7 +50,8 @@ class Encoder:
       offsets: of each column of numbers what is subtracted in float64 before it becomes float32, 0 for most; () for
         none. A column such as a time in seconds since 1970, far from 0 beside its spread, loses its least value: a
         constant of the table, which no network can tell from another one.
-      delimiter: between the columns of files whose first line has it; None for what splits it into the most names.
+      delimiter: between the columns of the training file where it is no comma; another file whose first line doesn't
+        have it is separated by what splits that into the most names.
       decimal, thousands: how texts write numbers, the sign before the decimals and the one between groups of three
         digits.
 
@@ -121,10 +122,9 @@ class Encoder:
           ValueError: it is no table, there is no such column, a column is of no use (all such columns are named), or
             the target misses a value or doesn't fit the task.
         """
-        how: Any = {"unseen": unseen, "missing": missing}
-        how |= {"delimiter": delimiter, "decimal": decimal, "thousands": thousands}
-        form = cls((), (), **how).form
-        name, columns, of_categories = as_table(table, delimiter)
+        how: Any = {"unseen": unseen, "missing": missing, "decimal": decimal, "thousands": thousands}
+        form = cls((), (), delimiter=delimiter, **how).form
+        name, columns, of_categories, found_delimiter = as_table(table, delimiter)
         # A name alone is a frequent slip; its letters are no columns.
         drop, chosen = ((given,) if isinstance(given, str) else tuple(map(str, given)) for given in (drop, categorical))
         if isinstance(target, list | set | tuple):
@@ -166,7 +166,7 @@ class Encoder:
             refuse_columns(name, bad, form_of(columns[column] for column in numeric), most_categories)
         shifts = {column: of_column(numbers_in(columns[column], column, form)) for column in numeric}
         offsets = [shifts.get(column, 0.0) for column in names] if any(shifts.values()) else ()
-        return cls(names, kinds, target, task, labels, drop, offsets=offsets, **how)
+        return cls(names, kinds, target, task, labels, drop, offsets=offsets, delimiter=found_delimiter, **how)
 
     @property
     def form(self) -> Form:
@@ -192,7 +192,7 @@ class Encoder:
           ValueError: it lacks columns or has others, a value is missing, infinite, too large or no number, or a
             category unseen.
         """
-        name, columns, _ = self.read(table)
+        name, columns, *_ = self.read(table)
         known = {*self.columns, *self.drop, self.target}
         lacking = [column for column in self.columns if column not in columns]
         surplus = [column for column in columns if column not in known]
@@ -242,7 +242,7 @@ class Encoder:
           ValueError: a value is missing, no number, or a label that the training table doesn't have.
         """
         if is_table(values):
-            table, columns, _ = self.read(values)
+            table, columns, *_ = self.read(values)
             if self.target is None:
                 raise ValueError(f"{table} has no targets, which were given apart from the examples: give y beside it")
             if self.target not in columns:

@@ -33,11 +33,13 @@ class Table(NamedTuple):
       name: what sentences call it.
       columns: by name.
       categorical: those that a data frame says are categories.
+      delimiter: what separates them in a file where it is no comma.
     """
 
     name: str
     columns: dict[str, Values]
     categorical: frozenset[str] = frozenset()
+    delimiter: str | None = None
 
 
 def is_table(source: Any) -> bool:
@@ -60,7 +62,8 @@ def as_table(source: Any, delimiter: str | None = None) -> Table:
     if isinstance(source, Table):
         return source
     if isinstance(source, str | Path):
-        return Table(str(source), _read(Path(source), delimiter))
+        columns, separator = _read(Path(source), delimiter)
+        return Table(str(source), columns, delimiter=None if separator == "," else separator)
     if not is_table(source):
         raise TypeError(
             f"a {type(source).__name__} is no table: give the path of a .csv file, a data frame of pandas, polars or "
@@ -117,8 +120,8 @@ def _fields(line: str, separator: str) -> int:
         return 0
 
 
-def _rows(path: Path, file: TextIO, most: int, delimiter: str | None) -> tuple[list[str], list[list[str]]]:
-    """The names of the columns, and the rows below them, which may have `most` fields."""
+def _rows(path: Path, file: TextIO, most: int, delimiter: str | None) -> tuple[list[str], list[list[str]], str]:
+    """The names of the columns, the rows below them, which may have `most` fields, and what separates them."""
     # Blank lines are no rows, before the names neither.
     first = next((line for line in _lines(file) if line.strip()), "")
     file.seek(0)
@@ -144,10 +147,10 @@ def _rows(path: Path, file: TextIO, most: int, delimiter: str | None) -> tuple[l
                 f"{path} has more than {most:,} fields, for which there is no memory: take fewer rows or columns, or "
                 "write it with numpy.savez"
             )
-    return names, rows
+    return names, rows, separator
 
 
-def _read(path: Path, delimiter: str | None) -> dict[str, Values]:
+def _read(path: Path, delimiter: str | None) -> tuple[dict[str, Values], str]:
     with opened(path) as raw, io.TextIOWrapper(raw, newline="", encoding="utf-8-sig") as file:
         size = os.fstat(raw.fileno()).st_size
         if size > _MOST_BYTES:
@@ -157,7 +160,7 @@ def _read(path: Path, delimiter: str | None) -> dict[str, Values]:
         # Python's texts take many times the memory of their characters.
         most = max(0, free_bytes() - size) // _FIELD_BYTES
         try:
-            names, rows = _rows(path, file, most, delimiter)
+            names, rows, separator = _rows(path, file, most, delimiter)
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is no readable CSV file in UTF-8 ({error}): save it as CSV in UTF-8") from None
     if not rows:
@@ -168,4 +171,5 @@ def _read(path: Path, delimiter: str | None) -> dict[str, Values]:
     _check_names(names, str(path))
     if as_numbers([known(name) for name in names]) is not None:
         raise ValueError(f"{path} begins with numbers, but its first line must name the columns")
-    return {name: [known(text) for text in column] for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    pairs = zip(names, zip(*rows, strict=True), strict=True)
+    return {name: [known(text) for text in column] for name, column in pairs}, separator
