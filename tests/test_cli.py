@@ -113,7 +113,12 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
     assert re.search(
         r"^time: +36 trainings in .* of compilation, on \d+ CPU x 1 slots one by one; occupancy", text, re.MULTILINE
     )
-    assert lines[-1] == "results and pictures are in found, the final network in found/final"
+    assert lines[-4:] == [
+        "results and pictures are in found, the final network in found/final",
+        "predict:  jreg predict found NEW.npz --out predictions.csv",
+        "report:   jreg report found",
+        "go on:    jreg resume found",
+    ]
 
 
 def test_a_sweep_shows_progress_on_standard_error(swept):
@@ -156,7 +161,7 @@ def test_json_is_one_object_and_nothing_else(printed):
         "best", "best_mean", "best_standard_error", "one_standard_error", "test_accuracy", "trainings",
         "compile_seconds", "run_seconds", "settings",
     }  # fmt: skip
-    assert done.stderr.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'wine'}, the final")
+    assert done.stderr.splitlines()[-4].startswith(f"results and pictures are in {Path('runs') / 'wine'}, the final")
 
 
 def test_json_numbers_follow_from_the_scores(printed):
@@ -282,7 +287,7 @@ def test_no_results_are_overwritten(capsys):
     Path("runs/wine").mkdir(parents=True)
     main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
     assert (
-        capsys.readouterr().out.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'wine-2'},")
+        capsys.readouterr().out.splitlines()[-4].startswith(f"results and pictures are in {Path('runs') / 'wine-2'},")
     )
     assert not list(Path("runs/wine").iterdir())
 
@@ -349,7 +354,7 @@ def test_help_names_every_option(capsys):
         (["--data", "wine"], "a command comes before --data"),
         (["sweep", "digits", "--data", "wine"], "digits is data, and so is --data wine: name one of them, and a recip"),
         (["sweep", "mine.csv"], "there is no file mine.csv"),
-        (["sweep", "--categories", "a"], "did you mean --categorical"),
+        (["sweep", "--categories", "a"], "columns of categories are --categorical"),
         (["--tyro-print-completion", "fish"], "--tyro-print-completion takes bash or zsh or tcsh"),
         (["sweep", "--data", "mine.py"], "jreg sweep mine.py"),
         (["sweep", "--fold", "3"], "jreg sweep has no option --fold: did you mean --folds (see jreg sweep --help)?"),

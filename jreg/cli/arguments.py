@@ -8,9 +8,10 @@ import difflib
 import functools
 import inspect
 import io
+import os
 import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import tyro
@@ -22,6 +23,7 @@ _ELSEWHERE = {
     "recipe": "the recipe file has no option, it stands by itself: jreg {command} RECIPE.py",
     "run": "the study's folder has no option, it stands by itself: jreg {command} RUN",
     "space": "the recipe file defines the space",
+    "categories": "columns of categories are --categorical",
     "name": "the data's name has no option, it stands by itself: jreg data NAME",
     "stopping": "early stopping is --patience",
     "random-state": "the seed is --seed",
@@ -66,7 +68,10 @@ def parse(commands: Mapping[str, Callable[..., None]], arguments: Sequence[str])
         text = "Which regularization, how strong, and how sure?"
         given = ["--help"] if command in ("-h", "--help") else list(arguments)
         _check_completion(given)
-        tyro.extras.subcommand_cli_from_dict(dict(commands), prog="jreg", description=text, args=given, config=_CONFIG)
+        with _as_asked():
+            tyro.extras.subcommand_cli_from_dict(
+                dict(commands), prog="jreg", description=text, args=given, config=_CONFIG
+            )
     if command.startswith("-"):
         raise ValueError(f"a command comes before {command}: jreg {known} (see jreg --help)")
     if command not in commands:
@@ -77,6 +82,21 @@ def parse(commands: Mapping[str, Callable[..., None]], arguments: Sequence[str])
         raise ValueError(f"jreg has no command {command!r}: {remedy} (see jreg --help)?")
     _check_options(command, commands[command], rest)
     return _bound(command, commands[command], rest)
+
+
+@contextlib.contextmanager
+def _as_asked() -> Generator[None]:
+    """Without colours where NO_COLOR asks for it, which tyro knows nothing of; what is no terminal gets none."""
+    if not os.environ.get("NO_COLOR"):
+        yield
+        return
+    plain = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(plain):
+            yield
+    finally:
+        if text := plain.getvalue():
+            say(text.removesuffix("\n"))
 
 
 def _check_completion(given: Sequence[str]) -> None:
@@ -142,7 +162,7 @@ def _bound(command: str, function: Callable[..., None], rest: Sequence[str]) -> 
 
     complaint = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(complaint), _as_asked():
             return tyro.cli(bound, prog=f"jreg {command}", args=list(rest), config=_CONFIG)
     except SystemExit as ended:
         if ended.code in (0, None):

@@ -18,10 +18,19 @@ from jreg.data.summary import summarize, to_text
 from jreg.data.tables import MOST_CATEGORIES
 from jreg.results.values import plain
 
-Task = Literal["classification", "multilabel", "regression"] | None
-File = Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")]
-Columns = Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN ...")]
-Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+# What is not given has no value that would say anything.
+NOTHING: Any = {
+    "help_behavior_hint": lambda default: "" if default in ("None", "False", "") else f"(default: {default})"
+}
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv", **NOTHING)]
+Column = Annotated[str | None, tyro.conf.arg(metavar="COLUMN", **NOTHING)]
+Columns = Annotated[tuple[str, ...], tyro.conf.arg(metavar="COLUMN ...", **NOTHING)]
+Task = Annotated[
+    Literal["classification", "multilabel", "regression"] | None,
+    tyro.conf.arg(metavar="{classification,multilabel,regression}", **NOTHING),
+]
+Sign = Annotated[str | None, tyro.conf.arg(metavar="SIGN", **NOTHING)]
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(**NOTHING)]
 # Of files with data.
 SUFFIXES = (".csv", ".tsv", ".npz", ".npy")
 Limit = Annotated[int, tyro.conf.arg(metavar="INT")]
@@ -31,13 +40,13 @@ Limit = Annotated[int, tyro.conf.arg(metavar="INT")]
 class TableOptions:
     """Which rows and columns of the data are used, and for what; most of them are of a .csv."""
 
-    target: str | None = None
+    target: Column = None
     """the target column; by default the last one."""
     task: Task = None
     """what the targets are for; by default what they show, which is printed."""
-    groups: str | None = None
+    groups: Column = None
     """the column that says which rows belong together, such as a patient's number."""
-    weights: str | None = None
+    weights: Column = None
     """the column that says how much each row counts."""
     drop: Columns = ()
     """columns that are no features."""
@@ -49,11 +58,11 @@ class TableOptions:
     """keep missing values, which the recipe then imputes, or reject them."""
     unseen: Literal["error", "zeros"] = "error"
     """what a category becomes that only another table has, an error or zeros."""
-    delimiter: str | None = None
+    delimiter: Sign = None
     """what separates columns, such as ';' or tab; by default what the first line shows."""
     decimal: Annotated[str, tyro.conf.arg(metavar="SIGN")] = "."
     """the sign before the decimals of numbers, . or ,"""
-    thousands: Annotated[str | None, tyro.conf.arg(metavar="SIGN")] = None
+    thousands: Sign = None
     """the sign between groups of three digits."""
     test: File = None
     """the test set, a .csv that is coded as the first; by default a share of the rows."""
@@ -133,9 +142,9 @@ def show_data(
     name: tyro.conf.Positional[str],
     /,
     *,
-    shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="HEIGHT WIDTH")] = (),
+    shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="HEIGHT WIDTH", **NOTHING)] = (),
     seed: int = 0,
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.png", **NOTHING)] = None,
     json: Switch = False,
     traceback: Switch = False,
     table: Annotated[TableOptions, tyro.conf.arg(name="rows and columns")] = ALL_ROWS,

@@ -73,8 +73,8 @@ def command(*words: Any) -> str:
     return shlex.join(["jreg", *(str(word) for word in words if word is not None)])
 
 
-def next_steps(folder: Path, recipe: Path | None, suffix: str) -> str:
-    """What may be done with a study that has ended, as commands.
+def next_steps(folder: Path, recipe: Path | None, suffix: str, predicts: bool = True) -> str:
+    """What may be done with a study that has ended, as commands; only a final network predicts.
 
     >>> print(next_steps(Path("runs/wine"), None, ".csv"))
     predict:  jreg predict runs/wine NEW.csv --out predictions.csv
@@ -82,8 +82,8 @@ def next_steps(folder: Path, recipe: Path | None, suffix: str) -> str:
     go on:    jreg resume runs/wine
     """
     new = "NEW.csv" if suffix.lower() in (".csv", ".tsv") else "NEW.npz"
-    steps = {
-        "predict:": command("predict", folder, new, "--out", "predictions.csv"),
+    steps = {"predict:": command("predict", folder, new, "--out", "predictions.csv")} if predicts else {}
+    steps |= {
         "report:": command("report", folder),
         "go on:": command("resume", folder, recipe),
     }

@@ -13,7 +13,7 @@ import tyro
 import jreg
 from jreg._base.files import check_folder, write_text
 from jreg._base.names import cut, listed
-from jreg.cli.data import Switch
+from jreg.cli.data import NOTHING, Switch
 from jreg.cli.output import command, say, say_json
 from jreg.cli.recipes import load_recipe
 from jreg.cli.studies import FINAL
@@ -30,10 +30,10 @@ def predict(
     data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]],
     /,
     *,
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None,
-    unseen: Literal["error", "zeros"] | None = None,
-    missing: Literal["reject", "keep"] | None = None,
-    recipe: Annotated[Path | None, tyro.conf.arg(metavar="RECIPE.py")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv", **NOTHING)] = None,
+    unseen: Annotated[Literal["error", "zeros"] | None, tyro.conf.arg(metavar="{error,zeros}", **NOTHING)] = None,
+    missing: Annotated[Literal["reject", "keep"] | None, tyro.conf.arg(metavar="{reject,keep}", **NOTHING)] = None,
+    recipe: Annotated[Path | None, tyro.conf.arg(metavar="RECIPE.py", **NOTHING)] = None,
     trust_program: Switch = False,
     json: Switch = False,
     traceback: Switch = False,

@@ -173,7 +173,7 @@ def finish(
     if json:
         say_json(plain({**summary_of(results), **report.test_result(final)}))
     else:
-        width = max(60, shutil.get_terminal_size((60, 24)).columns)
+        width = max(40, shutil.get_terminal_size((60, 24)).columns)
         say(report.nested(results, width) if nested else report.summary(results, final, width=width))
     if trouble is not None:
         raise ValueError(

@@ -12,10 +12,10 @@ import tyro
 import jreg
 from jreg._base import checks
 from jreg._base.files import free_folder
-from jreg.cli.data import ALL_ROWS, SUFFIXES, Switch, TableOptions, noted
+from jreg.cli.data import ALL_ROWS, NOTHING, SUFFIXES, Switch, TableOptions, noted
 from jreg.cli.output import next_steps, say
 from jreg.cli.recipes import load_recipe, template_for
-from jreg.cli.studies import Clock, Noted, finish, going_on_by, resume_command
+from jreg.cli.studies import FINAL, Clock, Noted, finish, going_on_by, resume_command
 from jreg.data.load import BUILT_IN
 from jreg.data.summary import in_short, notes_on
 from jreg.study import default
@@ -28,14 +28,14 @@ class FoldOptions:
 
     cv: Annotated[int, tyro.conf.arg(aliases=("--folds",))] = 5
     """how many folds, parts that the non-test rows are split into."""
-    outer: Annotated[int | None, tyro.conf.arg(metavar="INT", aliases=("--nested",))] = None
+    outer: Annotated[int | None, tyro.conf.arg(metavar="INT", **NOTHING, aliases=("--nested",))] = None
     """outer folds of a nested cross-validation, whose --folds choose inside each of them: an honest estimate of
     the whole procedure, and no final network."""
     seeds: int = 1
     """trainings of each setting on each fold."""
     seed: int = 0
     """of the first training, and of the choice of the test rows."""
-    validation_fraction: float | None = None
+    validation_fraction: Annotated[float | None, tyro.conf.arg(metavar="FLOAT", **NOTHING)] = None
     """share of each fold's training rows to stop on, such as 0.1; by default training stops on the rows that
     score it, which flatters the scores."""
     error_score: float | Literal["raise"] = math.nan
@@ -59,12 +59,12 @@ class TrainingOptions:
 class FolderOptions:
     """Where the study is kept, and when it ends early."""
 
-    store: Annotated[str | None, tyro.conf.arg(metavar="FOLDER", aliases=("--out",))] = None
+    store: Annotated[str | None, tyro.conf.arg(metavar="FOLDER", **NOTHING, aliases=("--out",))] = None
     """folder for the study; one that has the same study goes on with it. By default a new one, runs/ and the
     data's name."""
     restart: Switch = False
     """begin anew beside the folder, as FOLDER-2 and so on."""
-    time_limit: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
+    time_limit: Annotated[str | None, tyro.conf.arg(metavar="TIME", **NOTHING)] = None
     """end in good order after this time, such as 90s, 15m, 2h or 1d."""
 
 
@@ -72,10 +72,10 @@ _FOLDS, _TRAINING, _FOLDER = FoldOptions(), TrainingOptions(), FolderOptions()
 
 
 def sweep(
-    recipe: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="RECIPE.py or DATA")]] = None,
+    recipe: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="RECIPE.py or DATA", **NOTHING)]] = None,
     /,
     *,
-    data: str | None = None,
+    data: Annotated[str | None, tyro.conf.arg(metavar="DATA", **NOTHING)] = None,
     recipe_template: Switch = False,
     quiet: Switch = False,
     json: Switch = False,
@@ -130,7 +130,7 @@ def sweep(
             study = jreg.nested_cross_validate(function, dataset, space, outer=folds.outer, inner=folds.cv, **asked)
         finish(study, kept, function, clock, goes_on, json, quiet)
     if folds.outer is None and not quiet:
-        say(next_steps(place, recipe, Path(data).suffix), aside=json)
+        say(next_steps(place, recipe, Path(data).suffix, (place / FINAL).is_dir()), aside=json)
 
 
 def _places(recipe: Path | None, data: str | None) -> tuple[Path | None, str]:

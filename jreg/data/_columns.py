@@ -215,7 +215,7 @@ def refuse_columns(table: str, bad: Mapping[str, Refused], form: Form | None, mo
     all_of, few_of = ("it" if len(names) == 1 else "them" for names in (bad, few))
     mend = []
     if "number" in kinds:
-        mend.append(f"{_options(form)} reads the numbers" if form else WRITE)
+        mend.append(f"{options_of(form)} reads the numbers" if form else WRITE)
     if "date" in kinds:
         mend.append("write dates as numbers, such as days since the first one, or year and month")
     if "numbered" in kinds:
@@ -228,7 +228,8 @@ def refuse_columns(table: str, bad: Mapping[str, Refused], form: Form | None, mo
     raise ValueError(f"{table}'s {found}: {', or '.join(mend)}")
 
 
-def _options(form: Form) -> str:
+def options_of(form: Form) -> str:
+    """A form as arguments and as options of the command line."""
     given = {name: value for name, value in form._asdict().items() if value != getattr(PLAIN, name)}
     python = ", ".join(f"{name}={value!r}" for name, value in given.items())
     shell = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items())

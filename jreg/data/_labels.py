@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jreg.data._columns import MOST_NAME, WRITE, are_classes, as_column, as_texts, quoted, some
-from jreg.data._forms import PLAIN, Form, Values, are_truths, as_numbers, odd_texts, seems_numeric
+from jreg.data._columns import MOST_NAME, WRITE, are_classes, as_column, as_texts, options_of, quoted, some
+from jreg.data._forms import PLAIN, Form, Values, are_truths, as_numbers, form_of, odd_texts, seems_numeric
 
 Label = str | int | float
 # What a column of truth values has for labels, whoever has written it.
@@ -39,7 +39,9 @@ def labels_of(column: Values, task: str | None, name: str, form: Form = PLAIN) -
         return "classification", tuple(label for label in _TRUTHS if label in {*map(str.capitalize, as_texts(column))})
     slip = seems_numeric(column, form) if numbers is None else None
     if slip and task != "classification":
-        raise ValueError(f"{name} {slip}: {WRITE}, or say task='classification' (--task classification)")
+        other = form_of([column])
+        mend = f"{options_of(other)} reads the numbers" if other else WRITE
+        raise ValueError(f"{name} {slip}: {mend}, or say task='classification' (--task classification)")
     if numbers is None:
         if task == "regression":
             raise ValueError(f"{name} has text, but task='regression' needs numbers")

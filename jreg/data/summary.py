@@ -141,7 +141,9 @@ def in_short(data: Dataset) -> list[str]:
         }[data.task]
     if data.encoder is not None and data.encoder.target is not None:
         kind += f" (target {quoted(data.encoder.target)})"
-    return [f"{data.name}: {len(data)} rows, {test}, {kind}", *notes_on(data)]
+    groups = "" if data.groups is None else f" in {len(np.unique(data.groups))} groups"
+    weighted = "" if data.weights is None else ", weighted"
+    return [f"{data.name}: {len(data)} rows{groups}{weighted}, {test}, {kind}", *notes_on(data)]
 
 
 def _joined(own: PyTree, test: PyTree | None) -> PyTree:
