@@ -23,7 +23,8 @@ _GROUPS = ",.'\u2019 \u00a0\u202f"
 _GROUP = f"[{_GROUPS}]"
 # Digits, or groups of three of them, and decimals, between signs of currency and percent.
 _DISGUISED = re.compile(
-    rf"\(?{_SIGN}?\s*{_CURRENCY}?\s*{_SIGN}?(?:\d+|\d{{1,3}}(?:{_GROUP}\d{{3}})+)(?:[.,]\d+)?\s*(?:%|{_CURRENCY})?\)?"
+    rf"\(?{_SIGN}?\s*{_CURRENCY}?\s*{_SIGN}?(?:\d+|\d{{1,3}}(?:{_GROUP}\d{{3}})+)(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
+    rf"\s*(?:%|{_CURRENCY})?\)?"
 )
 _TIME = r"(?:[T ]+\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?(?: ?(?:Z|UTC|[-+]\d{2}:?\d{2}))?)?"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"

@@ -11,11 +11,14 @@ import numpy as np
 def is_frame(source: Any) -> bool:
     """Whether this is a data frame of a library that narwhals knows, in memory or not."""
     # Importing narwhals takes its time, which arrays are spared.
-    if not hasattr(source, "columns") or isinstance(source, Mapping):
+    if not hasattr(type(source), "columns") or isinstance(source, Mapping):
         return False
     import narwhals.stable.v2 as nw
 
-    return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame | nw.LazyFrame)
+    try:
+        return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame | nw.LazyFrame)
+    except nw.exceptions.NarwhalsError:  # one whose columns' names aren't unique
+        return True
 
 
 def frame_columns(frame: Any, name: str) -> tuple[dict[str, Any], frozenset[str]]:
@@ -29,7 +32,7 @@ def frame_columns(frame: Any, name: str) -> tuple[dict[str, Any], frozenset[str]
 
     try:
         found = nw.from_native(frame, pass_through=True)
-    except Exception as error:  # what a library says of two columns of one name is its own
+    except nw.exceptions.NarwhalsError as error:
         raise ValueError(f"{name} can't be read: {' '.join(str(error).split())}") from None
     if isinstance(found, nw.LazyFrame):
         raise TypeError(

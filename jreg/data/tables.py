@@ -11,7 +11,7 @@ import numpy as np
 from jreg._base import checks
 from jreg._base.names import cut
 from jreg.data._columns import MOST_CATEGORIES
-from jreg.data._forms import as_groups
+from jreg.data._forms import Form, as_groups
 from jreg.data._labels import check_complete, numbers_in
 from jreg.data.arrays import check_digits, is_missing
 from jreg.data.dataset import Dataset
@@ -99,7 +99,7 @@ def from_csv(
     how |= {"task": task, "groups": groups, "weights": weights, "missing": missing, "unseen": unseen}
     how |= {"delimiter": delimiter, "decimal": decimal, "thousands": thousands}
     with within_memory(str(path)):
-        return from_table(Path(path), target, test=None if test is None else Path(test), **how)
+        return from_table(Path(path), target, test=test, **how)
 
 
 def from_frame(
@@ -174,6 +174,7 @@ def from_table(
 ) -> Dataset:
     """The same of any table that an `Encoder` takes; `how` is what `Encoder.fit` takes."""
     check_delimiter(delimiter)
+    Form(how.get("decimal", "."), how.get("thousands")).check()
     read = as_table(table, delimiter)
     drop = (drop,) if isinstance(drop, str) else tuple(map(str, drop))
     asides = {option: str(name) for option, name in (("groups", groups), ("weights", weights)) if name is not None}
