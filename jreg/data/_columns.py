@@ -203,11 +203,6 @@ def refuse_columns(table: str, bad: Mapping[str, Refused], form: Form | None, mo
       most: categories that a column may have.
     """
     found = "; ".join(f"column {name!r} {why.reason}" for name, why in itertools.islice(bad.items(), _MOST_SHOWN))
-    if len(bad) > _MOST_SHOWN:
-        raise ValueError(
-            f"{table} has {len(bad):,} columns that can't be features, such as {cut(found)}: {WRITE}, or leave "
-            "columns out by drop=[...] (--drop)"
-        )
     kinds = {why.kind for why in bad.values()}
     # Those that can be categories as they are.
     few = [name for name, why in bad.items() if why.kind in ("number", "date", "id") and why.categories <= most]
@@ -220,10 +215,13 @@ def refuse_columns(table: str, bad: Mapping[str, Refused], form: Form | None, mo
         mend.append("write dates as numbers, such as days since the first one, or year and month")
     if "numbered" in kinds:
         mend.append("rename what measures something and is no id")
-    if few:
+    if few and len(bad) <= _MOST_SHOWN:
         mend.append(f"read {few_of} as categories by categorical={few} (--categorical {shlex.join(few)})")
     if needed:
         mend.append(f"take as many features by most_categories={needed} (--most-categories {needed})")
+    if len(bad) > _MOST_SHOWN:
+        words = ", or ".join([*mend, "leave columns out by drop=[...] (--drop)"])
+        raise ValueError(f"{table} has {len(bad):,} columns that can't be features, such as {cut(found)}: {words}")
     mend.append(f"leave {all_of} out by drop={list(bad)} (--drop {shlex.join(bad)})")
     raise ValueError(f"{table}'s {found}: {', or '.join(mend)}")
 
