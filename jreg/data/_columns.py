@@ -48,6 +48,14 @@ class Refused(NamedTuple):
     categories: int = 0
 
 
+EMPTY = Refused("has no value in any row")
+
+
+def is_empty(column: Values) -> bool:
+    """Whether every value is missing."""
+    return not any(column) if isinstance(column, list) else bool(np.isnan(column).all())
+
+
 def as_column(values: Any, name: str) -> Values:
     """A column of a table in memory.
 
@@ -71,7 +79,9 @@ def as_column(values: Any, name: str) -> Values:
         raise ValueError(f"{name} has durations, but must have numbers or texts: give seconds or days as numbers")
     # As texts, because a list of times is one of numbers.
     found = (np.datetime_as_string(array) if array.dtype.kind == "M" else array).tolist()
-    odd = next((value for value in found if isinstance(value, complex | list | tuple | dict | set | np.ndarray)), None)
+    odd = next(
+        (value for value in found if isinstance(value, complex | bytes | list | tuple | dict | set | np.ndarray)), None
+    )
     if odd is not None:
         raise ValueError(f"{name} has a {type(odd).__name__}, but must have numbers or texts")
     return [_text(value) for value in found]

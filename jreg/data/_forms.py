@@ -18,7 +18,8 @@ _DOUBTFUL = ("-", "--", "\u2013", "\u2014", ".", "..", "...", "*")
 # At most as many numbers are class labels; as many beside fewer texts are a column of numbers with slips.
 MOST_NUMBERED = 10
 _CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR)"
-_SIGN = "[-+\u2212]"
+_MINUS = "\u2212"
+_SIGN = f"[-+{_MINUS}]"
 _GROUPS = ",.'\u2019 \u00a0\u202f"
 _GROUP = f"[{_GROUPS}]"
 # Digits, or groups of three of them, and decimals, between signs of currency and percent.
@@ -62,15 +63,18 @@ class Form(NamedTuple):
     def plain(self, text: str) -> str | None:
         """The text as Python reads numbers; None where it is none in this form.
 
+        A minus may be the sign that typesetters take.
+
         >>> Form(",", ".").plain("-1.234,5"), Form(",", ".").plain("1.5"), Form().plain("1_000")
         ('-1234.5', None, None)
         """
+        text = text.replace(_MINUS, "-")
         if self != PLAIN:
             point, groups = re.escape(self.decimal), re.escape(self.thousands or "")
             whole = rf"[1-9]\d{{0,2}}(?:{groups}\d{{3}})+|\d+" if groups else r"\d+"
             if re.fullmatch(rf"{_SIGN}?(?:(?:{whole})(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?", text):
                 # The decimal sign last, because the other form's is the sign between groups.
-                text = text.replace(self.thousands or "\0", "").replace(self.decimal, ".").replace("\u2212", "-")
+                text = text.replace(self.thousands or "\0", "").replace(self.decimal, ".")
             elif any(sign in text for sign in ".,"):
                 return None
         try:
@@ -102,7 +106,7 @@ def as_numbers(column: Values, form: Form = PLAIN) -> np.ndarray | None:
     texts = [text for text in column if text]
     if are_truths(column):
         texts = [_TRUTH[text.lower()] for text in texts]
-    elif form != PLAIN:
+    elif form != PLAIN or any(_MINUS in text for text in texts):
         plain = [form.plain(text) for text in texts]
         texts = [text for text in plain if text is not None]
         if len(texts) < len(plain):

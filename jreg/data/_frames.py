@@ -39,7 +39,7 @@ def frame_columns(frame: Any, name: str) -> tuple[dict[str, Any], frozenset[str]
             f"a {type(frame).__name__} has no rows in memory: give what its collect() or toPandas() returns"
         )
     names = [str(column) for column in found.columns]
-    series = [found[column] for column in found.columns]
+    series = list(found.iter_columns())
     of_categories = {
         column for column, one in zip(names, series, strict=True) if isinstance(one.dtype, nw.Categorical | nw.Enum)
     }

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from jreg.data._columns import (
+    EMPTY,
     MOST_CATEGORIES,
     Refused,
     alike,
     as_column,
     as_texts,
     categories_of,
+    is_empty,
     quoted,
     refuse_columns,
     some,
@@ -155,6 +157,8 @@ class Encoder:
         refuse_one_hot({column: columns[column] for column in (*names, target)}, target, name)
         as_chosen = {*chosen, *of_categories}
         found = [categories_of(columns[column], column, column in as_chosen, most_categories, form) for column in names]
+        if missing == "reject":
+            found = [EMPTY if is_empty(columns[name]) else kind for name, kind in zip(names, found, strict=True)]
         kinds = [None if isinstance(kind, Refused) else kind for kind in found]
         bad = {column: why for column, why in zip(names, found, strict=True) if isinstance(why, Refused)}
         numeric = [

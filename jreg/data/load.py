@@ -182,7 +182,8 @@ def _read(name: str, missing: str, task: str | None) -> Dataset:
     known = ", ".join(BUILT_IN)
     raise ValueError(
         f"there is no data set {name!r}: choose one of {known}, openml:NAME, or the path of an .npz file, a .csv file "
-        "or a folder with x.npy and y.npy"
+        "or a folder with x.npy and y.npy; other tables are read by pandas or polars, and jreg.data.from_frame takes "
+        "what they return"
     )
 
 
@@ -218,6 +219,13 @@ def split(data: Dataset, size: float, seed: int) -> tuple[np.ndarray, np.ndarray
 
     check_seed(seed)
     rows, strata = np.arange(len(data)), data.y if has_classes(data) else None
+    single = 0 if strata is None or data.groups is not None else int((np.bincount(strata) == 1).sum())
+    if single:
+        found = f"{single} of its {data.classes} classes {'has' if single == 1 else 'have'} a single row"
+        raise ValueError(
+            f"{data.name} can't be split with test_size={size}: {found}, but each part needs one of every class: name "
+            "the target where it is another column, target=... (--target), or remove such rows"
+        )
     try:
         if data.groups is None:
             first, second = train_test_split(rows, test_size=size, random_state=seed, stratify=strata)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -123,12 +124,20 @@ def _fields(line: str, separator: str) -> int:
 def _rows(path: Path, file: TextIO, most: int, delimiter: str | None) -> tuple[list[str], list[list[str]], str]:
     """The names of the columns, the rows below them, which may have `most` fields, and what separates them."""
     # Blank lines are no rows, before the names neither.
-    first = next((line for line in _lines(file) if line.strip()), "")
+    before = _lines(file)
+    first = next((line for line in before if line.strip()), "")
+    said = re.fullmatch(r'"?sep=([^\w"])"?', first.strip("\r\n"))
+    if said:
+        # A line of Excel's, which says what separates the columns.
+        delimiter, first = said[1], next(before, "")
     file.seek(0)
     # The names of the columns show what separates them; a name with a comma in it is rarer than a column.
     separator = delimiter if delimiter in [*first] else max(_SEPARATORS, key=lambda sign: _fields(first, sign))
     lines = csv.reader(_lines(file), strict=True, delimiter=separator)
-    names = [name.strip() for name in next((row for row in lines if "".join(row).strip()), [])]
+    filled = (row for row in lines if "".join(row).strip())
+    if said:
+        next(filled)
+    names = [name.strip() for name in next(filled, [])]
     rows = []
     for row in lines:
         if not row:
