@@ -141,14 +141,14 @@ def some(names: Iterable[Any], most: int = 8) -> str:
 
 def categories_of(
     column: Values, name: str, chosen: bool, most: int = MOST_CATEGORIES, form: Form = PLAIN
-) -> tuple[str, ...] | Refused | None:
-    """The categories of a column, None where it has numbers, or what is wrong with it."""
+) -> tuple[str, ...] | float | Refused:
+    """The categories of a column, or what is subtracted where it has numbers, or what is wrong with it."""
     numbers = as_numbers(column, form)
     if not chosen:
         if not name or name.startswith("Unnamed: "):
             return Refused("has no name, as row numbers have that pandas writes")
         if numbers is not None:
-            return _refused_numbers(numbers, name)
+            return _of_numbers(numbers, name)
         if slip := seems_numeric(column, form):
             return Refused(slip, "number", len({*column} - {""}))
         if date := first_date(column):
@@ -170,19 +170,20 @@ def categories_of(
     return tuple(found)
 
 
-def _refused_numbers(numbers: np.ndarray, name: str) -> Refused | None:
+def _of_numbers(numbers: np.ndarray, name: str) -> float | Refused:
     known = numbers[np.isfinite(numbers)]
     rows = len(known) == len(numbers) >= _FEWEST_ROWS and np.array_equal(known, np.round(known))
     if rows and _ID_NAME.fullmatch(name) and len(np.unique(known)) == len(known):
         what = f"has another whole number in every row, from {known.min():.15g} to {known.max():.15g}, as an id has"
         return Refused(what, "numbered")
+    offset = of_column(numbers)
     try:
-        check_digits(numbers - of_column(numbers), "it", 0.01)
+        check_digits(numbers - offset if offset else numbers, "it", 0.01)
     except ValueError as error:
         # As in a data set of arrays, which tables reach in float32.
         reason, advice = str(error).removeprefix("it ").split(": ")
         return Refused(f"{reason} ({advice})")
-    return None
+    return offset
 
 
 def whole(text: str) -> str:

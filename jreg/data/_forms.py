@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -70,12 +71,10 @@ class Form(NamedTuple):
         """
         text = text.replace(_MINUS, "-")
         if self != PLAIN:
-            point, groups = re.escape(self.decimal), re.escape(self.thousands or "")
-            whole = rf"[1-9]\d{{0,2}}(?:{groups}\d{{3}})+|\d+" if groups else r"\d+"
-            if re.fullmatch(rf"{_SIGN}?(?:(?:{whole})(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?", text):
+            if _pattern(self.decimal, self.thousands).fullmatch(text):
                 # The decimal sign last, because the other form's is the sign between groups.
-                text = text.replace(self.thousands or "\0", "").replace(self.decimal, ".")
-            elif any(sign in text for sign in ".,"):
+                return text.replace(self.thousands or "\0", "").replace(self.decimal, ".")
+            if any(sign in text for sign in ".,"):
                 return None
         try:
             float(text)
@@ -83,6 +82,14 @@ class Form(NamedTuple):
             return None
         # Python reads 1_000 as a number, but in a table it is a name.
         return None if "_" in text else text
+
+
+@functools.cache
+def _pattern(decimal: str, thousands: str | None) -> re.Pattern[str]:
+    point, groups = re.escape(decimal), re.escape(thousands or "")
+    # No number with groups begins with 0, but 0,500 with decimals does.
+    whole = rf"[1-9]\d{{0,2}}(?:{groups}\d{{3}})+|\d+" if groups else r"\d+"
+    return re.compile(rf"[-+]?(?:(?:{whole})(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?")
 
 
 PLAIN = Form()
@@ -122,7 +129,9 @@ def as_numbers(column: Values, form: Form = PLAIN) -> np.ndarray | None:
 
 def are_truths(column: Values) -> bool:
     """Whether all texts are ``true`` or ``false``, in whatever case."""
-    return isinstance(column, list) and any(column) and all(text.lower() in _TRUTH for text in {*column} - {""})
+    if not isinstance(column, list) or next(filter(None, column), "").lower() not in _TRUTH:
+        return False
+    return all(text.lower() in _TRUTH for text in {*column} - {""})
 
 
 def as_groups(column: Values) -> np.ndarray | list[str]:

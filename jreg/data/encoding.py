@@ -27,7 +27,6 @@ from jreg.data._forms import Form, Values, form_of
 from jreg.data._labels import Label, as_labels, check_complete, labels_of, numbers_in, refuse_one_hot
 from jreg.data.arrays import example
 from jreg.data.limits import check_room
-from jreg.data.offsets import of_column
 from jreg.data.reading import Table, as_table, check_delimiter, is_table
 
 
@@ -159,17 +158,17 @@ class Encoder:
         found = [categories_of(columns[column], column, column in as_chosen, most_categories, form) for column in names]
         if missing == "reject":
             found = [EMPTY if is_empty(columns[name]) else kind for name, kind in zip(names, found, strict=True)]
-        kinds = [None if isinstance(kind, Refused) else kind for kind in found]
+        kinds = [kind if isinstance(kind, tuple) and not isinstance(kind, Refused) else None for kind in found]
         bad = {column: why for column, why in zip(names, found, strict=True) if isinstance(why, Refused)}
-        numeric = [
-            column
-            for column, kind in zip(names, found, strict=True)
-            if kind is None or (isinstance(kind, Refused) and kind.kind == "number")
-        ]
         if bad:
-            refuse_columns(name, bad, form_of(columns[column] for column in numeric), most_categories)
-        shifts = {column: of_column(numbers_in(columns[column], column, form)) for column in numeric}
-        offsets = [shifts.get(column, 0.0) for column in names] if any(shifts.values()) else ()
+            numeric = [
+                columns[column]
+                for column, kind in zip(names, found, strict=True)
+                if isinstance(kind, float) or (isinstance(kind, Refused) and kind.kind == "number")
+            ]
+            refuse_columns(name, bad, form_of(numeric), most_categories)
+        offsets = [kind if isinstance(kind, float) else 0.0 for kind in found]
+        offsets = offsets if any(offsets) else ()
         return cls(names, kinds, target, task, labels, drop, offsets=offsets, delimiter=found_delimiter, **how)
 
     @property
