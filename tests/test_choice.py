@@ -425,7 +425,7 @@ def test_only_rows_that_are_independent_trials_have_an_interval():
 
     assert interval() == statistics.binomial_interval(18, 24)
     labels = np.eye(3, dtype=int)[y]
-    assert interval(labels) is None
+    assert interval(labels, task="multilabel") is None
     assert interval(np.tile(y[:, None], (1, 5)), task="classification") is None
     assert interval(groups=np.arange(30) // 3) is None
     assert interval(accuracy=metrics.average(lambda o, t: jnp.ones(len(t)), maximize=True)) is None

@@ -148,7 +148,7 @@ def test_a_stream_balances_the_same():
             "class_weight is 'balanced', but the rows of numbers don't have one class each: leave it out",
         ),
         (
-            jreg.Dataset(X, np.eye(3, dtype=int)[Y], name="flags"),
+            jreg.Dataset(X, np.eye(3, dtype=int)[Y], name="flags", task="multilabel"),
             {"loss": losses.sigmoid_cross_entropy},
             ValueError,
             "class_weight is 'balanced', but the rows of flags don't have one class each",

@@ -113,7 +113,12 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
     assert re.search(
         r"^time: +36 trainings in .* of compilation, on \d+ CPU x 1 slots one by one; occupancy", text, re.MULTILINE
     )
-    assert lines[-1] == "results and pictures are in found, the final network in found/final"
+    assert lines[-4:] == [
+        "results and pictures are in found, the final network in found/final",
+        "predict:  jreg predict found NEW.npz --out predictions.csv",
+        "report:   jreg report found",
+        "go on:    jreg resume found",
+    ]
 
 
 def test_a_sweep_shows_progress_on_standard_error(swept):
@@ -156,7 +161,7 @@ def test_json_is_one_object_and_nothing_else(printed):
         "best", "best_mean", "best_standard_error", "one_standard_error", "test_accuracy", "trainings",
         "compile_seconds", "run_seconds", "settings",
     }  # fmt: skip
-    assert done.stderr.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'wine'}, the final")
+    assert done.stderr.splitlines()[-4].startswith(f"results and pictures are in {Path('runs') / 'wine'}, the final")
 
 
 def test_json_numbers_follow_from_the_scores(printed):
@@ -270,7 +275,10 @@ def test_digits_by_default(capsys):
     out = capsys.readouterr().out
     # Two epochs of a fold have 24 updates, one of all rows 23.
     assert "on all 1437 non-test rows for 1 epoch\n" in out
-    assert out.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'digits'}, the final")
+    where, predict, *_, goes_on = out.splitlines()[-4:]
+    assert where.startswith(f"results and pictures are in {Path('runs') / 'digits'}, the final")
+    assert predict == f"predict:  jreg predict {Path('runs') / 'digits'} NEW.npz --out predictions.csv"
+    assert goes_on == f"go on:    jreg resume {Path('runs') / 'digits'}"
 
 
 @pytest.mark.slow
@@ -279,7 +287,7 @@ def test_no_results_are_overwritten(capsys):
     Path("runs/wine").mkdir(parents=True)
     main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
     assert (
-        capsys.readouterr().out.splitlines()[-1].startswith(f"results and pictures are in {Path('runs') / 'wine-2'},")
+        capsys.readouterr().out.splitlines()[-4].startswith(f"results and pictures are in {Path('runs') / 'wine-2'},")
     )
     assert not list(Path("runs/wine").iterdir())
 
@@ -310,8 +318,14 @@ def test_help_names_every_option(capsys):
     with pytest.raises(SystemExit):
         main(["sweep", "--help"])
     out = capsys.readouterr().out
+    assert [
+        group for group in ("rows and columns", "folds and seeds", "training") if f"{group} options" not in out
+    ] == []
+    assert out.splitlines()[-1].strip().startswith("jreg sweep wine --nested 5")
     options = [
         "data",
+        "target",
+        "quiet",
         "cv",
         "folds",
         "seeds",
@@ -335,12 +349,13 @@ def test_help_names_every_option(capsys):
         (["swep"], "jreg has no command 'swep': did you mean jreg sweep (see jreg --help)?"),
         (["version"], "did you mean jreg --version"),
         (["train", "--data", "mine.csv"], "did you mean jreg sweep (see jreg --help)?"),
-        (["mine.csv"], "did you mean jreg sweep --data mine.csv"),
+        (["mine.csv"], "did you mean jreg sweep mine.csv"),
         (["mine.py"], "did you mean jreg sweep mine.py"),
         (["--data", "wine"], "a command comes before --data"),
-        (["sweep", "digits"], "digits is data, and a recipe file stands there: jreg sweep --data digits"),
-        (["sweep", "mine.csv"], "jreg sweep --data mine.csv"),
-        (["sweep", "openml:iris"], "jreg sweep --data openml:iris"),
+        (["sweep", "digits", "--data", "wine"], "digits is data, and so is --data wine: name one of them, and a recip"),
+        (["sweep", "mine.csv"], "there is no file mine.csv"),
+        (["sweep", "--categories", "a"], "columns of categories are --categorical"),
+        (["--tyro-print-completion", "fish"], "--tyro-print-completion takes bash or zsh or tcsh"),
         (["sweep", "--data", "mine.py"], "jreg sweep mine.py"),
         (["sweep", "--fold", "3"], "jreg sweep has no option --fold: did you mean --folds (see jreg sweep --help)?"),
         (["sweep", "--batchsize", "3"], "did you mean --batch-size"),
@@ -351,7 +366,7 @@ def test_help_names_every_option(capsys):
         (["sweep", "--time-limit", "2 hours"], "--time-limit is '2 hours', but must be seconds above 0"),
         (["sweep", "--time-limit", "0"], "--time-limit is '0', but must be seconds above 0"),
         (["sweep", "--stopping", "3"], "early stopping is --patience"),
-        (["sweep", "--zzz"], "it has --help, --data, --target,"),
+        (["sweep", "--zzz"], "it has --help, --data, --recipe-template,"),
         (["sweep", "--cv", "x"], "invalid literal for int() with base 10: 'x' (see jreg sweep --help)"),
         (["sweep", "one.py", "two.py"], "two.py (see jreg sweep --help)"),
         (["sweep", "--store", ""], "--store is empty, but must be the path of a folder"),
@@ -373,7 +388,7 @@ def test_the_options_have_the_names_of_the_python_arguments():
     functions = (jreg.cross_validate, jreg.nested_cross_validate, jreg.load_dataset)
     python = {name for function in functions for name in inspect.signature(function).parameters}
     # Of the command line, and EarlyStopping's.
-    others = {"help", "json", "traceback", "restart", "time_limit", "patience"}
+    others = {"help", "json", "traceback", "restart", "time_limit", "patience", "quiet", "recipe_template"}
     assert {option.replace("-", "_") for option in own.values()} - others <= python
     assert {name: own[name] for name in ("folds", "out", "nested")} == {
         "folds": "cv",

@@ -121,7 +121,7 @@ X, Y = np.zeros((3, 2)), np.array([0, 1, 2])
         (
             {"x": X + np.nan},
             ValueError,
-            "x has NaN or infinity .*: remove the row, or keep NaN by missing='keep' for i",
+            r"x has NaN or infinity .*: remove the row, or keep NaN by missing='keep' \(--missing keep\)",
         ),
         (
             {"x": X + np.inf, "missing": "keep"},

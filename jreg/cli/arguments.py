@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import functools
 import inspect
 import io
+import os
 import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import tyro
+
+from jreg.cli.output import say
 
 # What is written for an option although it is something else, by command.
 _ELSEWHERE = {
     "recipe": "the recipe file has no option, it stands by itself: jreg {command} RECIPE.py",
     "run": "the study's folder has no option, it stands by itself: jreg {command} RUN",
     "space": "the recipe file defines the space",
+    "categories": "columns of categories are --categorical",
     "name": "the data's name has no option, it stands by itself: jreg data NAME",
     "stopping": "early stopping is --patience",
     "random-state": "the seed is --seed",
+}
+# tyro's own, which write what a shell completes options by.
+_COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
+_SHELLS = ("bash", "zsh", "tcsh")
+# Options in groups have no group in their names.
+_CONFIG = (tyro.conf.OmitArgPrefixes,)
+# After the help of a command.
+_EXAMPLES = {
+    "sweep": """examples:
+  jreg sweep wine                                   a data set that is there
+  jreg sweep sales.csv --target price               a table
+  jreg sweep visits.csv --target ill --groups patient --drop visit_id --missing keep
+  jreg sweep export.csv --delimiter ';' --decimal ,
+  jreg sweep --recipe-template --data wine > my_recipe.py
+  jreg sweep my_recipe.py --data wine --seeds 3 --time-limit 2h
+  jreg sweep wine --nested 5                        an honest estimate of the whole procedure""",
+    "predict": """examples:
+  jreg predict runs/wine new.csv
+  jreg predict runs/wine new.csv --unseen zeros --out predictions.csv""",
+    "data": """examples:
+  jreg data digits --shape 8 8
+  jreg data sales.csv --target price --drop id""",
 }
 
 
@@ -37,23 +64,50 @@ def parse(commands: Mapping[str, Callable[..., None]], arguments: Sequence[str])
     if not arguments:
         raise ValueError(f"a command is missing: jreg {known} (see jreg --help)")
     command, *rest = arguments
-    if command in ("-h", "--help"):
+    if command in ("-h", "--help", *_COMPLETION):
         text = "Which regularization, how strong, and how sure?"
-        tyro.extras.subcommand_cli_from_dict(dict(commands), prog="jreg", description=text, args=["--help"])
+        given = ["--help"] if command in ("-h", "--help") else list(arguments)
+        _check_completion(given)
+        with _as_asked():
+            tyro.extras.subcommand_cli_from_dict(
+                dict(commands), prog="jreg", description=text, args=given, config=_CONFIG
+            )
     if command.startswith("-"):
         raise ValueError(f"a command comes before {command}: jreg {known} (see jreg --help)")
     if command not in commands:
         near = difflib.get_close_matches(command, (*commands, "--help", "--version"), n=1)
         named = any(argument.partition("=")[0] == "--data" for argument in rest) and not command.endswith(".py")
-        known = "sweep" if named else f"sweep {_placed(command)}"
+        known = "sweep" if named else f"sweep {command}"
         remedy = f"did you mean jreg {near[0] if near else known}"
         raise ValueError(f"jreg has no command {command!r}: {remedy} (see jreg --help)?")
     _check_options(command, commands[command], rest)
     return _bound(command, commands[command], rest)
 
 
-def _placed(name: str) -> str:
-    return name if name.endswith(".py") else f"--data {name}"
+@contextlib.contextmanager
+def _as_asked() -> Generator[None]:
+    """Without colours where NO_COLOR asks for it, which tyro knows nothing of; what is no terminal gets none."""
+    if not os.environ.get("NO_COLOR"):
+        yield
+        return
+    plain = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(plain):
+            yield
+    finally:
+        if text := plain.getvalue():
+            say(text.removesuffix("\n"))
+
+
+def _check_completion(given: Sequence[str]) -> None:
+    """Raises ValueError where completion is asked for in another way than tyro takes."""
+    option, *rest = given
+    places = {"--tyro-print-completion": 1, "--tyro-write-completion": 2}.get(option, len(rest))
+    if len(rest) != places or (rest and rest[0] not in _SHELLS):
+        raise ValueError(
+            f"{option} takes {' or '.join(_SHELLS)}{' and a file' if places == 2 else ''}: jreg "
+            "--tyro-write-completion bash ~/.local/share/bash-completion/completions/jreg"
+        )
 
 
 def options_of(function: Callable[..., None]) -> dict[str, str]:
@@ -61,14 +115,25 @@ def options_of(function: Callable[..., None]) -> dict[str, str]:
     hints = typing.get_type_hints(function, include_extras=True)
     found = {"help": "help"}
     for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            option = name.replace("_", "-")
-            others = [
-                alias.removeprefix("--")
-                for mark in getattr(hints[name], "__metadata__", ())
-                for alias in getattr(mark, "aliases", None) or ()
-            ]
-            found |= dict.fromkeys([option, *others], option)
+        kind = typing.get_args(hints[name])[:1]
+        if kind and dataclasses.is_dataclass(kind[0]):
+            found |= _named(typing.get_type_hints(kind[0], include_extras=True))
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            found |= _named({name: hints[name]})
+    return found
+
+
+def _named(hints: Mapping[str, Any]) -> dict[str, str]:
+    """The options of these types by their names and other names."""
+    found: dict[str, str] = {}
+    for name, hint in hints.items():
+        option = name.replace("_", "-")
+        others = [
+            alias.removeprefix("--")
+            for mark in getattr(hint, "__metadata__", ())
+            for alias in getattr(mark, "aliases", None) or ()
+        ]
+        found |= dict.fromkeys([option, *others], option)
     return found
 
 
@@ -97,10 +162,12 @@ def _bound(command: str, function: Callable[..., None], rest: Sequence[str]) -> 
 
     complaint = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(bound, prog=f"jreg {command}", args=list(rest))
+        with contextlib.redirect_stderr(complaint), _as_asked():
+            return tyro.cli(bound, prog=f"jreg {command}", args=list(rest), config=_CONFIG)
     except SystemExit as ended:
         if ended.code in (0, None):
+            if command in _EXAMPLES:
+                say(_EXAMPLES[command])
             raise
         raise ValueError(f"{_sentence(complaint.getvalue())} (see jreg {command} --help)") from None
 

@@ -27,7 +27,19 @@ from jreg.network.saving import MODEL
 from jreg.store import NAME, examine, load_note, load_results, salvage
 from jreg.training import Status
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "safetensors", "scikit-learn")
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "narwhals",
+    "safetensors",
+    "matplotlib",
+    "tyro",
+)
 # The exit code where something is damaged.
 _DAMAGED = 1
 
@@ -75,6 +87,7 @@ def _machine() -> Iterator[tuple[str, str]]:
     for name in _PACKAGES:
         yield name, _tried(lambda name=name: importlib.metadata.version(name))
     yield "sqlite", sqlite3.sqlite_version
+    yield "cores", _tried(_cores)
     yield "devices", _tried(_devices)
     free = free_memory()
     yield "free memory", "unknown" if free is None else f"{free / 2**30:.1f} GiB"
@@ -100,6 +113,12 @@ def _tried(find: Callable[[], str]) -> str:
 def _devices() -> str:
     counted = Counter((device.platform, device.device_kind) for device in jax.devices())
     return ", ".join(f"{count} {kind} ({name})" for (name, kind), count in counted.items())
+
+
+def _cores() -> str:
+    # A batch job or a container may have some of them alone.
+    used = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{used} of {os.cpu_count()} for this process"
 
 
 def _cache() -> str:

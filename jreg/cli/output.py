@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 from jreg._base.names import printable
@@ -70,6 +71,23 @@ def command(*words: Any) -> str:
     "jreg resume 'runs/my wine'"
     """
     return shlex.join(["jreg", *(str(word) for word in words if word is not None)])
+
+
+def next_steps(folder: Path, recipe: Path | None, suffix: str, predicts: bool = True) -> str:
+    """What may be done with a study that has ended, as commands; only a final network predicts.
+
+    >>> print(next_steps(Path("runs/wine"), None, ".csv"))
+    predict:  jreg predict runs/wine NEW.csv --out predictions.csv
+    report:   jreg report runs/wine
+    go on:    jreg resume runs/wine
+    """
+    new = "NEW.csv" if suffix.lower() in (".csv", ".tsv") else "NEW.npz"
+    steps = {"predict:": command("predict", folder, new, "--out", "predictions.csv")} if predicts else {}
+    steps |= {
+        "report:": command("report", folder),
+        "go on:": command("resume", folder, recipe),
+    }
+    return "\n".join(f"{what:<10}{how}" for what, how in steps.items())
 
 
 def abandon() -> None:

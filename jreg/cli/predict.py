@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -11,13 +13,12 @@ import tyro
 import jreg
 from jreg._base.files import check_folder, write_text
 from jreg._base.names import cut, listed
-from jreg.cli.data import Switch
+from jreg.cli.data import NOTHING, Switch
 from jreg.cli.output import command, say, say_json
 from jreg.cli.recipes import load_recipe
 from jreg.cli.studies import FINAL
 from jreg.data import Encoder
 from jreg.data.files import read_examples
-from jreg.data.reading import Table, as_table
 from jreg.network import Ensemble, Network
 from jreg.network.saving import MODEL
 from jreg.results.values import plain
@@ -29,8 +30,10 @@ def predict(
     data: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATA")]],
     /,
     *,
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv")] = None,
-    recipe: Annotated[Path | None, tyro.conf.arg(metavar="RECIPE.py")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.csv", **NOTHING)] = None,
+    unseen: Annotated[Literal["error", "zeros"] | None, tyro.conf.arg(metavar="{error,zeros}", **NOTHING)] = None,
+    missing: Annotated[Literal["reject", "keep"] | None, tyro.conf.arg(metavar="{reject,keep}", **NOTHING)] = None,
+    recipe: Annotated[Path | None, tyro.conf.arg(metavar="RECIPE.py", **NOTHING)] = None,
     trust_program: Switch = False,
     json: Switch = False,
     traceback: Switch = False,
@@ -41,6 +44,9 @@ def predict(
       run: the folder of a study of jreg sweep, whose final network predicts, or of any saved network.
       data: a .csv, whose columns go by their names, an .npz with x, an .npy, or a folder with x.npy.
       out: where to; by default standard output.
+      unseen: what a category becomes that the training table doesn't have, an error, or zeros in all features of its
+        column; by default as in training.
+      missing: keep missing values, which only a network that imputes takes, or reject them; by default as in training.
       recipe: the recipe file with which the network was trained, where it can't be loaded without.
       trust_program: run the network's program.bin where it can't be loaded without. Whoever made that file can do
         anything on this machine.
@@ -55,7 +61,7 @@ def predict(
     function = None if recipe is None else load_recipe(recipe)[0]
     network = jreg.load(_folder_of(run), recipe=function, trust_program=trust_program)
     one = network[0] if isinstance(network, Ensemble) else network
-    columns = _predicted(network, one, _examples(one, data))
+    columns = _predicted(network, one, _examples(one, data, {"unseen": unseen, "missing": missing}))
     rows = len(columns["prediction" if "prediction" in columns else next(iter(columns))])
     found = {"row": list(range(rows)), **columns}
     if out is not None or not json:
@@ -87,9 +93,12 @@ def _folder_of(run: Path) -> Path:
     return final
 
 
-def _examples(network: Network, path: Path) -> Any:
-    """The examples in a file, as the network takes them."""
-    if path.suffix != ".csv":
+def _examples(network: Network, path: Path, how: Mapping[str, Any]) -> Any:
+    """The examples in a file, as the network takes them; `how` replaces what its encoder does, where it isn't None."""
+    given = {option: word for option, word in how.items() if word is not None}
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        if given:
+            raise ValueError(f"--{next(iter(given))} is for a .csv, and {path} is none")
         if path.suffix not in (".npz", ".npy") and not path.is_dir():
             raise ValueError(f"{path} is no data to predict for: give a .csv, an .npz, an .npy or a folder with x.npy")
         return read_examples(path)
@@ -102,13 +111,16 @@ def _examples(network: Network, path: Path) -> Any:
             )
         # A number that is missing is for the network to impute.
         encoder = Encoder(network.features, [None] * len(network.features), missing="keep")
-    table = as_table(path)
+    encoder = dataclasses.replace(encoder, **given)
+    table = encoder.read(path)
     surplus = [name for name in table.columns if name not in {*encoder.columns, *encoder.drop, encoder.target}]
     lacking = [name for name in encoder.columns if name not in table.columns]
     if surplus and not lacking:
         names = cut(listed([repr(name) for name in surplus]))
         say(f"{path} has columns that the network wasn't trained on, which are left out: {names}", aside=True)
-        table = Table(table.name, {name: table.columns[name] for name in table.columns if name not in set(surplus)})
+        table = table._replace(
+            columns={name: table.columns[name] for name in table.columns if name not in set(surplus)}
+        )
     return encoder.encode(table)
 
 

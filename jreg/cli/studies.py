@@ -137,6 +137,7 @@ def finish(
     clock: Clock,
     goes_on: str,
     json: bool,
+    quiet: bool = False,
 ) -> None:
     """Draws, trains the final network, prints and says where everything is, as far as the study has come.
 
@@ -156,11 +157,11 @@ def finish(
         try:
             # Libraries of C drop a KeyboardInterrupt that falls into their callbacks.
             with interrupt.held():
-                _draw(results, folder, again=store.trained > 0)
+                _draw(results, folder, again=store.trained > 0, quiet=quiet)
         except OSError as error:
             trouble = trouble or error
         try:
-            final = _final(study, folder, recipe) if study.finished else None
+            final = _final(study, folder, recipe, quiet) if study.finished else None
         except OSError as error:
             trouble = trouble or error
         except ValueError as error:
@@ -172,7 +173,7 @@ def finish(
     if json:
         say_json(plain({**summary_of(results), **report.test_result(final)}))
     else:
-        width = max(60, shutil.get_terminal_size((60, 24)).columns)
+        width = max(40, shutil.get_terminal_size((60, 24)).columns)
         say(report.nested(results, width) if nested else report.summary(results, final, width=width))
     if trouble is not None:
         raise ValueError(
@@ -191,14 +192,14 @@ def finish(
     say(f"results {'' if nested else 'and pictures '}are in {folder}{where}", aside=json)
 
 
-def _draw(results: Results, folder: Path, again: bool) -> None:
+def _draw(results: Results, folder: Path, again: bool, quiet: bool) -> None:
     if again or not all((folder / name).exists() for name in PICTURES):
-        with report.Display(transient=True) as show:
+        with contextlib.nullcontext(lambda progress: None) if quiet else report.Display(transient=True) as show:
             show(report.Progress.of_stage("drawing pictures"))
             report.save_pictures(results, folder)
 
 
-def _final(study: jreg.Study, folder: Path, recipe: Callable[..., Recipe]) -> Network:
+def _final(study: jreg.Study, folder: Path, recipe: Callable[..., Recipe], quiet: bool) -> Network:
     """The final network, which may be there from before."""
     place = folder / FINAL
     if place.is_dir():
@@ -206,7 +207,7 @@ def _final(study: jreg.Study, folder: Path, recipe: Callable[..., Recipe]) -> Ne
             found = jreg.load(place, recipe=recipe)
             if isinstance(found, Network) and found.more.get("study") == study.spec.digest:
                 return found
-    final = jreg.refit(study)
+    final = jreg.refit(study, progress=not quiet)
     try:
         final.save(place)
     except (ValueError, TypeError) as error:

@@ -9,7 +9,7 @@ from jreg.data.missing import impute
 from jreg.data.preprocess import min_max, scale, standardize, standardize_samples
 from jreg.data.preprocessor import Preprocessor
 from jreg.data.summary import summarize
-from jreg.data.tables import from_csv, from_openml
+from jreg.data.tables import from_csv, from_frame, from_openml
 from jreg.data.transform import permute_pixels, random_labels, subset
 from jreg.data.whitening import whiten
 
@@ -20,6 +20,7 @@ __all__ = [
     "by_part",
     "chain",
     "from_csv",
+    "from_frame",
     "from_items",
     "from_openml",
     "impute",

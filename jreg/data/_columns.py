@@ -1,4 +1,4 @@
-"""Columns of tables: texts, numbers, and what only looks like either."""
+"""Columns of tables: which become features, and what is said of those that don't."""
 
 from __future__ import annotations
 
@@ -7,38 +7,53 @@ import itertools
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jreg._base.names import cut, listed
+from jreg.data._forms import MOST_NUMBERED, PLAIN, Form, Values, as_numbers, first_date, seems_numeric
 from jreg.data.arrays import check_digits, is_missing, unmasked
+from jreg.data.offsets import of_column
 
 # As many columns as a person repairs one by one.
 _MOST_SHOWN = 50
 WRITE = (
     "write numbers with a point before the decimals, without separators of thousands and signs of percent or currency"
 )
-# What stands for a missing value in CSV files of all kinds.
+# What stands for a missing value in tables of all kinds.
 _MISSING = ("", "?", "na", "n/a", "nan", "null", "none", "nat", "<na>", "#n/a", "#na")
-# What may stand for one, but also for itself: an error where all others are numbers.
-_DOUBTFUL = ("-", "--", "\u2013", "\u2014", ".", "..", "...", "*")
-# A column with more different texts than this is a name or a date, and no category.
-_MOST_CATEGORIES = 256
-# At most as many numbers are class labels; as many beside fewer texts are a column of numbers with slips.
-_MOST_NUMBERED = 10
+# A column with more different texts than this is a name, and no category.
+MOST_CATEGORIES = 50
 # Longer texts are no names of columns, categories or labels; an array has the longest one's room for each.
 MOST_NAME = 1000
-_CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR)"
-_SIGN = "[-+\u2212]"
-_GROUP = "[,.'\u2019 \u00a0\u202f]"
-# Digits, or groups of three of them, and decimals, between signs of currency and percent.
-_DISGUISED = re.compile(
-    rf"\(?{_SIGN}?\s*{_CURRENCY}?\s*{_SIGN}?(?:\d+|\d{{1,3}}(?:{_GROUP}\d{{3}})+)(?:[.,]\d+)?\s*(?:%|{_CURRENCY})?\)?"
-)
+# Fewer rows may all differ by chance.
+_FEWEST_ROWS = 10
+_WORDS = "id|ids|idx|index|key|uuid|guid|row|no|nr|number"
+_ID_NAME = re.compile(rf"(?i:(?:.*[^a-z])?(?:{_WORDS}))|.*[a-z](?:Id|ID|Idx|Index|Key|No|Nr|Number)")
 
-# A column is an array of real numbers, or a list of texts without blanks around them, "" where one is missing.
-Values = np.ndarray | list[str]
+
+class Refused(NamedTuple):
+    """Why a column can't become features.
+
+    Attributes:
+      reason: what it has.
+      kind: ``"number"`` (texts meant as numbers), ``"date"``, ``"id"``, ``"numbered"`` (an id of numbers), ``"many"``
+        (categories) or ``""``, for which there are different remedies.
+      categories: how many it has.
+    """
+
+    reason: str
+    kind: str = ""
+    categories: int = 0
+
+
+EMPTY = Refused("has no value in any row")
+
+
+def is_empty(column: Values) -> bool:
+    """Whether every value is missing."""
+    return not any(column) if isinstance(column, list) else bool(np.isnan(column).all())
 
 
 def as_column(values: Any, name: str) -> Values:
@@ -58,10 +73,15 @@ def as_column(values: Any, name: str) -> Values:
         )
     if array.dtype.kind == "S":
         array = array.astype("U")
-    if array.dtype.kind in "fiub":
+    if array.dtype.kind in "fiu":
         return array
-    found = array.tolist()
-    odd = next((value for value in found if isinstance(value, complex | list | tuple | dict | set | np.ndarray)), None)
+    if array.dtype.kind == "m":
+        raise ValueError(f"{name} has durations, but must have numbers or texts: give seconds or days as numbers")
+    # As texts, because a list of times is one of numbers.
+    found = (np.datetime_as_string(array) if array.dtype.kind == "M" else array).tolist()
+    odd = next(
+        (value for value in found if isinstance(value, complex | bytes | list | tuple | dict | set | np.ndarray)), None
+    )
     if odd is not None:
         raise ValueError(f"{name} has a {type(odd).__name__}, but must have numbers or texts")
     return [_text(value) for value in found]
@@ -85,56 +105,6 @@ def as_texts(column: Values) -> list[str]:
     return column if isinstance(column, list) else [_text(value) for value in column.tolist()]
 
 
-def as_numbers(column: Values) -> np.ndarray | None:
-    """The column in float64 with NaN where a value is missing; None where a text is no number."""
-    if not isinstance(column, list):
-        return column.astype(np.float64)
-    found = np.full(len(column), np.nan)
-    # Python reads 1_000 as a number, but in a table it is a name.
-    if any("_" in text for text in column):
-        return None
-    try:
-        found[[text != "" for text in column]] = np.array([text for text in column if text], np.float64)
-    except ValueError:
-        return None
-    return found
-
-
-def odd_texts(column: Values) -> list[str]:
-    """The different texts of a column that are no numbers, the first ones first."""
-    return [text for text in dict.fromkeys(column) if not _is_number(text)] if isinstance(column, list) else []
-
-
-def _is_number(text: str) -> bool:
-    """Whether `as_numbers` takes the text."""
-    try:
-        float(text or 0)
-    except ValueError:
-        return False
-    return "_" not in text
-
-
-def seems_numeric(column: Values) -> str | None:
-    """What is wrong with a column of texts that are meant as numbers; None where they aren't.
-
-    >>> seems_numeric(["950", "1,000", ""]), seems_numeric(["0", "1", "2", "3+"])
-    ("has '1,000' in row 1, no plain number", None)
-    """
-    odd = odd_texts(column)
-    if not odd or not isinstance(column, list):
-        return None
-    place = f"has {quoted(odd[0])} in row {column.index(odd[0])}"
-    # A pattern takes its time for a long text, which is no number.
-    if all(len(text) < 100 and _DISGUISED.fullmatch(text) for text in odd):
-        return f"{place}, no plain number"
-    numbers = len({*column} - {*odd, ""})
-    if numbers > 1 and all(text in _DOUBTFUL for text in odd):
-        return f"{place} among {numbers} different numbers, but a missing value is an empty field"
-    if numbers >= _MOST_NUMBERED and numbers > len(odd):
-        return f"{place} among {numbers} different numbers"
-    return None
-
-
 def are_classes(column: Values, values: np.ndarray) -> bool:
     """Whether the numbers of a target column are class labels and not numbers to predict.
 
@@ -153,7 +123,7 @@ def are_classes(column: Values, values: np.ndarray) -> bool:
     """
     gapless = float(values[0]).is_integer() and np.array_equal(values, values[0] + np.arange(len(values)))
     integers = all(map(str.isdecimal, column)) if isinstance(column, list) else column.dtype.kind in "iub"
-    few, repeated = len(values) <= _MOST_NUMBERED, len(values) <= len(column) / 2
+    few, repeated = len(values) <= MOST_NUMBERED, len(values) <= len(column) / 2
     if integers and gapless and values[0] == 0:
         return few or repeated
     return len(values) > 1 and repeated and (len(values) == 2 or (gapless and few))
@@ -169,27 +139,60 @@ def some(names: Iterable[Any], most: int = 8) -> str:
     return listed([quoted(name) for name in names], most)
 
 
-def categories_of(column: Values, name: str, chosen: bool) -> tuple[str, ...] | str | None:
-    """The categories of a column, None where it has numbers, or what is wrong with it."""
+def categories_of(
+    column: Values, name: str, chosen: bool, most: int = MOST_CATEGORIES, form: Form = PLAIN
+) -> tuple[str, ...] | float | Refused:
+    """The categories of a column, or what is subtracted where it has numbers, or what is wrong with it."""
+    numbers = as_numbers(column, form)
     if not chosen:
         if not name or name.startswith("Unnamed: "):
-            return "has no name, as row numbers have that pandas writes"
-        if (numbers := as_numbers(column)) is not None:
-            try:
-                check_digits(numbers, "it", 0.01)
-            except ValueError as error:
-                # As in a data set of arrays, which tables reach in float32.
-                reason, advice = str(error).removeprefix("it ").split(": ")
-                return f"{reason} ({advice})"
-            return None
-        if slip := seems_numeric(column):
-            return slip
-    found = sorted({*as_texts(column)} - {""})
+            return Refused("has no name, as row numbers have that pandas writes")
+        if numbers is not None:
+            return _of_numbers(numbers, name)
+        if slip := seems_numeric(column, form):
+            return Refused(slip, "number", len({*column} - {""}))
+        if date := first_date(column):
+            return Refused(f"has dates such as {quoted(date)}", "date", len({*column} - {""}))
+    texts = as_texts(column)
+    if numbers is not None:
+        # Whole numbers with holes are floating ones in a data frame, and in a file that it has written.
+        texts = [whole(text) for text in texts]
+    found = sorted({*texts} - {""})
     if (longest := max(map(len, found), default=0)) > MOST_NAME:
-        return f"has different texts of up to {longest:,} characters, more than the {MOST_NAME} of a category"
-    if len(found) > _MOST_CATEGORIES:
-        return f"has {len(found)} different texts, more than the {_MOST_CATEGORIES} that become columns of 0 and 1"
+        return Refused(f"has different texts of up to {longest:,} characters, more than the {MOST_NAME} of a category")
+    if not chosen and len(found) == len(texts) - texts.count("") >= _FEWEST_ROWS:
+        return Refused(
+            f"has {len(found):,} different texts, another one in every row, as an id or a name has", "id", len(found)
+        )
+    if len(found) > most:
+        what = f"has {len(found):,} different texts, more than the {most:,} that become features of 0 and 1"
+        return Refused(what, "many", len(found))
     return tuple(found)
+
+
+def _of_numbers(numbers: np.ndarray, name: str) -> float | Refused:
+    known = numbers[np.isfinite(numbers)]
+    rows = len(known) == len(numbers) >= _FEWEST_ROWS and np.array_equal(known, np.round(known))
+    if rows and _ID_NAME.fullmatch(name) and len(np.unique(known)) == len(known):
+        what = f"has another whole number in every row, from {known.min():.15g} to {known.max():.15g}, as an id has"
+        return Refused(what, "numbered")
+    offset = of_column(numbers)
+    try:
+        check_digits(numbers - offset if offset else numbers, "it", 0.01)
+    except ValueError as error:
+        # As in a data set of arrays, which tables reach in float32.
+        reason, advice = str(error).removeprefix("it ").split(": ")
+        return Refused(f"{reason} ({advice})")
+    return offset
+
+
+def whole(text: str) -> str:
+    """A whole number without decimals of zeros; any other text as it is.
+
+    >>> whole("12.0"), whole("12.5"), whole("v1.0")
+    ('12', '12.5', 'v1.0')
+    """
+    return text.partition(".")[0] if re.fullmatch(r"-?\d+\.0+", text) else text
 
 
 def alike(name: str, columns: Iterable[str]) -> str:
@@ -201,15 +204,42 @@ def alike(name: str, columns: Iterable[str]) -> str:
     return f"did you mean {quoted(by_case[near[0]])}?" if near else f"it has {some(tuple(columns))}"
 
 
-def refuse_columns(table: str, bad: Mapping[str, str]) -> None:
-    """Raises ValueError with all columns that can't be features, and what to do about them."""
-    found = "; ".join(f"column {name!r} {reason}" for name, reason in itertools.islice(bad.items(), _MOST_SHOWN))
+def refuse_columns(table: str, bad: Mapping[str, Refused], form: Form | None, most: int) -> None:
+    """Raises ValueError with all columns that can't be features, and what to do about them.
+
+    Args:
+      table: what sentences call it.
+      bad: the columns.
+      form: that in which those of kind ``"number"`` are numbers, if there is one.
+      most: categories that a column may have.
+    """
+    found = "; ".join(f"column {name!r} {why.reason}" for name, why in itertools.islice(bad.items(), _MOST_SHOWN))
+    kinds = {why.kind for why in bad.values()}
+    # Those that can be categories as they are.
+    few = [name for name, why in bad.items() if why.kind in ("number", "date", "id") and why.categories <= most]
+    needed = max((why.categories for why in bad.values() if why.kind == "many"), default=0)
+    all_of, few_of = ("it" if len(names) == 1 else "them" for names in (bad, few))
+    mend = []
+    if "number" in kinds:
+        mend.append(f"{options_of(form)} reads the numbers" if form else WRITE)
+    if "date" in kinds:
+        mend.append("write dates as numbers, such as days since the first one, or year and month")
+    if "numbered" in kinds:
+        mend.append("rename what measures something and is no id")
+    if few and len(bad) <= _MOST_SHOWN:
+        mend.append(f"read {few_of} as categories by categorical={few} (--categorical {shlex.join(few)})")
+    if needed:
+        mend.append(f"take as many features by most_categories={needed} (--most-categories {needed})")
     if len(bad) > _MOST_SHOWN:
-        raise ValueError(
-            f"{table} has {len(bad):,} columns that can't be features, such as {cut(found)}: {WRITE}, or leave "
-            "columns out by drop=[...] (--drop)"
-        )
-    numeric = [name for name, reason in bad.items() if not re.search("different (texts|values)|no name", reason)]
-    mend = f"{WRITE}, read them as categories by categories={numeric}, or " if numeric else ""
-    drop = f"leave them out by drop={list(bad)} (--drop {shlex.join(bad)})"
-    raise ValueError(f"{table}'s {found}: {mend}{drop}")
+        words = ", or ".join([*mend, "leave columns out by drop=[...] (--drop)"])
+        raise ValueError(f"{table} has {len(bad):,} columns that can't be features, such as {cut(found)}: {words}")
+    mend.append(f"leave {all_of} out by drop={list(bad)} (--drop {shlex.join(bad)})")
+    raise ValueError(f"{table}'s {found}: {', or '.join(mend)}")
+
+
+def options_of(form: Form) -> str:
+    """A form as arguments and as options of the command line."""
+    given = {name: value for name, value in form._asdict().items() if value != getattr(PLAIN, name)}
+    python = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    shell = " ".join(f"--{name} {shlex.quote(value)}" for name, value in given.items())
+    return f"{python} ({shell})"

@@ -221,7 +221,7 @@ def example(values: Any, name: str, missing: str, axes: int, whole: bool = False
     if missing == "keep":
         refuse(np.isinf(array), f"{name} has infinity (first in row {{row}}), but a missing value is NaN")
     else:
-        advice = "remove the row, or keep NaN by missing='keep' for impute"
+        advice = "remove the row, or keep NaN by missing='keep' (--missing keep) for impute"
         refuse(~np.isfinite(array), f"{name} has NaN or infinity (first in row {{row}}): {advice}")
     if array.dtype.itemsize <= 4:
         return array.astype(array.dtype.newbyteorder("="))

@@ -13,9 +13,9 @@ import numpy as np
 
 from jreg._base.types import PyTree
 from jreg.data._columns import some
+from jreg.data._frames import is_frame
 from jreg.data.arrays import convert, example, is_tree, parts, row_groups, row_weights, shown, structure
 from jreg.data.encoding import Encoder
-from jreg.data.reading import is_frame
 from jreg.data.targets import as_task, check_task, check_word, coded, seen_task, target
 
 
@@ -138,7 +138,7 @@ class Dataset:
         y, y_test, encoder = coded(self.y, self.y_test, self.task, self.labels, before, self.name)
         if encoder is not None:
             if encoder.features != self.features:
-                encoder = dataclasses.replace(encoder, columns=(), categories=())
+                encoder = dataclasses.replace(encoder, columns=(), categories=(), offsets=())
             if not self.labels or (before is not None and before.task != encoder.task):
                 numbered = encoder.labels == tuple(range(len(encoder.labels)))
                 self._set("labels", () if numbered else tuple(map(str, encoder.labels)))

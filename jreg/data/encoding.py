@@ -10,24 +10,24 @@ from typing import Any
 import numpy as np
 
 from jreg.data._columns import (
-    MOST_NAME,
-    WRITE,
-    Values,
+    EMPTY,
+    MOST_CATEGORIES,
+    Refused,
     alike,
-    are_classes,
     as_column,
-    as_numbers,
     as_texts,
     categories_of,
-    odd_texts,
+    is_empty,
     quoted,
     refuse_columns,
-    seems_numeric,
     some,
+    whole,
 )
+from jreg.data._forms import Form, Values, form_of
+from jreg.data._labels import Label, as_labels, check_complete, labels_of, numbers_in, refuse_one_hot
 from jreg.data.arrays import example
 from jreg.data.limits import check_room
-from jreg.data.reading import as_table, is_table
+from jreg.data.reading import Table, as_table, check_delimiter, is_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,13 @@ class Encoder:
         features of its column. An unseen label is an error in any case.
       missing: whether a missing value of an example is an error, ``"reject"``, or becomes NaN, ``"keep"``, in a column
         of categories in all its features.
+      offsets: of each column of numbers what is subtracted in float64 before it becomes float32, 0 for most; () for
+        none. A column such as a time in seconds since 1970, far from 0 beside its spread, loses its least value: a
+        constant of the table, which no network can tell from another one.
+      delimiter: between the columns of the training file where it is no comma; another file whose first line doesn't
+        have it is separated by what splits that into the most names.
+      decimal, thousands: how texts write numbers, the sign before the decimals and the one between groups of three
+        digits.
 
     >>> encoder = Encoder.fit({"region": ["north", "east", "east", "west"], "sold": ["no", "yes", "yes", "no"]})
     >>> encoder.features, encoder.labels
@@ -64,19 +71,25 @@ class Encoder:
     categories: Sequence[Sequence[str] | None]
     target: str | None = None
     task: str = "classification"
-    labels: Sequence[str | int | float] = ()
+    labels: Sequence[Label] = ()
     drop: Sequence[str] = ()
     unseen: str = "error"
     missing: str = "reject"
+    offsets: Sequence[float] = ()
+    delimiter: str | None = None
+    decimal: str = "."
+    thousands: str | None = None
 
     def __post_init__(self) -> None:
-        for field in ("columns", "labels", "drop"):
+        for field in ("columns", "labels", "drop", "offsets"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         categories = tuple(None if found is None else tuple(found) for found in self.categories)
         object.__setattr__(self, "categories", categories)
         for field, words in (("unseen", ("error", "zeros")), ("missing", ("reject", "keep"))):
             if getattr(self, field) not in words:
                 raise ValueError(f"{field} is {getattr(self, field)!r}, but must be {' or '.join(map(repr, words))}")
+        self.form.check()
+        check_delimiter(self.delimiter)
 
     @classmethod
     def fit(
@@ -86,9 +99,13 @@ class Encoder:
         *,
         task: str | None = None,
         drop: Iterable[str] = (),
-        categories: Iterable[str] = (),
+        categorical: Iterable[str] = (),
+        most_categories: int = MOST_CATEGORIES,
         unseen: str = "error",
         missing: str = "reject",
+        delimiter: str | None = None,
+        decimal: str = ".",
+        thousands: str | None = None,
     ) -> Encoder:
         """The encoder of a training table.
 
@@ -97,25 +114,27 @@ class Encoder:
           target: the target column; default: the last one.
           task: as in `from_csv`.
           drop: columns that are no features.
-          categories: columns of categories that look like numbers.
-          unseen, missing: as above.
+          categorical: columns of categories that look like numbers.
+          most_categories: as in `from_csv`.
+          unseen, missing, delimiter, decimal, thousands: as above.
 
         Raises:
           FileNotFoundError: there is no such file.
           ValueError: it is no table, there is no such column, a column is of no use (all such columns are named), or
             the target misses a value or doesn't fit the task.
         """
-        name, columns = as_table(table)
+        how: Any = {"unseen": unseen, "missing": missing, "decimal": decimal, "thousands": thousands}
+        form = cls((), (), delimiter=delimiter, **how).form
+        name, columns, of_categories, found_delimiter = as_table(table, delimiter)
         # A name alone is a frequent slip; its letters are no columns.
-        drop, chosen = ((given,) if isinstance(given, str) else tuple(map(str, given)) for given in (drop, categories))
-        if isinstance(target, list | set):
+        drop, chosen = ((given,) if isinstance(given, str) else tuple(map(str, given)) for given in (drop, categorical))
+        if isinstance(target, list | set | tuple):
             raise ValueError(
                 f"{name}'s target is {target!r}, but must be one column: several are given as Dataset(x, y)"
             )
         given, target = target, next(reversed(columns)) if target is None else str(target)
         for column in (target, *drop, *chosen):
-            if column not in columns:
-                raise ValueError(f"{name} has no column {column!r}: {alike(column, columns)}")
+            check_column(name, columns, column)
         if not target:
             raise ValueError(f"{name}'s last column has no name, so it can't be the target: name the one that is")
         if target in drop:
@@ -126,18 +145,40 @@ class Encoder:
                 f"{name}'s {target!r} is the target and no feature: task='classification' (--task classification) "
                 "takes its numbers for labels"
             )
-        task, labels = _labels_of(columns[target], task, f"{name}'s target {target!r}")
+        task, labels = labels_of(columns[target], task, f"{name}'s target {target!r}", form)
         left = {target, *drop}
         names = tuple(column for column in columns if column not in left)
         if not names:
-            raise ValueError(f"{name} has no column but its target {target!r}: there is nothing to predict it from")
-        as_chosen = {*chosen}
-        found = [categories_of(columns[column], column, column in as_chosen) for column in names]
-        bad = {column: reason for column, reason in zip(names, found, strict=True) if isinstance(reason, str)}
+            raise ValueError(
+                f"{name} has no column but its target {target!r}: there is nothing to predict it from, unless "
+                "delimiter=... (--delimiter) says what separates its columns"
+            )
+        refuse_one_hot({column: columns[column] for column in (*names, target)}, target, name)
+        as_chosen = {*chosen, *of_categories}
+        found = [categories_of(columns[column], column, column in as_chosen, most_categories, form) for column in names]
+        if missing == "reject":
+            found = [EMPTY if is_empty(columns[name]) else kind for name, kind in zip(names, found, strict=True)]
+        kinds = [kind if isinstance(kind, tuple) and not isinstance(kind, Refused) else None for kind in found]
+        bad = {column: why for column, why in zip(names, found, strict=True) if isinstance(why, Refused)}
         if bad:
-            refuse_columns(name, bad)
-        kinds = [None if isinstance(kind, str) else kind for kind in found]
-        return cls(names, kinds, target, task, labels, drop, unseen, missing)
+            numeric = [
+                columns[column]
+                for column, kind in zip(names, found, strict=True)
+                if isinstance(kind, float) or (isinstance(kind, Refused) and kind.kind == "number")
+            ]
+            refuse_columns(name, bad, form_of(numeric), most_categories)
+        offsets = [kind if isinstance(kind, float) else 0.0 for kind in found]
+        offsets = offsets if any(offsets) else ()
+        return cls(names, kinds, target, task, labels, drop, offsets=offsets, delimiter=found_delimiter, **how)
+
+    @property
+    def form(self) -> Form:
+        """How texts write numbers."""
+        return Form(self.decimal, self.thousands)
+
+    def read(self, table: Any) -> Table:
+        """Another table, its columns as they are; a file's are separated as those of the training table."""
+        return as_table(table, self.delimiter)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -154,7 +195,7 @@ class Encoder:
           ValueError: it lacks columns or has others, a value is missing, infinite, too large or no number, or a
             category unseen.
         """
-        name, columns = as_table(table)
+        name, columns, *_ = self.read(table)
         known = {*self.columns, *self.drop, self.target}
         lacking = [column for column in self.columns if column not in columns]
         surplus = [column for column in columns if column not in known]
@@ -173,18 +214,19 @@ class Encoder:
             f"leave out rows, or by drop=[...] (--drop) columns of many categories, {', '.join(widest)} first",
         )
         coded = np.empty((rows, features), np.float32)
-        begin = 0
-        for column, kind, width in zip(self.columns, self.categories, widths, strict=True):
+        begin, offsets = 0, self.offsets or (0.0,) * len(widths)
+        for column, kind, width, offset in zip(self.columns, self.categories, widths, offsets, strict=True):
             title = f"{name}'s column {quoted(column)}"
-            coded[:, begin : begin + width] = example(self._coded(columns[column], kind, title), title, self.missing, 2)
+            found = self._coded(columns[column], kind, title, offset)
+            coded[:, begin : begin + width] = example(found, title, self.missing, 2)
             begin += width
         return coded
 
-    def _coded(self, column: Values, categories: Sequence[str] | None, name: str) -> np.ndarray:
+    def _coded(self, column: Values, categories: Sequence[str] | None, name: str, offset: float) -> np.ndarray:
         if categories is None:
-            return _numbers(column, name)[:, None]
-        texts = as_texts(column)
+            return numbers_in(column, name, self.form)[:, None] - offset
         place = {"": -1} | {category: number for number, category in enumerate(categories)}
+        texts = [text if text in place else whole(text) for text in as_texts(column)]
         unseen = next((row for row, text in enumerate(texts) if text not in place), None)
         if unseen is not None and self.unseen == "error":
             raise ValueError(
@@ -203,18 +245,17 @@ class Encoder:
           ValueError: a value is missing, no number, or a label that the training table doesn't have.
         """
         if is_table(values):
-            table, columns = as_table(values)
+            table, columns, *_ = self.read(values)
             if self.target is None:
                 raise ValueError(f"{table} has no targets, which were given apart from the examples: give y beside it")
             if self.target not in columns:
                 raise ValueError(f"{table} has no column {self.target!r}, the target")
             name, values = f"{table}'s target {self.target!r}", columns[self.target]
         column = as_column(values, name)
-        _check_complete(column, name)
+        check_complete(column, name)
         if self.task == "regression":
-            return _numbers(column, name)
-        numbers = None if any(isinstance(label, str) for label in self.labels) else as_numbers(column)
-        given = as_texts(column) if numbers is None else [_plain(number) for number in numbers.tolist()]
+            return numbers_in(column, name, self.form)
+        given = as_labels(column, self.labels, self.form)
         place = {label: number for number, label in enumerate(self.labels)}
         unseen = next((row for row, label in enumerate(given) if label not in place), None)
         if unseen is not None:
@@ -238,49 +279,12 @@ class Encoder:
         return np.array(self.labels)[y]
 
 
-def of_labels(labels: Iterable[str | int | float]) -> Encoder:
+def check_column(table: str, columns: Iterable[str], name: str) -> None:
+    """Raises ValueError where no column has this name."""
+    if name not in columns:
+        raise ValueError(f"{table} has no column {name!r}: {alike(name, columns)}")
+
+
+def of_labels(labels: Iterable[Label]) -> Encoder:
     """An encoder of labels alone, for examples that come from no table."""
     return Encoder((), (), labels=tuple(labels))
-
-
-def labels_in(values: Any) -> tuple[str | int | float, ...]:
-    """The different labels among values, in order."""
-    return _labels_of(as_column(values, "y"), "classification", "y")[1]
-
-
-def _plain(number: float) -> int | float:
-    return int(number) if float(number).is_integer() else number
-
-
-def _check_complete(column: Values, name: str) -> None:
-    rows = [row for row, text in enumerate(as_texts(column)) if not text]
-    if rows:
-        raise ValueError(f"{name} is missing in row {rows[0]}: remove the row")
-
-
-def _numbers(column: Values, name: str) -> np.ndarray:
-    found = as_numbers(column)
-    if found is None:
-        first = odd_texts(column)[0]
-        raise ValueError(f"{name} has {quoted(first)} in row {as_texts(column).index(first)}, but must hold numbers")
-    return found
-
-
-def _labels_of(column: Values, task: str | None, name: str) -> tuple[str, tuple[str | int | float, ...]]:
-    """The task, and the labels of a classification in order."""
-    _check_complete(column, name)
-    numbers = as_numbers(column)
-    slip = seems_numeric(column) if numbers is None else None
-    if slip and task != "classification":
-        raise ValueError(f"{name} {slip}: {WRITE}, or say task='classification' (--task classification)")
-    if numbers is None:
-        if task == "regression":
-            raise ValueError(f"{name} has text, but task='regression' needs numbers")
-        labels = sorted(set(as_texts(column)))
-        if (longest := max(map(len, labels))) > MOST_NAME:
-            raise ValueError(f"{name} has texts of up to {longest:,} characters, more than the {MOST_NAME} of a label")
-        return "classification", tuple(labels)
-    values = np.unique(numbers)
-    if task == "regression" or (task is None and not are_classes(column, values)):
-        return "regression", ()
-    return "classification", tuple(map(_plain, values.tolist()))

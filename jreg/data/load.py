@@ -12,13 +12,14 @@ import numpy as np
 
 from jreg._base import checks
 from jreg._base.names import cut
+from jreg.data._columns import MOST_CATEGORIES
 from jreg.data.arrays import is_tree, take
 from jreg.data.dataset import Dataset
 from jreg.data.files import read_idx, read_npy, read_npz
 from jreg.data.limits import within_memory
 from jreg.data.mnist1d import mnist1d
 from jreg.data.reading import is_table
-from jreg.data.tables import from_csv, from_openml, from_table
+from jreg.data.tables import from_csv, from_frame, from_openml
 
 _SCIKIT_LEARN = ("digits", "breast_cancer", "diabetes", "wine")
 # What `load_dataset` knows by name.
@@ -62,9 +63,15 @@ def load_dataset(
     test: Any = None,
     missing: str = "reject",
     task: str | None = None,
+    groups: str | None = None,
+    weights: str | None = None,
     drop: Iterable[str] = (),
-    categories: Iterable[str] = (),
+    categorical: Iterable[str] = (),
+    most_categories: int = MOST_CATEGORIES,
     unseen: str = "error",
+    delimiter: str | None = None,
+    decimal: str = ".",
+    thousands: str | None = None,
 ) -> Dataset:
     """A data set by name, from a file, or from a table in memory.
 
@@ -79,7 +86,7 @@ def load_dataset(
         ``"openml:NAME"`` or ``"openml:NAME@VERSION"`` (`from_openml`). Or a path: of an ``.npz`` with arrays x and y,
         and x_test and y_test if it has a test set, and perhaps weights and groups (weights_test, groups_test); of a
         folder with these as ``x.npy``, ``y.npy`` and so on; or of a ``.csv`` (`from_csv`). Or a data frame, or a
-        mapping of columns by name, coded as a ``.csv`` is.
+        mapping of columns by name (`from_frame`).
       test_size: the share of rows held out as the test set, in [0, 1), where the data brings none; classes
         keep their shares, and groups stay whole; 0 holds out nothing.
       seed: of the shuffle before that split.
@@ -88,7 +95,9 @@ def load_dataset(
       missing: of files, tables and OpenML: whether NaN in the examples is an error, ``"reject"``, or kept for `impute`,
         ``"keep"``.
       task: as in `Dataset`, of a table as in `from_csv`; default: what the targets show.
-      drop, categories, unseen: of a table, as in `from_csv`.
+      groups, weights: of a table, the names of columns, as in `from_csv`.
+      drop, categorical, most_categories, unseen, decimal, thousands: of a table, as in `from_csv`.
+      delimiter: of a ``.csv``, as in `from_csv`.
 
     Returns:
       A `Dataset`.
@@ -113,29 +122,37 @@ def load_dataset(
             f"load_dataset got a {type(name).__name__}, but takes a name, a path, a data frame or a mapping of columns "
             "by name: arrays become data by jreg.Dataset(x, y)"
         )
+    how: dict[str, Any] = {"target": target, "test": test, "groups": groups, "weights": weights, "drop": drop}
+    how |= {"categorical": categorical, "most_categories": most_categories, "unseen": unseen, "delimiter": delimiter}
     with within_memory(str(name) if isinstance(name, str | Path) else "the table"):
-        return _loaded(
-            name, target, test_size, seed, task, missing, unseen, test=test, drop=drop, categories=categories
-        )
+        data = _loaded(name, missing, task, {**how, "decimal": decimal, "thousands": thousands})
+    return _with_test_set(data, test_size, seed)
 
 
-def _loaded(
-    name: Any, target: str | None, test_size: float, seed: int, task: str | None, missing: str, unseen: str, **how: Any
-) -> Dataset:
+# What options of tables are where they aren't given.
+_NOT_GIVEN: dict[str, Any] = {"most_categories": MOST_CATEGORIES, "unseen": "error", "decimal": "."}
+
+
+def _loaded(name: Any, missing: str, task: str | None, how: dict[str, Any]) -> Dataset:
     if not isinstance(name, str | Path):
-        data = from_table(name, target, task=task, missing=missing, unseen=unseen, **how)
-    elif Path(name).suffix == ".csv":
-        data = from_csv(name, target, task=task, missing=missing, unseen=unseen, **how)
-    else:
-        given = {"target": target, **how, "unseen": None if unseen == "error" else unseen}
-        wrong = [option for option, value in given.items() if value is not None and value != ()]
-        if wrong:
-            what = "a target column to name" if wrong[0] == "target" else f"the option {wrong[0]}"
-            raise ValueError(f"only a .csv file has {what}, but load_dataset got {given[wrong[0]]!r} for {name}")
-        data = _read(str(name), missing, task)
+        if how.pop("delimiter") is not None:
+            raise ValueError(f"only a .csv file has a delimiter, but load_dataset got one for a {type(name).__name__}")
+        return from_frame(name, missing=missing, task=task, **how)
+    if Path(name).suffix.lower() in (".csv", ".tsv"):
+        return from_csv(name, missing=missing, task=task, **how)
+    given = {option: value for option, value in how.items() if value != _NOT_GIVEN.get(option) and value != ()}
+    if given:
+        option, value = next(iter(given.items()))
+        what = "a target column to name" if option == "target" else f"the option {option}"
+        raise ValueError(f"only a .csv file has {what}, but load_dataset got {value!r} for {name}")
+    data = _read(str(name), missing, task)
     if task is not None:
         labels = () if task == "regression" else data.labels
-        data = dataclasses.replace(data, task=task, labels=labels)
+        return dataclasses.replace(data, task=task, labels=labels)
+    return data
+
+
+def _with_test_set(data: Dataset, test_size: float, seed: int) -> Dataset:
     if data.x_test is not None or test_size == 0:
         return data
     train, held_out = split(data, test_size, seed)
@@ -165,7 +182,8 @@ def _read(name: str, missing: str, task: str | None) -> Dataset:
     known = ", ".join(BUILT_IN)
     raise ValueError(
         f"there is no data set {name!r}: choose one of {known}, openml:NAME, or the path of an .npz file, a .csv file "
-        "or a folder with x.npy and y.npy"
+        "or a folder with x.npy and y.npy; other tables are read by pandas or polars, and jreg.data.from_frame takes "
+        "what they return"
     )
 
 
@@ -201,6 +219,13 @@ def split(data: Dataset, size: float, seed: int) -> tuple[np.ndarray, np.ndarray
 
     check_seed(seed)
     rows, strata = np.arange(len(data)), data.y if has_classes(data) else None
+    single = 0 if strata is None or data.groups is not None else int((np.bincount(strata) == 1).sum())
+    if single:
+        found = f"{single} of its {data.classes} classes {'has' if single == 1 else 'have'} a single row"
+        raise ValueError(
+            f"{data.name} can't be split with test_size={size}: {found}, but each part needs one of every class: name "
+            "the target where it is another column, target=... (--target), or remove such rows"
+        )
     try:
         if data.groups is None:
             first, second = train_test_split(rows, test_size=size, random_state=seed, stratify=strata)

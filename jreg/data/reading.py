@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from jreg._base.names import cut
-from jreg.data._columns import MOST_NAME, Values, as_column, as_numbers, known
+from jreg.data._columns import MOST_NAME, as_column, known
+from jreg.data._forms import Values, as_numbers
+from jreg.data._frames import frame_columns, held_values, is_frame
 from jreg.data.limits import free_bytes, opened
 
 _MOST_BYTES = 2**30
@@ -29,10 +33,14 @@ class Table(NamedTuple):
     Attributes:
       name: what sentences call it.
       columns: by name.
+      categorical: those that a data frame says are categories.
+      delimiter: what separates them in a file where it is no comma.
     """
 
     name: str
     columns: dict[str, Values]
+    categorical: frozenset[str] = frozenset()
+    delimiter: str | None = None
 
 
 def is_table(source: Any) -> bool:
@@ -40,13 +48,12 @@ def is_table(source: Any) -> bool:
     return isinstance(source, str | Path | Mapping | Table) or is_frame(source)
 
 
-def is_frame(source: Any) -> bool:
-    """Whether this is a data frame, of whatever library."""
-    return hasattr(source, "columns") and hasattr(source, "__getitem__") and not isinstance(source, tuple)
-
-
-def as_table(source: Any) -> Table:
+def as_table(source: Any, delimiter: str | None = None) -> Table:
     """A table of any kind, read.
+
+    Args:
+      source: the path of a CSV file, a data frame, or a mapping of columns by name.
+      delimiter: what separates the columns of a file; default: what splits its first line into the most names.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -56,26 +63,40 @@ def as_table(source: Any) -> Table:
     if isinstance(source, Table):
         return source
     if isinstance(source, str | Path):
-        return Table(str(source), _read(Path(source)))
+        columns, separator = _read(Path(source), delimiter)
+        return Table(str(source), columns, delimiter=None if separator == "," else separator)
     if not is_table(source):
         raise TypeError(
-            f"a {type(source).__name__} is no table: give the path of a .csv file, a data frame, or a mapping of "
-            "columns by name"
-        )
-    if not hasattr(source, "__len__"):
-        raise TypeError(
-            f"a {type(source).__name__} has no rows in memory: give what its collect() or toPandas() returns"
+            f"a {type(source).__name__} is no table: give the path of a .csv file, a data frame of pandas, polars or "
+            "pyarrow, or a mapping of columns by name"
         )
     name = f"the {'table' if isinstance(source, Mapping) else type(source).__name__}"
-    keys = list(source if isinstance(source, Mapping) else source.columns)
-    _check_names([str(key) for key in keys], name)
-    columns = {str(key): as_column(source[key], f"{name}'s {str(key)!r}") for key in keys}
+    categorical: frozenset[str] = frozenset()
+    if isinstance(source, Mapping):
+        _check_names([str(key) for key in source], name)
+        held = {str(key): held_values(values, f"{name}'s {str(key)!r}") for key, values in source.items()}
+    else:
+        held, categorical = frame_columns(source, name)
+    columns = {key: _known(as_column(values, f"{name}'s {key!r}")) for key, values in held.items()}
     lengths = sorted({len(column) for column in columns.values()})
     if len(lengths) > 1:
         raise ValueError(f"{name} has columns of {' and '.join(map(str, lengths))} rows, but needs one length")
     if lengths in ([], [0]):
         raise ValueError(f"{name} has no rows")
-    return Table(name, columns)
+    return Table(name, columns, categorical)
+
+
+def check_delimiter(delimiter: str | None) -> None:
+    """Raises ValueError unless it is one sign that no name or number has."""
+    if delimiter is not None and (
+        not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter.isalnum() or delimiter in '"\r\n\0'
+    ):
+        raise ValueError(f"delimiter is {delimiter!r}, but must be one sign, such as ';', '\\t' or '|'")
+
+
+def _known(column: Values) -> Values:
+    # A reader of another library may have left a missing value as the text that stands for it.
+    return [known(text) for text in column] if isinstance(column, list) else column
 
 
 def _check_names(names: list[str], table: str) -> None:
@@ -100,24 +121,34 @@ def _fields(line: str, separator: str) -> int:
         return 0
 
 
-def _rows(path: Path, file: TextIO, most: int) -> tuple[list[str], list[list[str]]]:
-    """The names of the columns, and the rows below them, which may have `most` fields."""
+def _rows(path: Path, file: TextIO, most: int, delimiter: str | None) -> tuple[list[str], list[list[str]], str]:
+    """The names of the columns, the rows below them, which may have `most` fields, and what separates them."""
     # Blank lines are no rows, before the names neither.
-    first = next((line for line in _lines(file) if line.strip()), "")
+    before = _lines(file)
+    first = next((line for line in before if line.strip()), "")
+    said = re.fullmatch(r'"?sep=([^\w"])"?', first.strip("\r\n"))
+    if said:
+        # A line of Excel's, which says what separates the columns.
+        delimiter, first = said[1], next(before, "")
     file.seek(0)
     # The names of the columns show what separates them; a name with a comma in it is rarer than a column.
-    separator = max(_SEPARATORS, key=lambda sign: _fields(first, sign))
+    separator = delimiter if delimiter in [*first] else max(_SEPARATORS, key=lambda sign: _fields(first, sign))
     lines = csv.reader(_lines(file), strict=True, delimiter=separator)
-    names = [name.strip() for name in next((row for row in lines if "".join(row).strip()), [])]
+    filled = (row for row in lines if "".join(row).strip())
+    if said:
+        next(filled)
+    names = [name.strip() for name in next(filled, [])]
     rows = []
     for row in lines:
         if not row:
             continue
         if len(row) != len(names):
+            other = max((sign for sign in _SEPARATORS if sign != separator), key="".join(row).count)
             raise ValueError(
                 f"{path} has {len(row)} fields in line {lines.line_num}, but its first line names {len(names)} "
-                f"columns, separated by {separator!r}: quote a field that has {separator!r} in it, and remove lines "
-                "above the columns' names"
+                f"columns, separated by {separator!r}: quote a field that has {separator!r} in it, remove lines above "
+                f"the columns' names, or say what separates them by delimiter={other!r} (--delimiter "
+                f"{shlex.quote(other)})"
             )
         rows.append(row)
         if len(rows) * len(names) > most:
@@ -125,10 +156,10 @@ def _rows(path: Path, file: TextIO, most: int) -> tuple[list[str], list[list[str
                 f"{path} has more than {most:,} fields, for which there is no memory: take fewer rows or columns, or "
                 "write it with numpy.savez"
             )
-    return names, rows
+    return names, rows, separator
 
 
-def _read(path: Path) -> dict[str, Values]:
+def _read(path: Path, delimiter: str | None) -> tuple[dict[str, Values], str]:
     with opened(path) as raw, io.TextIOWrapper(raw, newline="", encoding="utf-8-sig") as file:
         size = os.fstat(raw.fileno()).st_size
         if size > _MOST_BYTES:
@@ -138,7 +169,7 @@ def _read(path: Path) -> dict[str, Values]:
         # Python's texts take many times the memory of their characters.
         most = max(0, free_bytes() - size) // _FIELD_BYTES
         try:
-            names, rows = _rows(path, file, most)
+            names, rows, separator = _rows(path, file, most, delimiter)
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is no readable CSV file in UTF-8 ({error}): save it as CSV in UTF-8") from None
     if not rows:
@@ -149,4 +180,5 @@ def _read(path: Path) -> dict[str, Values]:
     _check_names(names, str(path))
     if as_numbers([known(name) for name in names]) is not None:
         raise ValueError(f"{path} begins with numbers, but its first line must name the columns")
-    return {name: [known(text) for text in column] for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    pairs = zip(names, zip(*rows, strict=True), strict=True)
+    return {name: [known(text) for text in column] for name, column in pairs}, separator

@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from jreg._base.names import cut, listed
 from jreg._base.types import PyTree
-from jreg.data._columns import some
+from jreg.data._columns import quoted, some
 from jreg.data.arrays import is_floating, is_tree
 from jreg.data.arrays import parts as named_parts
 from jreg.data.dataset import Dataset
+from jreg.data.encoding import Encoder
 
 _MOST_LINES = 40
 # So few different whole numbers to predict may have been meant as labels.
@@ -82,6 +84,8 @@ def notes_on(data: Dataset) -> list[str]:
     if is_tree(y):
         return found
     encoder, values = data.encoder, np.unique(y)
+    if encoder is not None:
+        found += _of_table(encoder)
     few = y.ndim == 1 and len(values) <= min(_FEW_NUMBERS, len(y) / 2)
     if data.task == "regression" and few and np.array_equal(values, np.round(values)):
         shown = ", ".join(f"{value:g}" for value in values)
@@ -107,6 +111,18 @@ def notes_on(data: Dataset) -> list[str]:
     return found
 
 
+def _of_table(encoder: Encoder) -> list[str]:
+    found = []
+    if encoder.delimiter is not None:
+        sign = encoder.delimiter
+        found.append(f"its columns are separated by {sign!r}: delimiter=... (--delimiter) says it otherwise")
+    shifted = [(name, by) for name, by in zip(encoder.columns, encoder.offsets, strict=False) if by]
+    if shifted:
+        each = listed([f"{quoted(name)} by {by:.15g}" for name, by in shifted], 8)
+        found.append(f"what lies far from 0 beside its spread is shifted, so that float32 keeps it: {each}")
+    return found
+
+
 def in_short(data: Dataset) -> list[str]:
     """The data in a line, and the notes on it.
 
@@ -114,9 +130,20 @@ def in_short(data: Dataset) -> list[str]:
     ['two: 2 rows, no test set, classification into 2 classes']
     """
     test = "no test set" if data.y_test is None else f"{len(jax.tree.leaves(data.y_test)[0])} for the test"
-    many = {"classification": f" into {data.classes} classes", "multilabel": f" with {data.classes} labels"}
-    kind = data.task + many.get(data.task, "") * (not is_tree(data.y))
-    return [f"{data.name}: {len(data)} rows, {test}, {kind}", *notes_on(data)]
+    kind = data.task
+    if not is_tree(data.y):
+        named = f": {listed([cut(label, 40) for label in data.labels], 8)}" if data.labels else ""
+        values = len(np.unique(_joined(data.y, data.y_test)))
+        kind = {
+            "classification": f"classification into {data.classes} classes{named}",
+            "multilabel": f"multilabel with {data.classes} labels{named}",
+            "regression": f"regression: {values} distinct values",
+        }[data.task]
+    if data.encoder is not None and data.encoder.target is not None:
+        kind += f" (target {quoted(data.encoder.target)})"
+    groups = "" if data.groups is None else f" in {len(np.unique(data.groups))} groups"
+    weighted = "" if data.weights is None else ", weighted"
+    return [f"{data.name}: {len(data)} rows{groups}{weighted}, {test}, {kind}", *notes_on(data)]
 
 
 def _joined(own: PyTree, test: PyTree | None) -> PyTree:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from jreg._base.types import PyTree
+from jreg.data._labels import labels_in
 from jreg.data.arrays import check_digits, float32, integer, is_floating, is_tree, numbers, refuse, structure
-from jreg.data.encoding import Encoder, labels_in, of_labels
+from jreg.data.encoding import Encoder, of_labels
 
 TASKS = ("classification", "multilabel", "regression")
 _WANTED = "'classification' (class labels; one per example has shape (n,)), 'multilabel' or 'regression' (floating)"
@@ -117,17 +118,29 @@ def as_task(y: PyTree, task: str | None, name: str) -> PyTree:
     return integer(y, np.int32, name) if whole else y
 
 
+def _are_one_hot(y: np.ndarray) -> bool:
+    # A few rows may have one label each by chance.
+    if y.ndim != 2 or y.shape[1] < 2 or len(y) < 10:
+        return False
+    return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all() and y.any(axis=0).sum() > 1)
+
+
 def seen_task(y: PyTree, name: str) -> str:
     """The task, where converted targets show it.
 
     Raises:
       ValueError: they don't.
 
-    >>> seen_task(np.array([0, 2, 1]), "y"), seen_task(np.eye(2, dtype=int), "y"), seen_task(np.zeros(3), "y")
+    >>> seen_task(np.array([0, 2, 1]), "y"), seen_task(np.ones((2, 2), int), "y"), seen_task(np.zeros(3), "y")
     ('classification', 'multilabel', 'regression')
     """
     if is_tree(y):
         found = f"has {structure(y)}"
+    elif _are_one_hot(y):
+        raise ValueError(
+            f"{name} has a single 1 in every row, as one-hot labels of {y.shape[1]} classes have: give class numbers, "
+            "y.argmax(-1), or say task='multilabel' or task='regression' (--task) where it is meant so"
+        )
     elif is_floating(y):
         return "regression"
     elif y.ndim == 1:

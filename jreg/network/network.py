@@ -16,7 +16,7 @@ from jreg._base import checks
 from jreg._base.files import write_bytes
 from jreg._base.types import Array, Key, PyTree
 from jreg.data import Dataset, Encoder
-from jreg.data.reading import as_table, is_table
+from jreg.data.reading import is_table
 from jreg.network.examples import as_examples, as_targets, as_weights
 from jreg.network.onnx import to_onnx
 from jreg.network.predictions import labels_of, probabilities_of, values_of
@@ -229,7 +229,7 @@ class Network:
         """
         static, hp, network = self.given()
         if (encoder := self.encoder_for(x)) is not None:
-            read = as_table(x)
+            read = encoder.read(x)
             # Where the encoder has no labels, targets are numbers already.
             y = encoder.encode_target(read if y is None else y) if y is None or encoder.labels else y
             x = encoder.encode(read)

@@ -139,9 +139,17 @@ def encoder_of(found: Mapping[str, Any] | None) -> Encoder | None:
         "unseen": lambda v: isinstance(v, str),
         "missing": lambda v: isinstance(v, str),
     }
+    # What encoders didn't have from the beginning.
+    later = {
+        "offsets": lambda v: isinstance(v, list) and all(map(_is_number, v)) and len(v) in (0, len(found["columns"])),
+        "delimiter": lambda v: v is None or isinstance(v, str),
+        "decimal": lambda v: isinstance(v, str),
+        "thousands": lambda v: v is None or isinstance(v, str),
+    }
     wrong = [name for name, fits in fields.items() if name not in found or not fits(found[name])]
-    if wrong or len(found) > len(fields) or len(found["columns"]) != len(found["categories"]):
-        raise ValueError(f"the encoder's {wrong[0] if wrong else 'columns'} are damaged")
+    wrong = wrong or [name for name in found if name not in fields and not (name in later and later[name](found[name]))]
+    if wrong or len(found["columns"]) != len(found["categories"]):
+        raise ValueError(f"the encoder's {cut(wrong[0]) if wrong else 'columns'} are damaged")
     return Encoder(**found)
 
 
