@@ -1,5 +1,6 @@
 """Results as tables, pictures and progress."""
 
+from jreg.report.html import Beside, Predictions, page, write_page
 from jreg.report.images import augmented, samples
 from jreg.report.nested import nested
 from jreg.report.pictures import curves, differences, save_pictures, scores
@@ -8,7 +9,9 @@ from jreg.report.summary import summary, table, test_result
 from jreg.report.text import number, settings_table
 
 __all__ = [
+    "Beside",
     "Display",
+    "Predictions",
     "Progress",
     "augmented",
     "curves",
@@ -16,6 +19,7 @@ __all__ = [
     "differences",
     "nested",
     "number",
+    "page",
     "samples",
     "save_pictures",
     "scores",
@@ -23,4 +27,5 @@ __all__ = [
     "summary",
     "table",
     "test_result",
+    "write_page",
 ]
