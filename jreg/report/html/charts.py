@@ -140,10 +140,10 @@ def style(place: int) -> dict[str, Any]:
 
 def plain_ticks(axis: Any) -> None:
     """Numbers beside a logarithmic axis as a person writes them; formulas have no place in SVG text."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def apply(scale: Scale, axes: Any) -> None:

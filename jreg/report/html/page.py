@@ -94,6 +94,7 @@ def write_page(results: Results, path: str | Path, beside: Beside | None = None)
     """
     path = Path(path)
     path = path / "report.html" if path.is_dir() else path
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page(results, beside))
     return path
 
