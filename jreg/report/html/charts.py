@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
@@ -124,9 +124,10 @@ class Picture:
         with matplotlib.rc_context(_RC | {"svg.hashsalt": key}):
             self.figure.savefig(page, format="svg", metadata={"Date": None})
         root = ElementTree.fromstring(page.getvalue())
-        used = {value[5:-1] for node in root.iter() for value in node.attrib.values() if value.startswith("url(#")}
-        used |= {node.attrib[_LINK][1:] for node in root.iter() if node.attrib.get(_LINK, "").startswith("#")}
-        inside = "".join(_element(node, key, used, self._titles) for node in root)
+        used = [value[5:-1] for node in root.iter() for value in node.attrib.values() if value.startswith("url(#")]
+        used += [node.attrib[_LINK][1:] for node in root.iter() if node.attrib.get(_LINK, "").startswith("#")]
+        ids = {name: f"{key}-{n}" for n, name in enumerate(dict.fromkeys(used))}
+        inside = "".join(_element(node, ids, self._titles) for node in root)
         _, _, width, height = root.attrib["viewBox"].split()
         view = f"0 0 {float(width):.0f} {float(height):.0f}"
         name = escape(printable(label), {'"': "&quot;"})
@@ -158,12 +159,12 @@ def short(text: Any, most: int = 40) -> str:
     return plain(text, most)
 
 
-def _element(node: Any, key: str, used: set[str], titles: dict[str, list[tuple[int | None, str]]]) -> str:
+def _element(node: Any, ids: Mapping[str, str], titles: dict[str, list[tuple[int | None, str]]]) -> str:
     """An element of matplotlib's as the page has it: without styles, and with ids of its own."""
     name = node.tag.removeprefix(_SVG)
-    if name not in ("g", "path", "use", "text", "tspan", "defs", "clipPath", "rect", "image"):
+    if name not in ("g", "path", "use", "text", "tspan", "defs", "clipPath", "rect"):
         return ""
-    given = _attributes(node, key, used)
+    given = _attributes(node, ids)
     text = escape(printable(node.text)) if node.text and name in ("text", "tspan") else ""
     named = iter(titles.get(node.attrib.get("id", ""), ()))
     for child in node.iter():
@@ -174,7 +175,7 @@ def _element(node: Any, key: str, used: set[str], titles: dict[str, list[tuple[i
             child.set("title", words[1])
     inside = ""
     for child in node:
-        inside += _element(child, key, used, titles)
+        inside += _element(child, ids, titles)
     if "title" in node.attrib:
         given += f' data-s="{node.attrib["setting"]}"' if node.attrib["setting"] else ""
         inside += f"<title>{escape(printable(node.attrib['title'], lines=True))}</title>"
@@ -185,7 +186,7 @@ def _element(node: Any, key: str, used: set[str], titles: dict[str, list[tuple[i
     return f"<{name}{given}>{text}{inside}</{name}>" if text or inside else f"<{name}{given}/>"
 
 
-def _attributes(node: Any, key: str, used: set[str]) -> str:
+def _attributes(node: Any, ids: Mapping[str, str]) -> str:
     found: dict[str, str] = {}
     classes: list[str] = []
     for name, value in node.attrib.items():
@@ -193,12 +194,12 @@ def _attributes(node: Any, key: str, used: set[str]) -> str:
         if bare == "style":
             _styles(value, found, classes)
         elif bare == "id":
-            if value in used:
-                found["id"] = f"{key}-{value}"
+            if value in ids:
+                found["id"] = ids[value]
         elif bare == "href":
-            found["href"] = f"#{key}-{value[1:]}" if value.startswith("#") else value
+            found["href"] = f"#{ids[value[1:]]}"
         elif bare == "clip-path":
-            found[bare] = value.replace("#", f"#{key}-")
+            found[bare] = f"url(#{ids[value[5:-1]]})"
         elif bare == "transform" and value.startswith("rotate(-0"):
             continue
         elif bare in ("d", "x", "y", "transform", "width", "height"):

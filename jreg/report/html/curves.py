@@ -45,7 +45,15 @@ def _figure(view: View, column: Column, named: dict[int, list[str]], key: int) -
     room = 1.08 if logarithmic else 0.05 * (limits[1] - limits[0]) or 0.01
     limits = (limits[0] / room, limits[1] * room) if logarithmic else (limits[0] - room, limits[1] + room)
     charts = [
-        _chart(view, column, place, ", ".join(labels), found[place], (logarithmic, limits), f"curve{key}-{n}")
+        _chart(
+            view,
+            column,
+            place,
+            ", ".join(labels).replace("one-standard-error rule", "1-SE"),
+            found[place],
+            (logarithmic, limits),
+            f"curve{key}-{n}",
+        )
         for n, (place, labels) in enumerate(named.items())
     ]
     return figure(charts, _caption(view, column), _numbers(found, named, column))
@@ -79,7 +87,7 @@ def _chart(
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(short(column.name, 30))
-    axes.set_title(short(f"{label}: {view.setting(place)}", 52))
+    axes.set_title(short(f"{label}: {view.setting(place)}", 42))
     picture.grid()
     picture.legend(3)
     return picture.svg(key, f"Learning curves of {view.setting(place)}: {column.label} by epoch")

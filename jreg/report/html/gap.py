@@ -113,10 +113,7 @@ def _along(view: View, along: str, shown: list[int], train: np.ndarray, validati
 def _across(view: View, shown: list[int], train: np.ndarray, validation: np.ndarray, label: str) -> Markup:
     picture = Picture(3.4)
     axes = picture.axes
-    titles = [
-        f"setting {n}: {view.setting(n)}\ntraining {number(train[n])}, validation {number(validation[n])}"
-        for n in shown
-    ]
+    titles = [f"{view.title(n)}\ntraining {number(train[n])}, validation {number(validation[n])}" for n in shown]
     both = np.concatenate([train[shown], validation[shown]])
     ends = [float(both.min()), float(both.max())]
     axes.plot(ends, ends, color=GRID, lw=1, ls=(0, (4, 2)), label="no gap")

@@ -32,7 +32,7 @@ def parallel(view: View) -> Section | None:
     best = max(1, len(shown) // 10)
     for some, colour, width, alpha in (
         (slice(best, None), COLOURS[0], 0.8, 0.45 if len(shown) < 200 else 0.2),
-        (slice(None, best), COLOURS[1], 1.8, 1.0),
+        (slice(None, best), COLOURS[1], 1.8 if best < 20 else 0.7, 1.0 if best < 20 else 0.6),
     ):
         chosen = shown[some]
         if chosen:

@@ -17,6 +17,8 @@ from jreg.report.scales import scale_of
 from jreg.report.text import error, number, text
 
 _MOST_PANELS = 12
+# Of a random search; each has a point for each setting.
+_MOST_AXES = 6
 _MOST_BARS = 120
 _MOST_RANKED = 30
 # What the numbers behind a chart show; all settings are in their own table.
@@ -32,8 +34,7 @@ def strength(view: View) -> Section | None:
     if kind == "dots":
         return Section("strength", "Scores", _ranked(view))
     if kind == "points":
-        shown = view.shown
-        return Section("strength", "Score and strength", joined(_figure(view, n, {"": shown}, n) for n in names))
+        return Section("strength", "Score and strength", _scattered(view, names[:_MOST_AXES]))
     along, swept = names[0], view.spec.space.traced
     others = [name for name in view.varied if name != along and name in swept]
     parts = [_figure(view, along, _groups(view, along), "along")]
@@ -59,14 +60,49 @@ def _profile(view: View, name: str) -> list[int]:
     return list(found.values())
 
 
+def _limits(view: View, there: Sequence[int]) -> tuple[float, float]:
+    """The ends of the upright axis for these settings, with the bars that are drawn."""
+    spread = np.nan_to_num(view.scored.errors[there]) if len(there) <= _MOST_BARS else 0.0
+    means = view.scored.means[there]
+    low, high = float((means - spread).min()), float((means + spread).max())
+    room = 0.06 * (high - low) or 0.01
+    return low - room, high + room
+
+
+def _scattered(view: View, names: Sequence[str]) -> Markup:
+    """Settings that are no grid, one chart for each hyperparameter."""
+    scored, best = view.scored, view.results.best
+    there = [n for n in view.shown if np.isfinite(scored.means[n])]
+    limits = _limits(view, there)
+    charts = [_along(view, name, there, "", limits, f"points{p}", False) for p, name in enumerate(names)]
+    rows = [
+        (view.setting(n), *(text(view.spec.settings[n][name]) for name in names), number(scored.means[n]))
+        for n in there[:_MOST_ROWS]
+    ]
+    left = f" (the best {_MOST_ROWS}; the others are in the table of settings)" if len(there) > _MOST_ROWS else ""
+    data = table(["setting", *names, view.score], rows, f"{view.score} and the hyperparameters drawn{left}")
+    at = ", ".join(f"{name} = {text(best.hyperparameters[name])}" for name in names)
+    low = min(scored.means[there], default=np.nan) if view.results.maximize else max(scored.means[there])
+    caption = (
+        f"{view.score} is best at {at} ({plus_minus(best.mean, best.standard_error)}); the shown settings reach to "
+        f"{number(low)}{_bars(view, len(there))}."
+    )
+    edges = [edge for name in names for edge in _edges(view, name)]
+    return joined([figure(charts, caption, data), *edges])
+
+
+def _bars(view: View, count: int) -> str:
+    if near_best(view.scored) is None:
+        return ""
+    drawn = "Bars are standard errors, and the" if count <= _MOST_BARS else "The"
+    return f". {drawn} band is what lies within one standard error of the best"
+
+
 def _figure(view: View, along: str, parts: dict[str, list[int]], key: str, profile: bool = False) -> Markup:
     scored = view.scored
     there = [n for numbers in parts.values() for n in numbers if np.isfinite(scored.means[n])]
-    spread = np.nan_to_num(scored.errors[there]) if len(there) <= _MOST_BARS else 0.0
-    low, high = (scored.means[there] - spread).min(), (scored.means[there] + spread).max()
-    room = 0.06 * (high - low) or 0.01
-    limits = float(low - room), float(high + room)
-    charts = [_along(view, along, n, w, limits, f"{key}{p}", profile) for p, (w, n) in enumerate(parts.items())]
+    limits = _limits(view, there)
+    charts = [_along(view, along, n, w, limits, f"{key}{p}") for p, (w, n) in enumerate(parts.items())]
     rows = [
         (text(view.spec.settings[n][along]), view.setting(n), number(scored.means[n]), error(scored.errors[n]))
         for n in sorted(there, key=lambda n: scored.order.index(n) if len(there) > _MOST_ROWS else n)[:_MOST_ROWS]
@@ -88,15 +124,12 @@ def _caption(view: View, along: str, there: Sequence[int], profile: bool) -> str
         reach += f"; the best setting of each other value goes down to {number(ends[1])}"
     else:
         reach += f"; the shown settings reach from {number(ends[0])} to {number(ends[1])}"
-    bars = ""
-    if near_best(view.scored) is not None:
-        bars = ". Bars are standard errors, and the band is what lies within one of the best"
     simple = view.results.one_standard_error
     rule = ""
     if view.spec.space.strength_order and simple.number != best.number:
         value = text(simple.hyperparameters[along])
         rule = f", and the dotted line marks the one-standard-error choice, {along} = {value}"
-    return f"{reach}{bars}. The dashed line marks the best{rule}."
+    return f"{reach}{_bars(view, len(there))}. The dashed line marks the best{rule}."
 
 
 def _edges(view: View, along: str) -> list[Markup]:
@@ -105,7 +138,13 @@ def _edges(view: View, along: str) -> list[Markup]:
 
 
 def _along(
-    view: View, along: str, numbers: list[int], words: str, limits: tuple[float, float], key: str, profile: bool
+    view: View,
+    along: str,
+    numbers: list[int],
+    words: str,
+    limits: tuple[float, float],
+    key: str,
+    joined_up: bool = True,
 ) -> Markup:
     scored, picture = view.scored, Picture(2.7 if words else 3.0)
     axes, scale = picture.axes, scale_of(view.spec.space, along)
@@ -115,7 +154,7 @@ def _along(
     means, errors = scored.means[order], scored.errors[order]
     if (band := near_best(scored)) is not None:
         axes.axhspan(*band, color=GRID, alpha=0.3, lw=0)
-    if len(set(at)) == len(at):
+    if joined_up:
         axes.plot(at, means, color=COLOURS[0], lw=1, zorder=2)
     if len(order) <= _MOST_BARS and np.isfinite(errors).any():
         axes.errorbar(at, means, errors, fmt="none", ecolor=COLOURS[0], elinewidth=1, capsize=2.5, zorder=3)
@@ -134,11 +173,10 @@ def _along(
     axes.set_ylim(*limits)
     axes.set_ylabel(short(view.score, 32))
     if words:
-        axes.set_title(short(words, 44))
+        axes.set_title(short(words, 40))
     picture.grid()
     picture.legend(3)
-    what = "the best setting at each value" if profile else words or "each setting"
-    return picture.svg(key, f"{view.score} along {along}: {what}")
+    return picture.svg(key, f"{view.score} along {along}{words and ', '}{words}")
 
 
 def _ranked(view: View) -> Markup:

@@ -17,6 +17,8 @@ from jreg.results import Check, Results, SettingResult, check, selection
 
 # More settings than a page shows; the best ones and the marked ones are never left out.
 MOST = 1000
+# Of more settings a point says its number and its score; what they are is in the table.
+_MOST_NAMED = 200
 
 
 class Predictions(NamedTuple):
@@ -106,6 +108,8 @@ class View:
 
     def title(self, place: int) -> str:
         """What is said of a setting where one points at it."""
+        if len(self.spec.settings) > _MOST_NAMED:
+            return f"setting {place}: {self.measured(place)}"
         return f"setting {place}: {self.setting(place)}\n{self.score} {self.measured(place)}"
 
 
