@@ -18,7 +18,7 @@ from jreg.study.design import Design
 from jreg.study.out_of_fold import OutOfFold, gathered, of_outer
 
 
-def beside(data: Dataset | None, found: OutOfFold | None, final: Network | None = None, command: str = "") -> Beside:
+def beside(data: Dataset | None, found: Predictions | None, final: Network | None = None, command: str = "") -> Beside:
     """What `jreg.report.page` shows beside results, as far as it is there.
 
     Args:
@@ -29,8 +29,7 @@ def beside(data: Dataset | None, found: OutOfFold | None, final: Network | None 
     """
     example = getattr(final.example, "shape", ()) if data is None and final is not None else ()
     shape = data.x.shape[1:] if data is not None and isinstance(data.x, np.ndarray) else example
-    classes = () if data is None else tuple(map(str, data.labels))
-    return Beside(final, predictions(found, classes), shape if len(shape) in (2, 3) else (), command)
+    return Beside(final, found, shape if len(shape) in (2, 3) else (), command)
 
 
 def of_design(design: Design, results: Results, final: Network | None = None, command: str = "") -> Beside:
@@ -38,14 +37,14 @@ def of_design(design: Design, results: Results, final: Network | None = None, co
     if results.spec.policy.get("kind") == NESTED:
         found = None
         with contextlib.suppress(ValueError):
-            found = of_outer(design, results)
+            found = predictions(of_outer(design, results), design.data, "each outer fold's choice")
     else:
         best = results.best.hyperparameters if results.finished else None
         found = None if best is None else kept(results, design.data, build(design.recipe, best).link)
     return beside(design.data, found, final, command)
 
 
-def kept(results: Results, data: Dataset, link: str | None) -> OutOfFold | None:
+def kept(results: Results, data: Dataset, link: str | None) -> Predictions | None:
     """The out-of-fold predictions of the best setting from the outputs that were kept; None where not all were.
 
     Args:
@@ -63,14 +62,21 @@ def kept(results: Results, data: Dataset, link: str | None) -> OutOfFold | None:
         (row.fold, row.seed): (rows[row.fold], jax.tree.map(operator.itemgetter(slice(len(rows[row.fold]))), tree))
         for row, tree in found
     }
-    return gathered(parts, list(rows), results.spec.seeds, data.y, data.task, link, data.weights)
+    whole = gathered(parts, list(rows), results.spec.seeds, data.y, data.task, link, data.weights)
+    return predictions(whole, data, "the best setting")
 
 
-def predictions(found: OutOfFold | None, classes: tuple[str, ...] = ()) -> Predictions | None:
-    """Out-of-fold predictions as a report shows them, each row once; None where it can't show such."""
+def predictions(found: OutOfFold, data: Dataset, of: str) -> Predictions | None:
+    """Out-of-fold predictions as a report shows them, each row once; None where it can't show such.
+
+    Args:
+      found: the predictions.
+      data: of the study.
+      of: what predicted, in words.
+    """
     # Outputs that are several arrays or not finite make no single prediction.
     with contextlib.suppress(ValueError, TypeError):
-        if found is None or not isinstance(found.targets, np.ndarray):
+        if not isinstance(found.targets, np.ndarray):
             return None
         found = found.averaged()
         targets, given, probabilities = found.targets, np.asarray(found.predictions), None
@@ -81,5 +87,5 @@ def predictions(found: OutOfFold | None, classes: tuple[str, ...] = ()) -> Predi
             targets, given = targets.ravel(), given.ravel()
             probabilities = probabilities.reshape(len(targets), -1)
         if given.shape == targets.shape:
-            return Predictions(targets, given, probabilities, found.task, classes)
+            return Predictions(targets, given, probabilities, found.task, tuple(map(str, data.labels)), of)
     return None

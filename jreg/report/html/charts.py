@@ -38,6 +38,8 @@ _RC: dict[Any, Any] = {
     "savefig.facecolor": "none",
     "axes.facecolor": "none",
 }
+# On an axis of fewer decades there are ticks between the powers of ten.
+_FEW_DECADES = 100
 _DECIMALS = re.compile(r"-?\d*\.\d+(?:e-?\d+)?")
 # Attributes of the same name stand for these styles, which the page's policy wouldn't let in as styles.
 _KEPT = {
@@ -127,7 +129,9 @@ class Picture:
         used = [value[5:-1] for node in root.iter() for value in node.attrib.values() if value.startswith("url(#")]
         used += [node.attrib[_LINK][1:] for node in root.iter() if node.attrib.get(_LINK, "").startswith("#")]
         ids = {name: f"{key}-{n}" for n, name in enumerate(dict.fromkeys(used))}
-        inside = "".join(_element(node, ids, self._titles) for node in root)
+        for group in root.iter(f"{_SVG}g"):
+            _name(group, self._titles.get(group.attrib.get("id", ""), ()))
+        inside = "".join(_element(node, ids) for node in root)
         _, _, width, height = root.attrib["viewBox"].split()
         view = f"0 0 {float(width):.0f} {float(height):.0f}"
         name = escape(printable(label), {'"': "&quot;"})
@@ -141,8 +145,11 @@ def style(place: int) -> dict[str, Any]:
 
 def plain_ticks(axis: Any) -> None:
     """Numbers beside a logarithmic axis as a person writes them; formulas have no place in SVG text."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+    low, high = axis.get_view_interval()
+    if 0 < low < high < _FEW_DECADES * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 
@@ -159,23 +166,32 @@ def short(text: Any, most: int = 40) -> str:
     return plain(text, most)
 
 
-def _element(node: Any, ids: Mapping[str, str], titles: dict[str, list[tuple[int | None, str]]]) -> str:
+def _name(group: Any, titles: Sequence[tuple[int | None, str]]) -> None:
+    """Gives the points of a line, or the lines of a collection, their titles and settings."""
+    # What `defs` has is their common shape.
+    shapes = [node for node in group.iter() if node.tag in (f"{_SVG}use", f"{_SVG}path") and "id" not in node.attrib]
+    for node, (setting, words) in zip(shapes, titles, strict=False):
+        node.set("setting", "" if setting is None else str(setting))
+        node.set("title", words)
+    styles = {node.attrib.get("style") for node in shapes} if titles else set()
+    if len(styles) == 1 and (alike := styles.pop()):
+        # Once for all of them; of a group, opacity would be another thing.
+        parts = [part for part in alike.split(";") if not part.strip().startswith("opacity")]
+        opacity = [part.partition(":")[2] for part in alike.split(";") if part.strip().startswith("opacity")]
+        parts += [f"{kind}-opacity:{value}" for value in opacity for kind in ("fill", "stroke")]
+        group.set("style", ";".join(parts))
+        for node in shapes:
+            del node.attrib["style"]
+
+
+def _element(node: Any, ids: Mapping[str, str]) -> str:
     """An element of matplotlib's as the page has it: without styles, and with ids of its own."""
     name = node.tag.removeprefix(_SVG)
     if name not in ("g", "path", "use", "text", "tspan", "defs", "clipPath", "rect"):
         return ""
     given = _attributes(node, ids)
     text = escape(printable(node.text)) if node.text and name in ("text", "tspan") else ""
-    named = iter(titles.get(node.attrib.get("id", ""), ()))
-    for child in node.iter():
-        # The points of a line, or the lines of a collection; what `defs` has is their common shape.
-        shape = child.tag in (f"{_SVG}use", f"{_SVG}path") and "id" not in child.attrib
-        if shape and (words := next(named, None)) is not None:
-            child.set("setting", "" if words[0] is None else str(words[0]))
-            child.set("title", words[1])
-    inside = ""
-    for child in node:
-        inside += _element(child, ids, titles)
+    inside = "".join(_element(child, ids) for child in node)
     if "title" in node.attrib:
         given += f' data-s="{node.attrib["setting"]}"' if node.attrib["setting"] else ""
         inside += f"<title>{escape(printable(node.attrib['title'], lines=True))}</title>"

@@ -16,6 +16,8 @@ from jreg.training import Column
 
 _MOST_ROWS = 60
 _MOST_STOPS = 100
+# A loss that falls by more than this factor has a logarithmic axis.
+_WIDE = 10
 
 
 def curves(view: View) -> Section | None:
@@ -40,8 +42,8 @@ def _figure(view: View, column: Column, named: dict[int, list[str]], key: int) -
     }
     values = np.concatenate([some.ravel() for curves in found.values() for some in curves.values()])
     values = values[np.isfinite(values)]
-    logarithmic = column.kind == "loss" and values.size > 0 and bool((values > 0).all())
     limits = (values.min(), values.max()) if values.size else (0.0, 1.0)
+    logarithmic = column.kind == "loss" and 0 < limits[0] * _WIDE < limits[1]
     room = 1.08 if logarithmic else 0.05 * (limits[1] - limits[0]) or 0.01
     limits = (limits[0] / room, limits[1] * room) if logarithmic else (limits[0] - room, limits[1] + room)
     charts = [
@@ -82,8 +84,9 @@ def _chart(
     _stops(view, picture, place, found[column])
     if scale[0]:
         axes.set_yscale("log")
-        plain_ticks(axes.yaxis)
     axes.set_ylim(*scale[1])
+    if scale[0]:
+        plain_ticks(axes.yaxis)
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel(short(column.name, 30))

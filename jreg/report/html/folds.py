@@ -12,6 +12,8 @@ from jreg.report.text import number
 from jreg.results import compare
 
 _MOST_TICKS = 12
+# Beside each other, so that equal scores are both seen.
+_ASIDE = 0.08
 
 
 def folds(view: View) -> Section | None:
@@ -30,11 +32,11 @@ def folds(view: View) -> Section | None:
     at = np.arange(len(names))
     picture = Picture(3.0)
     axes = picture.axes
-    axes.vlines(at, np.minimum(a, b), np.maximum(a, b), color=GRID, lw=2, zorder=1)
+    axes.plot([at - _ASIDE, at + _ASIDE], [a, b], color=GRID, lw=2, zorder=1)
     for scores, result, place, label in ((a, best, 0, "best"), (b, second, 1, "runner-up")):
         titles = [f"{label}, {unit} {n}: {number(s)}" for n, s in zip(names, scores, strict=True)]
         how = {"color": COLOURS[place], "marker": "os"[place], "label": label}
-        picture.spots(at, scores, titles, [result.number] * len(names), **how)
+        picture.spots(at + (2 * place - 1) * _ASIDE, scores, titles, [result.number] * len(names), **how)
         axes.axhline(scores.mean(), color=COLOURS[place], lw=1, ls=("-", (0, (4, 2)))[place], zorder=2)
     step = max(1, -(-len(names) // _MOST_TICKS))
     axes.set_xticks(at[::step], [str(n) for n in names[::step]])

@@ -106,8 +106,10 @@ def _section(part: Section) -> Markup:
 
 def _asked(results: Results) -> str:
     count, folds, seeds = results.shape
+    outer = len(results.spec.numbered("outer"))
     words = [f"{n} {unit}{'' if n == 1 else 's'}" for n, unit in ((count, "setting"), (folds, "fold"), (seeds, "seed"))]
-    return f"A study of {' x '.join(words)}, ranked by {results.spec.score.label}."
+    nested = f"{outer} outer folds, inside them " if outer else ""
+    return f"A study of {nested}{' x '.join(words)}, ranked by {results.spec.score.label}."
 
 
 def _asset(name: str) -> str:

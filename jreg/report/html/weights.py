@@ -50,7 +50,7 @@ def _images(view: View) -> Markup | None:
     form = view.beside.image
     if len(form) not in (2, 3):
         return None
-    charts, rows = [], []
+    charts, rows, said = [], [], list[str]()
     for name, params in _networks(view).items():
         units = _first_layer(params, form)
         if units is None:
@@ -63,6 +63,7 @@ def _images(view: View) -> Markup | None:
             tag("figcaption", name),
         )
         charts.append(picture)
+        said.append(f"{name} has norms up to {number(float(norms.max()))}")
         rows += [
             (name, int(u), number(float(norms[u])), number(float(units[u].min())), number(float(units[u].max())))
             for u in chosen
@@ -70,8 +71,8 @@ def _images(view: View) -> Markup | None:
     if not charts:
         return None
     caption = (
-        f"Weights of the first layer as images, the {len(rows) // len(charts)} units with the largest norms: red is "
-        "positive, blue negative, white zero. Smooth images belong to networks that are regularized well."
+        f"Weights of the first layer as images, the units with the largest norms: {'; '.join(said)}. Red is positive, "
+        "blue negative, white zero; each image has shades of its own."
     )
     data = table(["network", "unit", "norm", "smallest", "largest"], rows, "The units that are shown")
     return figure(charts, caption, data)
