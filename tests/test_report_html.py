@@ -331,6 +331,13 @@ def _kernels(params):
     return [leaf["kernel"] for leaf in params.values()]
 
 
+def test_what_is_no_study_is_refused(study, tmp_path):
+    with pytest.raises(TypeError, match="final is 'final', but must be the network"):
+        study.report(tmp_path, final="final")
+    with pytest.raises(TypeError, match="a report is of jreg.Results"):
+        report.page(study)
+
+
 def test_weights_of_images_are_images(study, final):
     text = report.page(study.results, Beside(final=final, image=(2, 2)))
     page = examined(text)

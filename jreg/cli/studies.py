@@ -212,10 +212,8 @@ def _draw(results: Results, folder: Path, again: bool) -> None:
 
 
 def _report(study: jreg.Study | jreg.NestedStudy, folder: Path, final: Network | None) -> None:
-    with report.Display(transient=True) as show:
-        show(report.Progress.of_stage("writing the report"))
-        line = begun_with(load_note(folder, NOTE))
-        report.write_page(study.results, folder / REPORT, of_design(study.design, study.results, final, line))
+    line = begun_with(load_note(folder, NOTE))
+    report.write_page(study.results, folder / REPORT, of_design(study.design, study.results, final, line))
 
 
 def begun_with(note: Any) -> str:

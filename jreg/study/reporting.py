@@ -8,6 +8,7 @@ import operator
 import jax
 import numpy as np
 
+from jreg._base.names import shown
 from jreg.data import Dataset
 from jreg.network import Network
 from jreg.recipe import build
@@ -33,7 +34,13 @@ def beside(data: Dataset | None, found: Predictions | None, final: Network | Non
 
 
 def of_design(design: Design, results: Results, final: Network | None = None, command: str = "") -> Beside:
-    """What a study's own process has for its report; see `beside`."""
+    """What a study's own process has for its report; see `beside`.
+
+    Raises:
+      TypeError: `final` is no network.
+    """
+    if not isinstance(final, Network | None):
+        raise TypeError(f"report's final is {shown(final)}, but must be the network that jreg.refit returned")
     if results.spec.policy.get("kind") == NESTED:
         found = None
         with contextlib.suppress(ValueError):

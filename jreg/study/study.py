@@ -84,6 +84,10 @@ class Study(Answers):
 
         Returns:
           The path of the file.
+
+        Raises:
+          TypeError: `final` is no network.
+          OSError: the file can't be written.
         """
         return report.write_page(self.results, path, reporting.of_design(self.design, self.results, final))
 

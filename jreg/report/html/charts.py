@@ -157,6 +157,7 @@ def plain_ticks(axis: Any) -> None:
 def apply(scale: Scale, axes: Any) -> None:
     """Makes the axis along the bottom one of this scale."""
     scale.apply(axes)
+    axes.set_xlabel(short(axes.get_xlabel().replace("\\$", "$"), 46))
     if scale.kind != "linear" and "Fixed" not in type(axes.xaxis.get_major_formatter()).__name__:
         plain_ticks(axes.xaxis)
 

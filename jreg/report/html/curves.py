@@ -102,7 +102,9 @@ def _stops(view: View, picture: Picture, place: int, values: np.ndarray) -> None
     if len(values) != len(best) or len(best) > _MOST_STOPS:
         return
     there = best >= 0
-    y = np.array([row[epoch] for row, epoch in zip(values[there], best[there], strict=True)])
+    # What is measured may end before the score does, where it isn't finite any more.
+    given = zip(values[there], best[there], strict=True)
+    y = np.array([row[epoch] if epoch < len(row) else np.nan for row, epoch in given])
     x = best[there] + 1
     titles = [f"scored in epoch {e}: {number(v)}" for e, v in zip(x.tolist(), y.tolist(), strict=True)]
     picture.spots(x, y, titles, [place] * len(x), marker="D", ms=3.5, color=INK, label="scored epoch")

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from jreg._base.files import write_text
+from jreg._base.names import shown
 from jreg.report.html.choices import choices, nested_verdict
 from jreg.report.html.curves import curves
 from jreg.report.html.folds import folds
@@ -45,7 +46,12 @@ def page(results: Results, beside: Beside | None = None) -> str:
 
     Returns:
       The text of the page.
+
+    Raises:
+      TypeError: they are no results.
     """
+    if not isinstance(results, Results):
+        raise TypeError(f"a report is of jreg.Results, such as study.results, and not of {shown(results)}")
     view = View(results, beside or Beside())
     parts = NESTED_PARTS if results.spec.policy.get("kind") == NESTED else PARTS
     sections = [found for part in parts if (found := part(view)) is not None]
