@@ -90,7 +90,7 @@ def _axis(view: View, name: str) -> tuple[np.ndarray, list[tuple[float, str]]]:
         at = (at - low) / ((high - low) or 1)
         ends = {float(at[n]): text(values[n]).replace("inf", "∞") for n in (int(at.argmin()), int(at.argmax()))}
         return at, list(ends.items())
-    known = [text(value) for value in view.spec.space.axes[name]]
+    known = list(dict.fromkeys(map(text, (*view.spec.space.axes[name], *values))))
     step = max(1, len(known) - 1)
     marks = [(n / step, words) for n, words in enumerate(known)] if len(known) <= 8 else []
     return np.array([known.index(text(value)) / step for value in values]), marks
