@@ -1,6 +1,7 @@
 """Results as tables, pictures and progress."""
 
-from jreg.report.html import Beside, Predictions, page, write_page
+from jreg.report.html.page import page, write_page
+from jreg.report.html.view import Beside, Predictions
 from jreg.report.images import augmented, samples
 from jreg.report.nested import nested
 from jreg.report.pictures import curves, differences, save_pictures, scores

@@ -98,7 +98,7 @@ def opened(browser: Browser, path: Path, width: int = 1100, scheme: str = "light
         viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script, offline=True
     )
     page = context.new_page()
-    page.said = []  # ty: ignore[unresolved-attribute]
+    page.said = []
     page.on("console", lambda message: page.said.append(message.text))
     page.on("pageerror", lambda error: page.said.append(str(error)))
     page.on(
