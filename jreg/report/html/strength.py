@@ -82,10 +82,11 @@ def _scattered(view: View, names: Sequence[str]) -> Markup:
     left = f" (the best {_MOST_ROWS}; the others are in the table of settings)" if len(there) > _MOST_ROWS else ""
     data = table(["setting", *names, view.score], rows, f"{view.score} and the hyperparameters drawn{left}")
     at = ", ".join(f"{name} = {text(best.hyperparameters[name])}" for name in names)
-    low = min(scored.means[there], default=np.nan) if view.results.maximize else max(scored.means[there])
+    means = scored.means[there]
+    worst = float(means.min() if view.results.maximize else means.max())
     caption = (
         f"{view.score} is best at {at} ({plus_minus(best.mean, best.standard_error)}); the shown settings reach to "
-        f"{number(low)}{_bars(view, len(there))}."
+        f"{number(worst)}{_bars(view, len(there))}."
     )
     edges = [edge for name in names for edge in _edges(view, name)]
     return joined([figure(charts, caption, data), *edges])
@@ -121,9 +122,11 @@ def _caption(view: View, along: str, there: Sequence[int], profile: bool) -> str
     at = text(best.hyperparameters[along])
     reach = f"{view.score} is best at {along} = {at} ({plus_minus(best.mean, best.standard_error)})"
     if profile:
-        reach += f"; the best setting of each other value goes down to {number(ends[1])}"
+        reach += f"; the best settings of the other values reach to {number(ends[1])}"
     else:
         reach += f"; the shown settings reach from {number(ends[0])} to {number(ends[1])}"
+    if left := 0 if profile else np.isfinite(view.scored.means).sum() - len(there):
+        reach += f"; {left} more settings aren't drawn"
     simple = view.results.one_standard_error
     rule = ""
     if view.spec.space.strength_order and simple.number != best.number:

@@ -6,6 +6,7 @@ import numpy as np
 
 from jreg._base.names import listed
 from jreg.network import Network
+from jreg.recipe import describe
 from jreg.report.html.markup import Markup, Section, joined, paragraphs, tag
 from jreg.report.html.view import View, plus_minus
 from jreg.report.ranked import paired_interval
@@ -71,7 +72,7 @@ def _best(view: View) -> list[object]:
         scored = plus_minus(base.mean, base.standard_error)
         lines.append(f"Compared with the constant prediction ({base.name}: {scored}) it is {ahead}.")
     if (final := view.beside.final) is not None and final.test:
-        lines.append(_test(final, view.spec.rows))
+        lines.append(_test(view, final))
     return [line for line in lines if line]
 
 
@@ -98,13 +99,15 @@ def _simple(view: View, simple: SettingResult, best: SettingResult) -> str:
     return f"The most regularized setting within one standard error of it is {words}."
 
 
-def _test(final: Network, rows: int) -> str:
+def _test(view: View, final: Network) -> str:
+    rows, best = view.spec.rows, view.results.best.hyperparameters
+    which = "it" if final.hyperparameters == best else describe(final.hyperparameters)
     name, value = next(((n, v) for n, v in final.test.items() if n != "loss"), ("loss", final.test.get("loss", np.nan)))
     certain = ""
     if final.interval is not None:
         certain = f", 95% interval {number(final.interval[0])} to {number(final.interval[1])}"
     return (
-        f"Trained on all {rows} rows that aren't for the test, for {final.epochs} epochs, it has {name} "
+        f"Trained on all {rows} rows that aren't for the test, for {final.epochs} epochs, {which} has {name} "
         f"{number(value)} on the test set{certain}."
     )
 
