@@ -166,6 +166,9 @@ def test_a_point_is_picked_in_all_charts(browser, written):
     point = page.locator("#strength svg use[data-s]").first
     point.click(force=True)
     assert point.get_attribute("class").split()[-1] == "hot"
+    ends = page.evaluate("(p) => [getComputedStyle(p).fill, getComputedStyle(p).stroke]", point.element_handle())
+    assert ends == ["rgb(179, 0, 94)"] * 2
+    page.screenshot(path=SHOTS / "one-picked.png", full_page=True)
     row = page.locator(f"tr[data-s='{point.get_attribute('data-s')}']")
     assert row.locator("button").get_attribute("aria-pressed") == "true"
     page.context.close()

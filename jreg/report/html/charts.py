@@ -179,10 +179,13 @@ def _name(group: Any, titles: Sequence[tuple[int | None, str]]) -> None:
         # Once for all of them; of a group, opacity would be another thing.
         parts = [part for part in alike.split(";") if not part.strip().startswith("opacity")]
         opacity = [part.partition(":")[2] for part in alike.split(";") if part.strip().startswith("opacity")]
-        parts += [f"{kind}-opacity:{value}" for value in opacity for kind in ("fill", "stroke")]
+        kinds = [kind for kind in ("fill", "stroke") if f"{kind}-opacity" not in alike]
+        parts += [f"{kind}-opacity:{value}" for value in opacity for kind in kinds]
         group.set("style", ";".join(parts))
-        for node in shapes:
-            del node.attrib["style"]
+        # The common shape takes it from there, too, so that a point that is picked can look otherwise.
+        for node in group.iter():
+            if node.tag in (f"{_SVG}use", f"{_SVG}path"):
+                node.attrib.pop("style", None)
 
 
 def _element(node: Any, ids: Mapping[str, str]) -> str:
