@@ -111,6 +111,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Look at the report in headless Chromium, where it is installed; screenshots go to runs/browser."""
+    install(session, "browser")
+    session.run("pytest", "tests/browser", *session.posargs)
+
+
+@nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Kill a hundred studies at random moments, read one while it is written; a quarter of an hour."""
     install(session, "test")

@@ -25,7 +25,7 @@ from jreg.cli.recipes import load_recipe
 from jreg.cli.sweep import sweep as sweep_command
 
 FILES = {"results.json", "settings.csv", "trainings.csv", "curves.csv", "scores.png", "differences.png", "curves.png"}
-FILES |= {"study.db", "study.lock", "checkpoints", "final"}
+FILES |= {"study.db", "study.lock", "checkpoints", "final", "report.html"}
 COMMAND = [sys.executable, "-m", "jreg", "sweep"]
 RECIPE = """
 import optax
@@ -113,10 +113,9 @@ def test_a_sweep_prints_a_table_and_who_won(swept):
     assert re.search(
         r"^time: +36 trainings in .* of compilation, on \d+ CPU x 1 slots one by one; occupancy", text, re.MULTILINE
     )
-    assert lines[-4:] == [
-        "results and pictures are in found, the final network in found/final",
+    assert lines[-3:] == [
+        "results and pictures are in found, the final network in found/final, the report in found/report.html",
         "predict:  jreg predict found NEW.npz --out predictions.csv",
-        "report:   jreg report found",
         "go on:    jreg resume found",
     ]
 
@@ -345,7 +344,7 @@ def test_help_names_every_option(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "a command is missing: jreg sweep, resume, predict, data or doctor"),
+        ([], "a command is missing: jreg sweep, resume, predict, report, data or doctor"),
         (["swep"], "jreg has no command 'swep': did you mean jreg sweep (see jreg --help)?"),
         (["version"], "did you mean jreg --version"),
         (["train", "--data", "mine.csv"], "did you mean jreg sweep (see jreg --help)?"),

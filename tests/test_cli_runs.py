@@ -138,7 +138,10 @@ def test_a_time_limit_ends_a_study_that_resume_finishes(whole, monkeypatch, caps
     assert examine("cut").checkpoints[0] == ("1, whole, with 4 trainings under way", True)
     code, out, err = ends(["resume", "cut", "mine.py"], capsys)
     assert code == 0, err
-    assert out.splitlines()[-1] == "results and pictures are in cut, the final network in cut/final"
+    assert (
+        out.splitlines()[-1]
+        == "results and pictures are in cut, the final network in cut/final, the report in cut/report.html"
+    )
     same("cut", whole)
     for name in ("final/weights.safetensors", "settings.csv", "trainings.csv", "curves.csv"):
         assert Path("cut", name).read_bytes() == (whole / name).read_bytes()

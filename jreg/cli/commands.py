@@ -18,10 +18,12 @@ from jreg.cli.data import show_data
 from jreg.cli.doctor import doctor
 from jreg.cli.output import abandon, prepare, say
 from jreg.cli.predict import predict
+from jreg.cli.report import report
 from jreg.cli.resume import resume
+from jreg.cli.studies import WORDS
 from jreg.cli.sweep import sweep
 
-COMMANDS = {"sweep": sweep, "resume": resume, "predict": predict, "data": show_data, "doctor": doctor}
+COMMANDS = {"sweep": sweep, "resume": resume, "predict": predict, "report": report, "data": show_data, "doctor": doctor}
 # What a wrong argument, file or value raises; anything else is a fault of jreg's own and keeps its traceback.
 _USER_ERRORS = (ValueError, TypeError, KeyError, OSError, MemoryError, FloatingPointError)
 
@@ -37,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         _check_here()
         command = parse(COMMANDS, arguments)
+        WORDS.set(arguments)
         jreg.use_cpu_devices()
         _keep_programs()
         with warnings.catch_warnings():

@@ -78,15 +78,11 @@ def next_steps(folder: Path, recipe: Path | None, suffix: str, predicts: bool = 
 
     >>> print(next_steps(Path("runs/wine"), None, ".csv"))
     predict:  jreg predict runs/wine NEW.csv --out predictions.csv
-    report:   jreg report runs/wine
     go on:    jreg resume runs/wine
     """
     new = "NEW.csv" if suffix.lower() in (".csv", ".tsv") else "NEW.npz"
     steps = {"predict:": command("predict", folder, new, "--out", "predictions.csv")} if predicts else {}
-    steps |= {
-        "report:": command("report", folder),
-        "go on:": command("resume", folder, recipe),
-    }
+    steps |= {"go on:": command("resume", folder, recipe)}
     return "\n".join(f"{what:<10}{how}" for what, how in steps.items())
 
 

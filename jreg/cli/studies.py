@@ -9,6 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ from jreg.recipe import Recipe
 from jreg.results import Results, Spec, Trained
 from jreg.results.summary import summary as summary_of
 from jreg.results.values import plain
-from jreg.store import NAME, Folder, export, write_results
+from jreg.store import NAME, Folder, export, load_note, write_results
+from jreg.study.reporting import of_design
 from jreg.training import Status
 
-FINAL, NOTE = "final", "command"
+FINAL, NOTE, REPORT = "final", "command", "report.html"
 PICTURES = ("scores.png", "differences.png", "curves.png")
+# What the command line was given, for the study's note.
+WORDS: ContextVar[Sequence[str]] = ContextVar("words", default=())
 # The exit code of a study that its time limit has ended.
 LIMITED = 3
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -43,7 +47,8 @@ class Noted(Folder):
 
     def __init__(self, folder: Path, note: Mapping[str, Any]):
         super().__init__(folder)
-        self._note, self.trained = note, 0
+        # A study that goes on keeps the command that it was begun with.
+        self._note, self.trained = {"words": list(WORDS.get()), **note}, 0
 
     def open(self, spec: Spec) -> Results:
         """As `Folder.open`."""
@@ -170,6 +175,11 @@ def finish(
             write_results(folder, results, report.test_result(final))
         except OSError as error:
             trouble = trouble or error
+    try:
+        with interrupt.held():
+            _report(study, folder, final)
+    except OSError as error:
+        trouble = trouble or error
     if json:
         say_json(plain({**summary_of(results), **report.test_result(final)}))
     else:
@@ -189,7 +199,10 @@ def finish(
     if store.trained == 0:
         say(f"the study in {folder} had been finished, and nothing was trained again", aside=True)
     where = f", the final network in {folder / FINAL}" if final is not None else ""
-    say(f"results {'' if nested else 'and pictures '}are in {folder}{where}", aside=json)
+    say(
+        f"results {'' if nested else 'and pictures '}are in {folder}{where}, the report in {folder / REPORT}",
+        aside=json,
+    )
 
 
 def _draw(results: Results, folder: Path, again: bool, quiet: bool) -> None:
@@ -197,6 +210,18 @@ def _draw(results: Results, folder: Path, again: bool, quiet: bool) -> None:
         with contextlib.nullcontext(lambda progress: None) if quiet else report.Display(transient=True) as show:
             show(report.Progress.of_stage("drawing pictures"))
             report.save_pictures(results, folder)
+
+
+def _report(study: jreg.Study | jreg.NestedStudy, folder: Path, final: Network | None) -> None:
+    line = begun_with(load_note(folder, NOTE))
+    report.write_page(study.results, folder / REPORT, of_design(study.design, study.results, final, line))
+
+
+def begun_with(note: Any) -> str:
+    """The command that a study was begun with, which a note may say; "" where it doesn't."""
+    words = note.get("words") if isinstance(note, dict) else None
+    known = isinstance(words, list) and words and all(isinstance(word, str) for word in words)
+    return command(*words) if known else ""
 
 
 def _final(study: jreg.Study, folder: Path, recipe: Callable[..., Recipe], quiet: bool) -> Network:

@@ -28,6 +28,8 @@ class Estimator(BaseEstimator):
     random_state: Any
     _task: str
     _columns: tuple[int, ...] = ()
+    # Rows without which nothing can be fitted.
+    _least = 1
 
     def _checked(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """Rows as float64 and targets as jreg has them."""
@@ -109,7 +111,9 @@ class Regressor(RegressorMixin, Estimator):
     _task = "regression"
 
     def _checked(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        x, y = validate_data(self, x, y, dtype=np.float64, y_numeric=True, multi_output=True)
+        x, y = validate_data(
+            self, x, y, dtype=np.float64, y_numeric=True, multi_output=True, ensure_min_samples=self._least
+        )
         if y.ndim == 2 and y.shape[1] == 1:
             from sklearn.utils.validation import column_or_1d
 

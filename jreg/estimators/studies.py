@@ -36,6 +36,8 @@ class _Searched(Estimator):
     ensemble: bool
     store: str | Path | None
     progress: Any
+    # One to train on and one to score.
+    _least = 2
 
     def _search(self, data: Dataset) -> Any:
         if self.refit is not None and not callable(self.refit) and self.refit not in _REFITS:

@@ -1,5 +1,7 @@
 """Results as tables, pictures and progress."""
 
+from jreg.report.html.page import page, write_page
+from jreg.report.html.view import Beside, Predictions
 from jreg.report.images import augmented, samples
 from jreg.report.nested import nested
 from jreg.report.pictures import curves, differences, save_pictures, scores
@@ -8,7 +10,9 @@ from jreg.report.summary import summary, table, test_result
 from jreg.report.text import number, settings_table
 
 __all__ = [
+    "Beside",
     "Display",
+    "Predictions",
     "Progress",
     "augmented",
     "curves",
@@ -16,6 +20,7 @@ __all__ = [
     "differences",
     "nested",
     "number",
+    "page",
     "samples",
     "save_pictures",
     "scores",
@@ -23,4 +28,5 @@ __all__ = [
     "summary",
     "table",
     "test_result",
+    "write_page",
 ]

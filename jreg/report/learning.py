@@ -49,7 +49,7 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[Pa
         grid[0, column].set_title("\n".join(lines), fontsize="medium")
     for panel, row in zip(panels, grid[:-1], strict=True):
         _share(row, panel, settings)
-    last = max(_finite(values).shape[1] for found in settings.values() for values in found.values())
+    last = max(finite(values).shape[1] for found in settings.values() for values in found.values())
     for axes in grid.flat:
         axes.set_xlim(0.5 - 0.02 * last, 0.5 + 1.02 * last)
     figure.suptitle(f"{plain(title)}: learning curves")
@@ -57,7 +57,7 @@ def curves(settings: Mapping[str, Mapping[str, np.ndarray]], panels: Sequence[Pa
     return figure
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def finite(values: np.ndarray) -> np.ndarray:
     """A column with NaN for what can't be drawn, without the trainings that never began and epochs nobody ran."""
     shown = np.where(np.isfinite(values), values, np.nan)
     ran = np.isfinite(shown)
@@ -70,14 +70,14 @@ def _draw(axes: Any, panel: Panel, found: Mapping[str, np.ndarray]) -> None:
         (panel.train, COLOURS[0], "-", "o"),
         (panel.validation.label, COLOURS[1], (0, (5, 1.5)), "s"),
     ):
-        values = _finite(found[name])
+        values = finite(found[name])
         epochs = np.arange(1, values.shape[1] + 1)
         axes.plot(epochs, values.T, color=colour, lw=0.5, ls=dashes, alpha=0.45)
         for training in values:
             # Where a training ends before the others, which a mean of the others would hide.
             end = np.flatnonzero(np.isfinite(training))[-1]
             axes.plot(epochs[end], training[end], color=colour, marker=marker, ms=2.5, ls="none", alpha=0.7)
-        mean, whole = _means(values)
+        mean, whole = means(values)
         axes.plot(epochs, np.where(whole, mean, np.nan), color=colour, ls=dashes, lw=2.2, label=f"{plain(name)}: mean")
         if not whole.all():
             # From the last epoch that all have run, so that the two lines meet.
@@ -90,7 +90,7 @@ def _draw(axes: Any, panel: Panel, found: Mapping[str, np.ndarray]) -> None:
     axes.grid(alpha=0.3, which="both")
 
 
-def _means(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def means(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean of the trainings that run in each epoch, and whether all of them do."""
     count = np.isfinite(values).sum(axis=0)
     mean = np.nansum(values, axis=0) / np.where(count, count, np.nan)
@@ -99,7 +99,7 @@ def _means(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _count(axes: Any, values: np.ndarray) -> None:
     """How many trainings run in each epoch."""
-    count = np.isfinite(_finite(values)).sum(axis=0)
+    count = np.isfinite(finite(values)).sum(axis=0)
     edges = np.arange(len(count) + 1) + 0.5
     axes.stairs(count, edges, fill=True, color="#999999")
     axes.set_ylim(0, max(1, *count) * 1.15)
@@ -111,7 +111,7 @@ def _count(axes: Any, values: np.ndarray) -> None:
 def _share(row: Sequence[Any], panel: Panel, settings: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Gives the panels of a row one upright axis, a logarithmic one for losses where all are positive."""
     names = (panel.train, panel.validation.label)
-    values = np.concatenate([_finite(found[name]).ravel() for found in settings.values() for name in names])
+    values = np.concatenate([finite(found[name]).ravel() for found in settings.values() for name in names])
     values = values[np.isfinite(values)]
     if panel.validation.kind == "loss" and values.size and (values > 0).all():
         for axes in row:

@@ -16,7 +16,7 @@ from jreg.training import Column
 
 def scores(results: Results) -> Any:
     """A matplotlib figure of the scores: lines, a heatmap, points or ranked dots, as the space asks for."""
-    return figures.scores(_scored(results))
+    return figures.scores(scored(results))
 
 
 def differences(results: Results) -> Any:
@@ -28,11 +28,12 @@ def differences(results: Results) -> Any:
     """
     folds = results.shape[1]
     by_pair, pair = (results.scores.mean(axis=2), "fold") if folds > 1 else (results.scores[:, 0], "seed")
-    return ranked.differences(_scored(results), by_pair, pair, results.spec.repeats)
+    return ranked.differences(scored(results), by_pair, pair, results.spec.repeats)
 
 
-def _scored(results: Results) -> Scored:
-    means, errors = (np.array([getattr(r, name) for r in results.settings]) for name in ("mean", "standard_error"))
+def scored(results: Results) -> Scored:
+    """What the pictures of a study's scores show."""
+    means, errors = selection.means(results)
     spec, (_, folds, seeds) = results.spec, results.shape
     each = [selection.in_repeats(folds, spec.repeat_count)] if folds > 1 else []
     each += [f"{seeds} seeds"] if seeds > 1 else []
@@ -41,7 +42,7 @@ def _scored(results: Results) -> Scored:
         means,
         errors,
         [result.number for result in results.ranking],
-        {label: result.number for label, result in _marked(results).items()},
+        {label: result.number for label, result in marked(results).items()},
         spec.score.label,
         results.maximize,
         " x ".join(each) or "1 fold",
@@ -49,7 +50,7 @@ def _scored(results: Results) -> Scored:
     )
 
 
-def _marked(results: Results) -> dict[str, SettingResult]:
+def marked(results: Results) -> dict[str, SettingResult]:
     """The settings that no picture leaves out."""
     found = {"best": results.best, "one-standard-error rule": results.one_standard_error}
     worst = [result for result in results.ranking if np.isfinite(result.mean)][-1]
@@ -63,7 +64,7 @@ def curves(results: Results) -> Any:
     wanted = [loss] if spec.score.key == loss.key else [loss, spec.score]
     panels = [learning.Panel(column._replace(split="train").label, column) for column in wanted]
     named: dict[int, list[str]] = {}
-    for label, result in _marked(results).items():
+    for label, result in marked(results).items():
         named.setdefault(result.number, []).append(label)
     drawn = {
         f"{', '.join(labels)}: {describe(spec.settings[number])}": {

@@ -30,7 +30,7 @@ def table(results: Results, most: int | None = None, width: int = 60) -> str:
     if base is not None:
         numbers = {"mean": base.mean, "standard_error": base.standard_error, "epochs": None}
         rows.append({"hyperparameters": {}, **numbers, "note": "baseline"})
-    heading = [f"{results.spec.score.label}: mean and standard error (SE) over {_over(results)}"]
+    heading = [f"{results.spec.score.label}: mean and standard error (SE) over {over(results)}"]
     if base is not None:
         heading.append(f"baseline: {base.name}")
     if same:
@@ -67,7 +67,8 @@ def summary(results: Results, final: Network | None, most: int = 24, width: int 
     return "\n".join(lines)
 
 
-def _over(results: Results) -> str:
+def over(results: Results) -> str:
+    """What means are taken over, in words."""
     _, folds, seeds = results.shape
     return f"{selection.in_repeats(folds, results.spec.repeat_count)}, {seeds} seed{'' if seeds == 1 else 's'}"
 
@@ -77,7 +78,7 @@ def _verdict(results: Results) -> list[str]:
     spec, best, simple = results.spec, results.best, results.one_standard_error
     lines = [
         f"best:      {describe(best.hyperparameters)}",
-        f"           {_score(results, best)} (mean and standard error over {_over(results)})",
+        f"           {_score(results, best)} (mean and standard error over {over(results)})",
     ]
     lines.append(f"1-SE rule: {describe(simple.hyperparameters)}")
     if spec.space.strength_order:
@@ -90,14 +91,14 @@ def _verdict(results: Results) -> list[str]:
     elif weak is not None:
         lines += [
             f"weakest:   {describe(weak.hyperparameters)}",
-            f"           {_score(results, weak)}; the best one is {_gain(results, best.scores, weak.scores)}",
+            f"           {_score(results, weak)}; the best one is {gain(results, best.scores, weak.scores)}",
         ]
     base = results.baseline
     if base is not None:
-        gain = _gain(results, best.scores, np.array(base.scores)[:, None])
+        ahead = gain(results, best.scores, np.array(base.scores)[:, None])
         lines += [
             f"baseline:  {base.name}, {_score(results, base)}",
-            f"           the best setting is {gain}",
+            f"           the best setting is {ahead}",
         ]
     return lines
 
@@ -106,7 +107,7 @@ def _score(results: Results, found: selection.SettingResult | selection.Baseline
     return f"{results.spec.score.label} {number(found.mean)} +- {error(found.standard_error)}"
 
 
-def _gain(results: Results, scores: np.ndarray, others: np.ndarray) -> str:
+def gain(results: Results, scores: np.ndarray, others: np.ndarray) -> str:
     """How much better scores are than others of the same folds, as words."""
     better = (scores - others) * (1 if results.maximize else -1)
     found = statistics.mean_and_standard_error(better, results.spec.repeats)

@@ -22,7 +22,7 @@ from jreg.results.nested import NESTED
 from jreg.search.space import Setting, Space, as_space
 from jreg.splits import as_pairs
 from jreg.store import folder_or_nowhere
-from jreg.study import going_on, scoring
+from jreg.study import going_on, reporting, scoring
 from jreg.study import out_of_fold as outside
 from jreg.study.design import Design
 from jreg.study.given import seeds_of
@@ -226,6 +226,10 @@ class NestedStudy:
     def to_pandas(self) -> Any:
         """One row per training, with its fold's role, as a pandas DataFrame (pandas is not a dependency of jreg)."""
         return self.results.to_pandas()
+
+    def report(self, path: str | Path) -> Path:
+        """Writes the estimates and the choices as one HTML page, in a folder as report.html; see `jreg.report.page`."""
+        return report.write_page(self.results, path, reporting.of_design(self.design, self.results))
 
     def save(self, folder: str | Path) -> Path:
         """Writes the results into a folder: a database that `jreg.load_results` reads, and tables."""

@@ -14,7 +14,7 @@ from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.network import Ensemble, Network
 from jreg.results import Results
-from jreg.study import greedy, intervals, scoring
+from jreg.study import greedy, intervals, reporting, scoring
 from jreg.study import out_of_fold as outside
 from jreg.study.answers import Answers, Which
 from jreg.study.calibration import Calibration, calibration
@@ -74,6 +74,22 @@ class Study(Answers):
         if self.looks:
             store.add_note(place, LOOKS, self.looks)
         return place
+
+    def report(self, path: str | Path, final: Network | None = None) -> Path:
+        """Writes the study as one HTML page that needs no network, see `jreg.report.page`.
+
+        Args:
+          path: of the file, or of a folder, in which it becomes report.html.
+          final: what `jreg.refit` returned, whose test result and weights are then shown.
+
+        Returns:
+          The path of the file.
+
+        Raises:
+          TypeError: `final` is no network.
+          OSError: the file can't be written.
+        """
+        return report.write_page(self.results, path, reporting.of_design(self.design, self.results, final))
 
     def networks(self, setting: Which = None) -> list[Network]:
         """The networks of a setting, one per fold and seed, in that order.

@@ -1,0 +1,98 @@
+"""What a study's report shows beside its results: predictions, the final network, what examples look like."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+
+import jax
+import numpy as np
+
+from jreg._base.names import shown
+from jreg.data import Dataset
+from jreg.network import Network
+from jreg.recipe import build
+from jreg.report import Beside, Predictions
+from jreg.results import Results
+from jreg.results.nested import NESTED
+from jreg.study.design import Design
+from jreg.study.out_of_fold import OutOfFold, gathered, of_outer
+
+
+def beside(data: Dataset | None, found: Predictions | None, final: Network | None = None, command: str = "") -> Beside:
+    """What `jreg.report.page` shows beside results, as far as it is there.
+
+    Args:
+      data: of the study.
+      found: out-of-fold predictions, of the best setting or of a nested study's choices.
+      final: the network that was trained on all rows.
+      command: that the study was begun with.
+    """
+    example = getattr(final.example, "shape", ()) if data is None and final is not None else ()
+    shape = data.x.shape[1:] if data is not None and isinstance(data.x, np.ndarray) else example
+    return Beside(final, found, shape if len(shape) in (2, 3) else (), command)
+
+
+def of_design(design: Design, results: Results, final: Network | None = None, command: str = "") -> Beside:
+    """What a study's own process has for its report; see `beside`.
+
+    Raises:
+      TypeError: `final` is no network.
+    """
+    if not isinstance(final, Network | None):
+        raise TypeError(f"report's final is {shown(final)}, but must be the network that jreg.refit returned")
+    if results.spec.policy.get("kind") == NESTED:
+        found = None
+        with contextlib.suppress(ValueError):
+            found = predictions(of_outer(design, results), design.data, "each outer fold's choice")
+    else:
+        best = results.best.hyperparameters if results.finished else None
+        found = None if best is None else kept(results, design.data, build(design.recipe, best).link)
+    return beside(design.data, found, final, command)
+
+
+def kept(results: Results, data: Dataset, link: str | None) -> Predictions | None:
+    """The out-of-fold predictions of the best setting from the outputs that were kept; None where not all were.
+
+    Args:
+      results: of the study.
+      data: that it trained on.
+      link: how its loss reads outputs.
+    """
+    if not results.finished:
+        return None
+    best, rows = results.best, {fold.number: fold.validation for fold in results.spec.numbered()}
+    found = results.kept(best.number, "outputs")
+    if len(found) < best.scores.size:
+        return None
+    parts = {
+        (row.fold, row.seed): (rows[row.fold], jax.tree.map(operator.itemgetter(slice(len(rows[row.fold]))), tree))
+        for row, tree in found
+    }
+    whole = gathered(parts, list(rows), results.spec.seeds, data.y, data.task, link, data.weights)
+    return predictions(whole, data, "the best setting")
+
+
+def predictions(found: OutOfFold, data: Dataset, of: str) -> Predictions | None:
+    """Out-of-fold predictions as a report shows them, each row once; None where it can't show such.
+
+    Args:
+      found: the predictions.
+      data: of the study.
+      of: what predicted, in words.
+    """
+    # Outputs that are several arrays or not finite make no single prediction.
+    with contextlib.suppress(ValueError, TypeError):
+        if not isinstance(found.targets, np.ndarray):
+            return None
+        found = found.averaged()
+        targets, given, probabilities = found.targets, np.asarray(found.predictions), None
+        if found.task != "regression" and found.link in ("softmax", "sigmoid"):
+            probabilities = found.probabilities
+        if found.task == "classification" and probabilities is not None:
+            # Of sequences each place is a prediction.
+            targets, given = targets.ravel(), given.ravel()
+            probabilities = probabilities.reshape(len(targets), -1)
+        if given.shape == targets.shape:
+            return Predictions(targets, given, probabilities, found.task, tuple(map(str, data.labels)), of)
+    return None
