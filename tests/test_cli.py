@@ -160,7 +160,7 @@ def test_json_is_one_object_and_nothing_else(printed):
         "best", "best_mean", "best_standard_error", "one_standard_error", "test_accuracy", "trainings",
         "compile_seconds", "run_seconds", "settings",
     }  # fmt: skip
-    assert done.stderr.splitlines()[-4].startswith(f"results and pictures are in {Path('runs') / 'wine'}, the final")
+    assert done.stderr.splitlines()[-3].startswith(f"results and pictures are in {Path('runs') / 'wine'}, the final")
 
 
 def test_json_numbers_follow_from_the_scores(printed):
@@ -286,7 +286,7 @@ def test_no_results_are_overwritten(capsys):
     Path("runs/wine").mkdir(parents=True)
     main(["sweep", "mine.py", "--data", "wine", "--folds", "2", "--epochs", "1"])
     assert (
-        capsys.readouterr().out.splitlines()[-4].startswith(f"results and pictures are in {Path('runs') / 'wine-2'},")
+        capsys.readouterr().out.splitlines()[-3].startswith(f"results and pictures are in {Path('runs') / 'wine-2'},")
     )
     assert not list(Path("runs/wine").iterdir())
 
