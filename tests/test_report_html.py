@@ -129,7 +129,15 @@ SPACES = {
 }
 
 
-@pytest.mark.parametrize("kind", SPACES)
+SLOW = {"an infinity", "many classes", "several values"}
+
+
+def quick(kinds):
+    """The kinds, those that are variants of others marked slow."""
+    return [pytest.param(kind, marks=[pytest.mark.slow] if kind in SLOW else []) for kind in kinds]
+
+
+@pytest.mark.parametrize("kind", quick(SPACES))
 def test_every_kind_of_space_has_a_page_with_its_numbers(kind):
     space = SPACES[kind]
     results = results_of(space, scores_of(len(space.settings), 4, 2))
@@ -222,7 +230,9 @@ def test_names_are_text_whatever_is_in_them():
     )
 
 
-@pytest.mark.parametrize("task", ["classification", "many classes", "multilabel", "regression", "several values"])
+@pytest.mark.parametrize(
+    "task", quick(["classification", "many classes", "multilabel", "regression", "several values"])
+)
 def test_out_of_fold_predictions_are_counted(task):
     rng = np.random.default_rng(0)
     results = results_of(SPACES["one setting"], scores_of(1, 3, 1))
