@@ -44,6 +44,8 @@ napoleon_use_ivar = True
 # A name of jreg's own that leads nowhere is an error; those of parameters and other libraries are not looked up.
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!jreg\.).*")]
+# What an encoder hands to the modules around it.
+nitpick_ignore = [("py:class", "jreg.data._forms.Form"), ("py:class", "jreg.data.reading.Table")]
 # Packages whose names are documented as theirs and not as those of the files inside.
 PACKAGES = (
     "jreg.engine",

@@ -544,7 +544,7 @@ def test_the_command_line_asks_for_outer_and_inner_folds_and_prints_both_estimat
     main(["sweep", "recipe.py", "--data", "wine", "--nested", "3", "--folds", "2", "--epochs", "7", "--store", "s"])
     out, _ = capsys.readouterr()
     assert f"naive:     {study.naive.mean:.4f}" in out
-    assert out.splitlines()[-1] == "results are in s"
+    assert out.splitlines()[-1] == "results are in s, the report in s/report.html"
 
 
 @pytest.mark.slow
@@ -552,7 +552,7 @@ def test_the_command_line_goes_on_with_a_nested_study(here, capsys):
     main(["sweep", "recipe.py", "--data", "wine", "--nested", "2", "--folds", "2", "--epochs", "2", "--store", "s"])
     text = capsys.readouterr().out
     assert all(word in text for word in ("honest:", "naive:", "optimism:", "chosen:"))
-    assert text.splitlines()[-1] == "results are in s"
+    assert text.splitlines()[-1] == "results are in s, the report in s/report.html"
     assert not Path("s/final").exists()
     assert jreg.load_results("s").nested.finished
     main(["resume", "s", "recipe.py", "--json"])

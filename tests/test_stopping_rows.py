@@ -87,7 +87,8 @@ def test_groups_stay_whole():
 
 
 def test_several_labels_and_trees_of_examples_have_rows_to_stop_on(wine):
-    labels = jreg.Dataset({"a": np.zeros((20, 1)), "b": np.zeros((20, 2))}, np.eye(4, dtype=int)[np.arange(20) % 4])
+    flags = np.eye(4, dtype=int)[np.arange(20) % 4]
+    labels = jreg.Dataset({"a": np.zeros((20, 1)), "b": np.zeros((20, 2))}, flags, task="multilabel")
     assert len(set_aside(labels, np.arange(20), 0.1)[1]) == 2
     assert len(set_aside(wine, np.arange(len(wine)), np.float32(0.5))[1]) == len(wine) // 2
 

@@ -91,7 +91,7 @@ class MLPClassifier(Classifier, _Perceptron):
 
     >>> from sklearn.datasets import load_wine
     >>> x, y = load_wine(return_X_y=True)
-    >>> fitted = MLPClassifier(hidden=(16,), l2=1e-3, epochs=60, random_state=0).fit(x[::2], y[::2])
+    >>> fitted = MLPClassifier(hidden=(16,), l2=1e-3, learning_rate=1e-2, random_state=0).fit(x[::2], y[::2])
     >>> fitted.score(x[1::2], y[1::2]) > 0.9
     True
     """
@@ -137,7 +137,7 @@ class MLPRegressor(Regressor, _Perceptron):
 
     >>> from sklearn.datasets import load_diabetes
     >>> x, y = load_diabetes(return_X_y=True)
-    >>> fitted = MLPRegressor(hidden=(16,), l2=1e-2, epochs=30, random_state=0).fit(x[::2], y[::2])
+    >>> fitted = MLPRegressor(hidden=(16,), l2=1e-2, learning_rate=1e-2, random_state=0).fit(x[::2], y[::2])
     >>> fitted.score(x[1::2], y[1::2]) > 0.3
     True
     """
