@@ -14,6 +14,8 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 
+# One process has a file's programs and fixtures, which the other would compile again.
+BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 
@@ -43,9 +45,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on this Python."""
     install(session, "test")
-    # One process has a file's programs and fixtures, which the other would compile again.
-    by_file = ("--dist", "loadfile", "--no-loadscope-reorder")
-    session.run("pytest", "-n", "2", *by_file, "-m", "not bench and not slow", *session.posargs)
+    session.run("pytest", "-n", "2", *BY_FILE, "-m", "not bench and not slow", *session.posargs)
 
 
 @nox.session(default=False, python=PYTHONS)
@@ -53,7 +53,7 @@ def tests_core(session: nox.Session) -> None:
     """Run the contract, the engine and the scheduler on every Python, where the newest JAX and NumPy are."""
     install(session, "test")
     core = [f"tests/test_{name}.py" for name in ("contract", "engine", "scheduler")]
-    session.run("pytest", "-n", "2", "-m", "not bench and not slow", *core, *session.posargs)
+    session.run("pytest", "-n", "2", *BY_FILE, "-m", "not bench and not slow", *core, *session.posargs)
 
 
 @nox.session(default=False)
