@@ -14,8 +14,9 @@ Writing and opening have a fresh process each time.
 Command:   python experiments/bench/store.py [--part study write open]
 Hardware:  two cores of an Intel Xeon, no GPU, shared with work that left it a sixth of their time; Python 3.11.7,
            jax 0.10.2
-Numbers:   seconds of the processor: to write 16.1 (102 MB of memory), to open 5.3 to 5.8 where outputs were kept (4.1 to
-           4.7 on a machine with AVX-512 beside other work), to list 0.4; a store takes 0.7% of those of the study, 2.1% of those of the first one in a process
+Numbers:   seconds of the processor: to write 16.1 (102 MB of memory), to open 5.3 to 5.8 where outputs were kept
+           (4.1 to 4.7 on a machine with AVX-512 beside other work), to list 0.4; a store takes 0.7% of those of the
+           study, 2.1% of those of the first one in a process
 """
 
 import argparse
