@@ -135,7 +135,7 @@ def test_a_training_that_diverged_has_no_intervals(regression):
     broken = [(row, np.full_like(outputs, np.nan)) for row, outputs in rows]
 
     class Broken:
-        shape = regression.results.shape
+        shape, spec = regression.results.shape, regression.spec
 
         @staticmethod
         def kept(number, name):

@@ -10,6 +10,7 @@ import numpy as np
 
 from jreg._base.brief import brief
 from jreg._base.types import PyTree
+from jreg.data import Dataset
 from jreg.engine import Layout
 from jreg.network.predictions import check_one, labels_of, mean_probabilities, most_probable, probabilities_of
 from jreg.recipe import build
@@ -162,19 +163,27 @@ def gathered(
 def of_setting(design: Design, results: Results, number: int, layouts: Mapping[Plan, Layout]) -> OutOfFold:
     """The predictions of a setting: from the outputs that were kept, or else by networks that are trained again."""
     spec, data = design.spec, design.data
-    rows = {fold.number: fold.validation for fold in spec.numbered()}
-    kept = results.kept(number, "outputs")
-    if len(kept) == np.prod(results.shape[1:]):
-        parts = {(row.fold, row.seed): (rows[row.fold], _first(tree, len(rows[row.fold]))) for row, tree in kept}
-    else:
-        found = iter(networks(design, results, number, layouts))
-        parts = {
-            (fold, seed): (chosen, jax.tree.map(np.asarray, next(found).outputs(_rows(data.x, chosen))))
-            for fold, chosen in rows.items()
-            for seed in spec.seeds
-        }
     link = build(design.recipe, spec.settings[number]).link
+    if (there := from_kept(results, number, data, link)) is not None:
+        return there
+    rows = {fold.number: fold.validation for fold in spec.numbered()}
+    found = iter(networks(design, results, number, layouts))
+    parts = {
+        (fold, seed): (chosen, jax.tree.map(np.asarray, next(found).outputs(_rows(data.x, chosen))))
+        for fold, chosen in rows.items()
+        for seed in spec.seeds
+    }
     return gathered(parts, list(rows), spec.seeds, data.y, data.task, link, data.weights)
+
+
+def from_kept(results: Results, number: int, data: Dataset, link: str | None) -> OutOfFold | None:
+    """The predictions of a setting from the outputs that were kept; None where not all trainings left any."""
+    rows = {fold.number: fold.validation for fold in results.spec.numbered()}
+    found = results.kept(number, "outputs")
+    if len(found) < np.prod(results.shape[1:]):
+        return None
+    parts = {(row.fold, row.seed): (rows[row.fold], _first(tree, len(rows[row.fold]))) for row, tree in found}
+    return gathered(parts, list(rows), results.spec.seeds, data.y, data.task, link, data.weights)
 
 
 def of_outer(design: Design, results: Results) -> OutOfFold:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 
-import jax
 import numpy as np
 
 from jreg._base.names import shown
@@ -16,7 +14,7 @@ from jreg.report import Beside, Predictions
 from jreg.results import Results
 from jreg.results.nested import NESTED
 from jreg.study.design import Design
-from jreg.study.out_of_fold import OutOfFold, gathered, of_outer
+from jreg.study.out_of_fold import OutOfFold, from_kept, of_outer
 
 
 def beside(data: Dataset | None, found: Predictions | None, final: Network | None = None, command: str = "") -> Beside:
@@ -61,16 +59,8 @@ def kept(results: Results, data: Dataset, link: str | None) -> Predictions | Non
     """
     if not results.finished:
         return None
-    best, rows = results.best, {fold.number: fold.validation for fold in results.spec.numbered()}
-    found = results.kept(best.number, "outputs")
-    if len(found) < best.scores.size:
-        return None
-    parts = {
-        (row.fold, row.seed): (rows[row.fold], jax.tree.map(operator.itemgetter(slice(len(rows[row.fold]))), tree))
-        for row, tree in found
-    }
-    whole = gathered(parts, list(rows), results.spec.seeds, data.y, data.task, link, data.weights)
-    return predictions(whole, data, "the best setting")
+    whole = from_kept(results, results.best.number, data, link)
+    return None if whole is None else predictions(whole, data, "the best setting")
 
 
 def predictions(found: OutOfFold, data: Dataset, of: str) -> Predictions | None:
