@@ -46,8 +46,7 @@ class Estimator(BaseEstimator):
         if weights is not None:
             weights = _check_sample_weight(weights, x, dtype=np.float64, ensure_non_negative=True)
         if (words := getattr(self, "class_weight", None)) is not None:
-            by_class = {label: words[label] for label in words} if isinstance(words, Mapping) else words
-            own = compute_sample_weight(by_class, self.classes_[y])
+            own = compute_sample_weight(dict(words) if isinstance(words, Mapping) else words, self.classes_[y])
             weights = own if weights is None else own * weights
         return Dataset(x, y, weights=weights, groups=groups, name=type(self).__name__, task=self._task)
 

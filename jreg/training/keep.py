@@ -22,7 +22,7 @@ from jreg.recipe import Recipe
 from jreg.splits import Folds
 from jreg.training import measure
 from jreg.training.columns import Column
-from jreg.training.inputs import Rows, counted, take, targets_of
+from jreg.training.inputs import Rows, take, targets_of
 
 
 class Finished(NamedTuple):
@@ -89,22 +89,9 @@ def train_scores(finished: Finished) -> dict[str, PyTree]:
     and clean examples. They are what `jreg.Network.evaluate` gives for these rows. The rows come in blocks, so that
     memory doesn't grow with their number, except for metrics of `jreg.metrics.collecting`.
     """
-    rows, fold, recipe = finished.rows, finished.fold, finished.recipe
     network = (finished.params, finished.model_state, finished.statistics)
-    size, padded, blocks = measure.blocks_of(fold, "train", finished.block)
-    like = measure.block_shapes(recipe, *network, rows, size)
-
-    def body(number: Any, state: measure.State) -> measure.State:
-        chosen = jax.lax.dynamic_slice_in_dim(padded, number * size, size)
-        weights = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < fold.train_count)
-        x, y = take(rows.x, chosen), take(rows.y, chosen)
-        outputs = measure.forward(recipe, *network, x)
-        block = measure.seen(recipe, outputs, targets_of(recipe, network[2], x, y))
-        return measure.update(recipe, finished.task, state, block, weights)
-
-    state = measure.begin(recipe, finished.task, like.parts, lambda: like, padded.shape[0])
-    state = jax.lax.fori_loop(0, blocks, body, state)
-    found = measure.compute(recipe, finished.task, state, "train")
+    rows = finished.rows, finished.fold, "train"
+    found = measure.evaluate_rows(finished.recipe, finished.task, finished.block, network, *rows)
     return {"train_scores": {name: value for (_, _, name), value in found.items()}}
 
 

@@ -17,7 +17,7 @@ from jreg.recipe import Recipe
 from jreg.splits import Folds
 from jreg.training import blame
 from jreg.training.inputs import Rows, counted, examples, take, targets_of
-from jreg.training.plan import MOST_ROWS, Plan
+from jreg.training.plan import MOST_ROWS
 
 # What a number is: split, kind and name of its column.
 Key = tuple[str, str, str]
@@ -212,33 +212,36 @@ def block_shapes(
 
 
 def evaluate_rows(
-    plan: Plan,
     recipe: Recipe,
+    task: str,
+    block: int,
     network: tuple[PyTree, PyTree, PyTree],
     rows: Rows,
     fold: Folds,
     split: str,
+    parts: Sequence[str] | None = None,
     wanted: Array | bool = True,
     axis: str | None = None,
 ) -> dict[Key, Array]:
     """Losses and metrics of the fold's rows of a split, in as many blocks as its count needs.
 
-    `network` is (params, model_state, statistics); `split` is ``"stopping"`` or ``"validation"``; `wanted` and `axis`
-    are as in `jreg.training.epoch`.
+    `block` is how many at once; `network` is (params, model_state, statistics); `split` is that of `Folds.part`;
+    `parts` are the names of what the loss returns beside its values, seen in a block's shapes where they aren't known;
+    `wanted` and `axis` are as in `jreg.training.epoch`.
     """
-    (_, count), (size, padded, blocks) = fold.part(split), blocks_of(fold, split, plan.block)
+    (_, count), (size, padded, blocks) = fold.part(split), blocks_of(fold, split, block)
 
     def body(number: Array, states: State) -> State:
         chosen = jax.lax.dynamic_slice_in_dim(padded, number * size, size)
         weights = counted(rows, chosen, number * size + jnp.arange(size, dtype=jnp.int32) < count)
         x, y = take(rows.x, chosen), take(rows.y, chosen)
-        block = seen(recipe, forward(recipe, *network, x), targets_of(recipe, network[2], x, y))
-        return update(recipe, plan.task, states, block, weights)
+        some = seen(recipe, forward(recipe, *network, x), targets_of(recipe, network[2], x, y))
+        return update(recipe, task, states, some, weights)
 
     like = functools.partial(block_shapes, recipe, *network, rows, size)
-    states = begin(recipe, plan.task, plan.parts, like, padded.shape[0])
+    states = begin(recipe, task, like().parts if parts is None else parts, like, padded.shape[0])
     states = jax.lax.fori_loop(0, repeats(blocks, wanted, axis), body, states)
-    return compute(recipe, plan.task, states, split)
+    return compute(recipe, task, states, split)
 
 
 def blocks_of(fold: Folds, split: str, block: int) -> tuple[int, Array, Array]:

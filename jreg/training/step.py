@@ -163,7 +163,8 @@ def epoch(
         shown = shown[0], recomputed.finished(model_state, sums)
     network = (*shown, state.statistics)
     for split in plan.evaluated:
-        measured |= measure.evaluate_rows(plan, recipe, network, rows, training.fold, split, wanted, axis)
+        given = network, rows, training.fold, split, plan.parts, wanted, axis
+        measured |= measure.evaluate_rows(recipe, plan.task, plan.block, *given)
     measured |= measure.of_params(recipe, plan.task, shown[0])
     return close(plan, state, carry, shown, measured, training.fold, training.epochs)
 
