@@ -1,10 +1,12 @@
 """The report: a page that is well-formed, needs nothing from outside, and says what the results say."""
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import html
 import re
+import sqlite3
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from importlib import resources
@@ -18,7 +20,7 @@ import jreg
 from jreg import losses, nn, penalties, report, search
 from jreg.cli.commands import main
 from jreg.report import Beside, Predictions
-from jreg.results import Results, selection
+from jreg.results import Results, Stretch, Timing, selection
 from jreg.training import Column, Status
 
 pytestmark = pytest.mark.adam
@@ -286,6 +288,34 @@ def test_more_settings_than_a_page_shows_are_said(monkeypatch):
     assert page.all("tr", **{"data-s": str(worst)})
 
 
+def stretch(end: float, **numbers) -> Stretch:
+    return Stretch(**dict.fromkeys(Stretch._fields, 0) | {"end": end, "slots": 4, **numbers})
+
+
+def test_slots_over_time_are_counted():
+    results = results_of(SPACES["one axis"], scores_of(4, 3, 1), stopping=jreg.EarlyStopping(2), epochs=20)
+    results.timing.useful = 180
+    results.timing.add(stretch(5.0, compile_seconds=3.0, device_seconds=1.5, useful=60, executed=60, running=4))
+    assert "slots" not in headings(examined(report.page(results)))
+    more = {"useful": 120, "executed": 140, "running": 1, "completed": 5, "stopped": 6, "pruned": 1}
+    results.timing.add(stretch(10.0, device_seconds=4.5, **more))
+    page = examined(report.page(results))
+    assert headings(page)[-2:] == ["slots", "ran"]
+    text = page.all("section", id="slots")[0]["text"]
+    assert "busy for 90% of the time that programs ran, which was 60% of 10 s; compiling took 30%" in text
+    assert "5 completed, 6 stopped early, 1 given up, which left out 25% of the epochs" in text
+    assert "until 7 s: 86% of 4 slots, 1 training at its end" in text
+
+
+def test_stretches_of_a_long_study_are_joined():
+    timing = Timing()
+    for end in range(1000):
+        timing.add(stretch(float(end), useful=2, executed=3, completed=1))
+    assert 64 <= len(timing.stretches) <= 128
+    assert sum(one.completed for one in timing.stretches) == sum(one.useful for one in timing.stretches) / 2 == 1000
+    assert timing.stretches[-1].end == 999
+
+
 # with trainings
 
 
@@ -362,7 +392,8 @@ def test_a_nested_study_has_its_two_estimates(data, tmp_path):
         recipe, data, jreg.grid(l2=[0.0, 1e-1]), outer=3, inner=2, epochs=2, progress=False, keep=[jreg.keep.outputs]
     )
     page = examined(nested.report(tmp_path / "deep" / "n.html").read_text())
-    assert headings(page) == ["verdict", "choices", "outside", "ran"]
+    # How many calls there were is the clock's.
+    assert [part for part in headings(page) if part != "slots"] == ["verdict", "choices", "outside", "ran"]
     text = page.all("section", id="verdict")[0]["text"]
     assert f"{nested.estimate.mean:.4f}" in text
     assert f"{nested.naive.mean:.4f}" in text
@@ -386,6 +417,23 @@ def test_the_command_writes_the_page_of_a_folder(study, final, tmp_path, capsys)
             main(arguments)
         assert ended.value.code == 2
         assert words in capsys.readouterr().err
+
+
+def test_times_come_back_from_a_folder_and_older_ones_have_fewer(study, tmp_path):
+    folder = study.save(tmp_path / "run")
+    timing = study.results.timing
+    assert sum(one.completed for one in timing.stretches) == 9
+    assert timing.stretches[-1].end <= timing.run_seconds + timing.compile_seconds
+    assert jreg.load_results(folder).timing == timing
+    with contextlib.closing(sqlite3.connect(folder / "study.db")) as connection, connection:
+        connection.execute("DELETE FROM study WHERE name = 'stretches'")
+    found = jreg.load_results(folder).timing
+    assert (found.stretches, found.totals()) == ([], timing.totals())
+    for damaged in ("[[1]]", "7", "[[NaN, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]", '["aaaaaaaaaaa"]'):
+        with contextlib.closing(sqlite3.connect(folder / "study.db")) as connection, connection:
+            connection.execute("INSERT OR REPLACE INTO study VALUES ('stretches', ?)", (damaged,))
+        with pytest.raises(ValueError, match=r"study\.db is damaged"):
+            jreg.load_results(folder)
 
 
 # the style

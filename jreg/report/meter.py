@@ -10,7 +10,7 @@ import numpy as np
 
 from jreg.engine import Chunk, Layout
 from jreg.report.progress import Progress
-from jreg.results import Results, Trained
+from jreg.results import Results, Stretch, Trained
 from jreg.training import Status
 
 # Settings that are named while a study trains.
@@ -39,6 +39,8 @@ class Meter:
         self._rounds, self._given = 1, False
         self._began = results.timing.run_seconds
         self._layout: Layout | None = None
+        # Trainings given up since the last chunk: those that hadn't begun are in none.
+        self._pruned = 0
         self._rank(before)
 
     def _seconds(self) -> float:
@@ -60,6 +62,7 @@ class Meter:
     def given_up(self, count: int) -> None:
         """Counts trainings that were started and are not wanted any more."""
         self._done += count
+        self._pruned += count
 
     def add(self, chunk: Chunk, found: Sequence[Trained]) -> None:
         """Counts what a chunk has done; `found` are trainings that have not been counted before."""
@@ -74,8 +77,29 @@ class Meter:
         timing.executed += chunk.executed
         timing.layout, timing.devices = str(self._layout), len(self._layout.devices)
         timing.run_seconds = self._seconds()
+        timing.add(self._stretch(chunk, found))
         for some in found:
             self._rank(some)
+
+    def _stretch(self, chunk: Chunk, found: Sequence[Trained]) -> Stretch:
+        """What has been done since the last chunk."""
+        timing, counts = self._results.timing, np.zeros(len(Status), np.int64)
+        for some in found:
+            counts += np.bincount(some.status, minlength=len(Status))
+        pruned, self._pruned = int(counts[Status.PRUNED]) + self._pruned, 0
+        return Stretch(
+            end=timing.run_seconds + timing.compile_seconds,
+            compile_seconds=chunk.compile_seconds,
+            device_seconds=chunk.run_seconds,
+            useful=chunk.useful,
+            executed=chunk.executed,
+            running=chunk.running,
+            slots=chunk.layout.slots * len(chunk.layout.devices),
+            completed=int(counts[Status.COMPLETED]),
+            stopped=int(counts[Status.STOPPED]),
+            pruned=pruned,
+            failed=int(counts[Status.DIVERGED] + counts[Status.FAILED]),
+        )
 
     def _rank(self, found: Trained) -> None:
         spec = self._results.spec

@@ -6,7 +6,7 @@ from jreg.results.nested import Estimate, Nested
 from jreg.results.results import Results
 from jreg.results.selection import Baseline, SettingResult
 from jreg.results.spec import FoldRows, Spec
-from jreg.results.timing import Timing
+from jreg.results.timing import Stretch, Timing
 from jreg.results.trained import Found, Trained
 from jreg.results.values import canonical
 
@@ -21,6 +21,7 @@ __all__ = [
     "Results",
     "SettingResult",
     "Spec",
+    "Stretch",
     "Timing",
     "Trained",
     "canonical",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 import warnings
@@ -226,7 +227,10 @@ def _known(results: Results) -> dict[str, Any]:
     """What changes while a study trains."""
     base = results.baseline
     baseline = None if base is None else {"name": base.name, "scores": base.scores}
-    return {"timing": vars(results.timing), "baseline": baseline, "layouts": results.layouts}
+    timing = results.timing
+    # Apart from the totals, so that a jreg that doesn't know of them yet reads these.
+    stretches = json.dumps(timing.stretches)
+    return {"timing": timing.totals(), "stretches": stretches, "baseline": baseline, "layouts": results.layouts}
 
 
 def folder_or_nowhere(folder: str | Path | Nowhere | None) -> Nowhere:

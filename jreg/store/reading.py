@@ -16,6 +16,7 @@ from jreg._base.tensors import from_bytes
 from jreg._base.types import PyTree
 from jreg.results import Results, Spec, Timing
 from jreg.results.selection import Baseline
+from jreg.results.timing import stretches_of
 from jreg.store import schema, trainings
 from jreg.store.lock import is_held
 
@@ -117,6 +118,7 @@ def read(
         trainings.read_into(results, connection, functools.partial(read_kept, path), appends)
         timing, baseline = (schema.read_study(connection, name) for name in ("timing", "baseline"))
         results.timing = Timing(**timing) if timing else Timing()
+        results.timing.stretches = stretches_of(schema.read_study(connection, "stretches"))
         if baseline:
             repeats = () if results.spec.repeats is None else tuple(results.spec.repeats.tolist())
             results.baseline = Baseline(baseline["name"], tuple(map(float, baseline["scores"])), repeats)

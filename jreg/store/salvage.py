@@ -89,7 +89,7 @@ def _written(tables: dict[str, tuple[list[Row], int]], folder: Path, out: Path) 
         (out / NAME).unlink()
         return _numbers(found, out, [*lost, f"what the study asks ({cut(reason, 100)})"])
     # A flipped bit may have changed a name, too.
-    for name in (None, "timing", "baseline", "layouts"):
+    for name in (None, "timing", "stretches", "baseline", "layouts"):
         if name is not None:
             with contextlib.closing(connected(out / NAME)) as connection, connection:
                 connection.execute("DELETE FROM study WHERE name = ?", (name,))

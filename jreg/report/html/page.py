@@ -19,6 +19,7 @@ from jreg.report.html.outside import outside
 from jreg.report.html.parallel import parallel
 from jreg.report.html.ran import ran
 from jreg.report.html.settings import settings
+from jreg.report.html.slots import slots
 from jreg.report.html.strength import strength
 from jreg.report.html.verdict import checks, verdict
 from jreg.report.html.view import Beside, View
@@ -29,9 +30,11 @@ from jreg.results.nested import NESTED
 Part = Callable[[View], Section | None]
 
 # In the order of the page.
-PARTS: tuple[Part, ...] = (*(verdict, strength, folds, curves, gap, settings, outside, weights, parallel, checks, ran),)
+PARTS: tuple[Part, ...] = (
+    *(verdict, strength, folds, curves, gap, settings, outside, weights, parallel, checks, slots, ran),
+)
 # The best setting by all inner folds is nobody's choice, so nothing is shown of it.
-NESTED_PARTS: tuple[Part, ...] = (nested_verdict, choices, outside, ran)
+NESTED_PARTS: tuple[Part, ...] = (nested_verdict, choices, outside, slots, ran)
 
 
 def page(results: Results, beside: Beside | None = None) -> str:
