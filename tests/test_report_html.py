@@ -21,6 +21,7 @@ from jreg import losses, nn, penalties, report, search
 from jreg.cli.commands import main
 from jreg.report import Beside, Predictions
 from jreg.results import Results, Stretch, Timing, selection
+from jreg.study.reporting import beside
 from jreg.training import Column, Status
 
 pytestmark = pytest.mark.adam
@@ -385,6 +386,43 @@ def test_weights_of_images_are_images(study, final):
     assert f"{final.test['accuracy']:.4f} on the test set" in text
     for image in page.all("img"):
         assert base64.b64decode(image["src"].partition(",")[2]).startswith(b"\x89PNG")
+
+
+def test_flat_examples_are_images_where_that_is_known_or_said(study, final, tmp_path, capsys):
+    page = examined(study.report(tmp_path, final, shape=(2, 2)).read_text())
+    assert len(page.all("img")) >= 3
+    for shape in ((2, 3), (4,), (-2, -2), (2.0, 2.0)):
+        with pytest.raises(
+            ValueError, match=r"shape is .*, but must be \(height, width\), or with channels, 4 numbers"
+        ):
+            study.report(tmp_path, shape=shape)
+    folder = study.save(tmp_path / "run")
+    main(["report", str(folder), "--shape", "2", "2"])
+    assert len(examined((folder / "report.html").read_text()).all("img")) >= 2
+    capsys.readouterr()
+    rows = np.zeros((4, 64), np.float32)
+    named = Results(dataclasses.replace(study.spec, data="digits"))
+    assert beside(named, jreg.Dataset(rows, np.arange(4) % 2), None).image == (8, 8)
+    assert beside(named, jreg.Dataset(rows[:, :5], np.arange(4) % 2), None).image == ()
+    assert beside(study.results, jreg.Dataset(rows, np.arange(4) % 2), None).image == ()
+
+
+def test_each_penalty_alone_has_its_weights_beside_those_of_the_others():
+    space = jreg.grid(l1=[0.0, 0.1, 0.2], l2=[0.0, 1.0])
+    # Settings: 0 neither, 2 and 4 L1 alone, 1 L2 alone, 3 and 5 both.
+    scores = np.array([0.5, 0.6, 0.7, 0.9, 0.8, 0.4])[:, None, None].repeat(2, axis=1)
+    found = results_of(space, scores)
+    results = Results(dataclasses.replace(found.spec, keep=("network",)))
+    tree = {"network": {"params": {"dense": {"kernel": np.arange(12.0).reshape(4, 3)}}}}
+    results.add([one._replace(kept=tree) for one in found])
+    page = examined(report.page(results, Beside(image=(2, 2))))
+    said = [e["text"] for e in page.all("figcaption") if "figure" in e["parents"][:-1]]
+    assert "best with l1 alone: l1=0.2 l2=0" in said
+    assert "best with l2 alone: l1=0 l2=1" in said
+    along = jreg.grid(l1=[0.0, 0.1, 0.2], l2=[0.0, 1.0]).along("l2", "l1")
+    results = Results(dataclasses.replace(results.spec, space=along))
+    results.add([one._replace(kept=tree) for one in found])
+    assert ">least regularized: l1=0 l2=0<" in report.page(results, Beside(image=(2, 2)))
 
 
 def test_a_nested_study_has_its_two_estimates(data, tmp_path):

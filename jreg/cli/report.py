@@ -12,7 +12,7 @@ import jreg
 from jreg import report as pages
 from jreg._base.files import check_folder
 from jreg._base.names import cut
-from jreg.cli.data import Switch, load_noted
+from jreg.cli.data import NOTHING, Switch, load_noted
 from jreg.cli.output import say
 from jreg.cli.studies import FINAL, NOTE, REPORT, begun_with
 from jreg.data import Dataset
@@ -31,6 +31,7 @@ def report(
     /,
     *,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None,
+    shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="HEIGHT WIDTH", **NOTHING)] = (),
     traceback: Switch = False,
 ) -> None:
     """Writes a study as one HTML page that needs no network, report.html in its folder.
@@ -40,6 +41,7 @@ def report(
     Args:
       run: the folder of a study, finished or not.
       out: where to; by default report.html in that folder.
+      shape: what flat examples are images of, such as 8 8, so that weights are drawn as such; digits are known.
       traceback: show where in the code a mistake was noticed.
     """
     del traceback  # main looks at it when a mistake is noticed
@@ -53,7 +55,8 @@ def report(
     final, note = _final(run), load_note(run, NOTE)
     data = _data(note, run, results)
     found = kept(results, data, final.link) if data is not None and final is not None else None
-    say(f"the report is in {pages.write_page(results, path, beside(data, found, final, begun_with(note)))}")
+    more = beside(results, data, found, final, begun_with(note), shape)
+    say(f"the report is in {pages.write_page(results, path, more)}")
 
 
 def _final(run: Path) -> Network | None:

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 import jreg
@@ -20,14 +22,18 @@ from jreg import report
 from jreg._base import interrupt
 from jreg._base.names import cut
 from jreg.cli.output import command, say, say_json
+from jreg.data import Dataset
+from jreg.models import as_model
 from jreg.network import Network
-from jreg.recipe import Recipe
+from jreg.recipe import Recipe, build
 from jreg.results import Results, Spec, Trained
 from jreg.results.summary import summary as summary_of
 from jreg.results.values import plain
+from jreg.search.space import Space
 from jreg.store import NAME, Folder, export, load_note, write_results
+from jreg.study.design import KEPT_BYTES
 from jreg.study.reporting import of_design
-from jreg.training import Status
+from jreg.training import Status, keep
 
 FINAL, NOTE, REPORT = "final", "command", "report.html"
 PICTURES = ("scores.png", "differences.png", "curves.png")
@@ -35,6 +41,8 @@ PICTURES = ("scores.png", "differences.png", "curves.png")
 WORDS: ContextVar[Sequence[str]] = ContextVar("words", default=())
 # The exit code of a study that its time limit has ended.
 LIMITED = 3
+# Bytes of networks that a study keeps without being asked.
+_SMALL = 2**25
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -256,6 +264,18 @@ def _elsewhere(study: jreg.Study | jreg.NestedStudy, final: Network | None) -> s
 
 def _short(error: Exception) -> str:
     return cut((isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__)
+
+
+def small_networks(
+    recipe: Callable[..., Recipe], data: Dataset, space: Space, cv: int, seeds: int
+) -> list[Callable[..., Any]] | None:
+    """Outputs and networks, which trainings are to leave where the networks of all of them are small; else None."""
+    model = as_model(build(recipe, space.settings[0]).model)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((2, *data.x.shape[1:]), jnp.float32))
+    network = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    runs = len(space.settings) * seeds
+    few = runs * cv * network <= _SMALL and runs * len(data) * 4 * max(2, data.classes) <= KEPT_BYTES
+    return [keep.outputs, keep.network] if few else None
 
 
 def resume_command(folder: Path, recipe: Path | None) -> str:

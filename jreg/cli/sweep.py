@@ -15,11 +15,15 @@ from jreg._base.files import free_folder
 from jreg.cli.data import ALL_ROWS, NOTHING, SUFFIXES, Switch, TableOptions, noted
 from jreg.cli.output import next_steps, say
 from jreg.cli.recipes import load_recipe, template_for
-from jreg.cli.studies import FINAL, Clock, Noted, finish, going_on_by, resume_command
+from jreg.cli.studies import FINAL, Clock, Noted, finish, going_on_by, resume_command, small_networks
 from jreg.data.load import BUILT_IN
 from jreg.data.summary import in_short, notes_on
+from jreg.store import NAME
 from jreg.study import default
 from jreg.study.stopping_rows import fraction_of
+from jreg.training.keep import KNOWN
+
+Kept = tuple[Literal["outputs", "network", "train_scores"], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,9 @@ class FolderOptions:
     """begin anew beside the folder, as FOLDER-2 and so on."""
     time_limit: Annotated[str | None, tyro.conf.arg(metavar="TIME", **NOTHING)] = None
     """end in good order after this time, such as 90s, 15m, 2h or 1d."""
+    keep: Annotated[Kept, tyro.conf.arg(metavar="WHAT ...", **NOTHING)] = ()
+    """what each training leaves in the folder: outputs, network, train_scores. By default outputs where they are few,
+    and without a recipe also networks where they are small, whose weights the report then shows."""
 
 
 _FOLDS, _TRAINING, _FOLDER = FoldOptions(), TrainingOptions(), FolderOptions()
@@ -124,6 +131,9 @@ def sweep(
         asked: dict[str, Any] = {"seeds": numbers, "epochs": training.epochs, "batch_size": training.batch_size}
         asked |= {"stopping": stopping, "store": kept, "timeout": clock.left, "error_score": folds.error_score}
         asked |= {"validation_fraction": folds.validation_fraction, "progress": not quiet}
+        asked["keep"] = [KNOWN[name] for name in dict.fromkeys(folder.keep)] or None
+        if made is None and folds.outer is None and not folder.keep and not (place / NAME).exists():
+            asked["keep"] = small_networks(function, dataset, space, folds.cv, len(numbers))
         if folds.outer is None:
             study = jreg.cross_validate(function, dataset, space, cv=folds.cv, **asked)
         else:

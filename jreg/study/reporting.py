@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,26 +18,52 @@ from jreg.results.nested import NESTED
 from jreg.study.design import Design
 from jreg.study.out_of_fold import OutOfFold, from_kept, of_outer
 
+# What the flat examples of built-in data are images of.
+_FLAT = {"digits": (8, 8), "mnist": (28, 28)}
 
-def beside(data: Dataset | None, found: Predictions | None, final: Network | None = None, command: str = "") -> Beside:
+
+def beside(
+    results: Results,
+    data: Dataset | None,
+    found: Predictions | None,
+    final: Network | None = None,
+    command: str = "",
+    shape: Sequence[int] = (),
+) -> Beside:
     """What `jreg.report.page` shows beside results, as far as it is there.
 
     Args:
+      results: of the study.
       data: of the study.
       found: out-of-fold predictions, of the best setting or of a nested study's choices.
       final: the network that was trained on all rows.
       command: that the study was begun with.
+      shape: what flat examples are images of; default: that of data which are known to be images.
+
+    Raises:
+      ValueError: `shape` is no image's, or doesn't fit the examples.
     """
     example = getattr(final.example, "shape", ()) if data is None and final is not None else ()
-    shape = data.x.shape[1:] if data is not None and isinstance(data.x, np.ndarray) else example
-    return Beside(final, found, shape if len(shape) in (2, 3) else (), command)
+    own = data.x.shape[1:] if data is not None and isinstance(data.x, np.ndarray) else tuple(example)
+    given = tuple(shape)
+    sides = len(given) in (2, 3) and all(isinstance(side, int) and side > 0 for side in given)
+    if given and not (sides and math.prod(given) == (math.prod(own) if own else math.prod(given))):
+        fit = f", {math.prod(own)} numbers in all, as the examples of {results.spec.data} have" if own else ""
+        raise ValueError(f"shape is {shown(given)}, but must be (height, width), or with channels{fit}")
+    known = _FLAT.get(results.spec.data, ())
+    if not given and len(own) == 1 and own[0] == math.prod(known):
+        given = known
+    return Beside(final, found, given or (own if len(own) in (2, 3) else ()), command)
 
 
-def of_design(design: Design, results: Results, final: Network | None = None, command: str = "") -> Beside:
+def of_design(
+    design: Design, results: Results, final: Network | None = None, command: str = "", shape: Sequence[int] = ()
+) -> Beside:
     """What a study's own process has for its report; see `beside`.
 
     Raises:
       TypeError: `final` is no network.
+      ValueError: `shape` is no image's, or doesn't fit the examples.
     """
     if not isinstance(final, Network | None):
         raise TypeError(f"report's final is {shown(final)}, but must be the network that jreg.refit returned")
@@ -46,7 +74,7 @@ def of_design(design: Design, results: Results, final: Network | None = None, co
     else:
         best = results.best.hyperparameters if results.finished else None
         found = None if best is None else kept(results, design.data, build(design.recipe, best).link)
-    return beside(design.data, found, final, command)
+    return beside(results, design.data, found, final, command, shape)
 
 
 def kept(results: Results, data: Dataset, link: str | None) -> Predictions | None:

@@ -75,21 +75,24 @@ class Study(Answers):
             store.add_note(place, LOOKS, self.looks)
         return place
 
-    def report(self, path: str | Path, final: Network | None = None) -> Path:
+    def report(self, path: str | Path, final: Network | None = None, *, shape: Sequence[int] = ()) -> Path:
         """Writes the study as one HTML page that needs no network, see `jreg.report.page`.
 
         Args:
           path: of the file, or of a folder, in which it becomes report.html.
           final: what `jreg.refit` returned, whose test result and weights are then shown.
+          shape: what flat examples are images of, such as (8, 8), so that weights are drawn as such; digits are known.
 
         Returns:
           The path of the file.
 
         Raises:
           TypeError: `final` is no network.
+          ValueError: `shape` is no image's, or doesn't fit the examples.
           OSError: the file can't be written.
         """
-        return report.write_page(self.results, path, reporting.of_design(self.design, self.results, final))
+        beside = reporting.of_design(self.design, self.results, final, shape=shape)
+        return report.write_page(self.results, path, beside)
 
     def networks(self, setting: Which = None) -> list[Network]:
         """The networks of a setting, one per fold and seed, in that order.

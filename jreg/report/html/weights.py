@@ -19,8 +19,10 @@ from jreg.report.html.view import View
 from jreg.report.lines import MOST_LINES, groups
 from jreg.report.scales import scale_of
 from jreg.report.text import number, text
+from jreg.results import SettingResult, selection
 
 _MOST_UNITS = 16
+_MOST_NETWORKS = 8
 _COLUMNS = 8
 # Above so many settings their networks are not read.
 _MOST_READ = 300
@@ -37,20 +39,47 @@ def weights(view: View) -> Section | None:
 def _networks(view: View) -> dict[str, Any]:
     """The parameters that are at hand, by whose they are."""
     found: dict[str, Any] = {}
-    if view.results.finished and "network" in view.spec.keep:
-        for label, result in view.marks.items():
-            if kept := view.results.kept(result.number, "network"):
-                found[f"{label}: {view.setting(result.number)}"] = kept[0][1]["params"]
     if view.beside.final is not None:
         found["final network"] = view.beside.final.params
+    if view.results.finished and "network" in view.spec.keep:
+        named: dict[int, list[str]] = {}
+        for label, result in (_marked(view) | _alone(view)).items():
+            named.setdefault(result.number, []).append(label)
+        for number_, labels in [*named.items()][: _MOST_NETWORKS - len(found)]:
+            if kept := view.results.kept(number_, "network"):
+                found[f"{', '.join(labels)}: {view.setting(number_)}"] = kept[0][1]["params"]
     return found
+
+
+def _marked(view: View) -> dict[str, SettingResult]:
+    """The settings that are named, the one without regularization among them."""
+    weak = selection.weakest(view.results)
+    return view.marks | ({} if weak is None else {"least regularized": weak})
+
+
+def _alone(view: View) -> dict[str, SettingResult]:
+    """For each of several strengths the best setting in which it alone regularizes, such as L1 beside L2."""
+    axes, signs = view.spec.space.axes, dict[str, int]()
+    for name in view.spec.space.strength_order:
+        signs[name.removeprefix("-")] = -1 if name.startswith("-") else 1
+    # Where nothing says what regularizes, these names do.
+    signs = signs or {name: 1 for name in view.varied if name.lower().startswith(("l1", "l2")) and 0 in axes[name]}
+    if len(signs) < 2:
+        return {}
+    weak = {name: min(axes[name], key=lambda value, sign=sign: sign * value) for name, sign in signs.items()}
+    found = {}
+    for result in view.results.ranking:
+        given = [name for name in signs if result.hyperparameters[name] != weak[name]]
+        if len(given) == 1 and np.isfinite(result.mean):
+            found.setdefault(f"best with {given[0]} alone", result)
+    return {label: found[label] for label in (f"best with {name} alone" for name in signs) if label in found}
 
 
 def _images(view: View) -> Markup | None:
     form = view.beside.image
     if len(form) not in (2, 3):
         return None
-    charts, rows, said = [], [], list[str]()
+    charts, rows, largest = [], [], dict[str, float]()
     for name, params in _networks(view).items():
         units = _first_layer(params, form)
         if units is None:
@@ -63,16 +92,21 @@ def _images(view: View) -> Markup | None:
             tag("figcaption", name),
         )
         charts.append(picture)
-        said.append(f"{name} has norms up to {number(float(norms.max()))}")
+        largest[name] = float(norms.max())
         rows += [
             (name, int(u), number(float(norms[u])), number(float(units[u].min())), number(float(units[u].max())))
             for u in chosen
         ]
     if not charts:
         return None
+    low, *_, high = sorted((norm, name) for name, norm in largest.items()) * 2
+    norms = f"the norm reaches {number(high[0])} ({high[1]})"
+    if len(largest) > 1:
+        norms += f", but no more than {number(low[0])} in another network ({low[1]})"
+    first = " A setting's network is that of its first fold and seed." if "network" in view.spec.keep else ""
     caption = (
-        f"Weights of the first layer as images, the units with the largest norms: {'; '.join(said)}. Red is positive, "
-        "blue negative, white zero; each image has shades of its own."
+        f"Weights of the first layer as images, the units with the largest norms: {norms}. Red is positive, blue "
+        f"negative, white zero; each image has shades of its own.{first}"
     )
     data = table(["network", "unit", "norm", "smallest", "largest"], rows, "The units that are shown")
     return figure(charts, caption, data)
@@ -160,10 +194,12 @@ def _path(view: View, along: str, name: str, values: np.ndarray, key: int) -> Ma
         picture.legend(2)
     drawn = sorted(n for words in shown for n in found[words] if np.isfinite(values[n]))
     rows = [(text(view.spec.settings[n][along]), view.setting(n), number(values[n])) for n in drawn]
-    ends = [values[n] for n in sorted(drawn, key=lambda n: float(view.spec.settings[n][along]))]
+    line = sorted(found[shown[0]], key=lambda n: float(view.spec.settings[n][along])) if shown else []
+    ends = [values[n] for n in line if np.isfinite(values[n])]
+    where = f", where {shown[0]}" if len(shown) > 1 else ""
     caption = f"{name[:1].upper()}{name[1:]} along {along}"
     if ends:
-        caption += f": {number(ends[0])} at its smallest value, {number(ends[-1])} at its largest"
+        caption += f"{where}: {number(ends[0])} at its smallest value, {number(ends[-1])} at its largest"
     chart = picture.svg(f"path{key}", f"{name} along {along}")
     if "near zero" in name:
         caption += f". Near zero is below {_SMALL:g} of the largest weight of a kernel"
