@@ -138,10 +138,10 @@ def test_a_time_limit_ends_a_study_that_resume_finishes(whole, monkeypatch, caps
     assert examine("cut").checkpoints[0] == ("1, whole, with 4 trainings under way", True)
     code, out, err = ends(["resume", "cut", "mine.py"], capsys)
     assert code == 0, err
-    assert (
-        out.splitlines()[-1]
-        == "results and pictures are in cut, the final network in cut/final, the report in cut/report.html"
-    )
+    assert out.splitlines()[-2:] == [
+        "results and pictures are in cut, the final network in cut/final, the report in cut/report.html",
+        "predict:  jreg predict cut NEW.csv --out predictions.csv",
+    ]
     same("cut", whole)
     for name in ("final/weights.safetensors", "settings.csv", "trainings.csv", "curves.csv"):
         assert Path("cut", name).read_bytes() == (whole / name).read_bytes()
@@ -186,6 +186,16 @@ def test_what_a_diverged_training_counts_with_is_an_option(monkeypatch, capsys):
             main(["sweep", *SMALL, *option])
     assert np.isnan(told[0])
     assert told[1:] == [0.5, "raise"]
+
+
+def test_small_networks_are_kept_where_nothing_else_is_asked(monkeypatch):
+    told = []
+    monkeypatch.setattr(jreg, "cross_validate", lambda *given, **options: told.append(options["keep"]) or 1 / 0)
+    data = ["sweep", "points.csv"]
+    for arguments in (data, [*data, "--seeds", "1000"], [*data, "--keep", "train_scores"], ["sweep", *SMALL]):
+        with pytest.raises(ZeroDivisionError):
+            main(arguments)
+    assert told == [[jreg.keep.outputs, jreg.keep.network], None, [jreg.keep.train_scores], None]
 
 
 @pytest.mark.slow

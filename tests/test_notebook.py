@@ -122,14 +122,21 @@ def test_one_setting_or_none_that_has_ended_has_no_picture():
 def test_nested_results_show_the_estimate_and_no_winner(monkeypatch):
     results = results_of(SPACE, SCORES)
     spec = dataclasses.replace(results.spec, policy={"kind": NESTED})
-    estimate = SimpleNamespace(mean=0.9, standard_error=0.02)
-    nested = SimpleNamespace(finished=True, missing=4, estimate=estimate, naive=estimate)
+    estimate, naive, optimism = (SimpleNamespace(mean=mean, standard_error=0.02) for mean in (0.9, 0.95, 0.05))
+    choices = [results.settings[1], None, results.settings[2]]
+    numbers = {"scores": np.array([[0.91], [np.nan], [0.89]]), "choices": choices, "trouble": "4 trainings are missing"}
+    nested = SimpleNamespace(finished=True, estimate=estimate, naive=naive, optimism=optimism, **numbers)
     monkeypatch.setattr(type(results), "spec", spec)
     monkeypatch.setattr(type(results), "nested", nested)
-    assert "Honest estimate of val_accuracy: <b>0.9000 ± 0.020</b>; naive one" in results._repr_html_()
-    assert "<table" not in results._repr_html_()
+    page = study_of(results)._repr_html_()
+    assert "Honest estimate of val_accuracy: <b>0.9000 ± 0.020</b>; naive one: 0.9500 ± 0.020, which flatters" in page
+    assert "<tr><td>0</td><td>0.001</td><td>0.9600</td><td>0.9100</td></tr>" in page
+    assert page.count("<tr>") == 3
+    assert "<img" not in page
     nested.finished = False
-    assert "4 trainings are missing." in results._repr_html_()
+    assert "There is no estimate yet: 4 trainings are missing." in results._repr_html_()
+    nested.choices = [None, None, None]
+    assert "<table" not in results._repr_html_()
 
 
 def test_a_notebook_sees_the_best_settings_while_a_study_trains():

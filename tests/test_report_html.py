@@ -436,6 +436,8 @@ def test_a_nested_study_has_its_two_estimates(data, tmp_path):
     assert f"{nested.estimate.mean:.4f}" in text
     assert f"{nested.naive.mean:.4f}" in text
     assert "outer fold's choice" in page.all("section", id="outside")[0]["text"]
+    assert f"naive one: {nested.naive.mean:#.4g}" in nested._repr_html_()
+    assert nested._repr_html_().count("<tr>") == 4
 
 
 def test_the_command_writes_the_page_of_a_folder(study, final, tmp_path, capsys):

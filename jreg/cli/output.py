@@ -73,7 +73,7 @@ def command(*words: Any) -> str:
     return shlex.join(["jreg", *(str(word) for word in words if word is not None)])
 
 
-def next_steps(folder: Path, recipe: Path | None, suffix: str, predicts: bool = True) -> str:
+def next_steps(folder: Path, recipe: Path | None, suffix: str, predicts: bool = True, goes_on: bool = True) -> str:
     """What may be done with a study that has ended, as commands; only a final network predicts.
 
     >>> print(next_steps(Path("runs/wine"), None, ".csv"))
@@ -82,7 +82,7 @@ def next_steps(folder: Path, recipe: Path | None, suffix: str, predicts: bool = 
     """
     new = "NEW.csv" if suffix.lower() in (".csv", ".tsv") else "NEW.npz"
     steps = {"predict:": command("predict", folder, new, "--out", "predictions.csv")} if predicts else {}
-    steps |= {"go on:": command("resume", folder, recipe)}
+    steps |= {"go on:": command("resume", folder, recipe)} if goes_on else {}
     return "\n".join(f"{what:<10}{how}" for what, how in steps.items())
 
 

@@ -9,8 +9,9 @@ import tyro
 
 import jreg
 from jreg.cli.data import File, Switch, load_noted, noted
+from jreg.cli.output import next_steps, say
 from jreg.cli.recipes import load_recipe
-from jreg.cli.studies import NOTE, Clock, Noted, finish, going_on_by, resume_command
+from jreg.cli.studies import FINAL, NOTE, Clock, Noted, finish, going_on_by, resume_command
 from jreg.store import load_note
 from jreg.study import default
 
@@ -61,3 +62,6 @@ def resume(
         asked: dict[str, Any] = {"space": space, "timeout": clock.left}
         study = jreg.resume(kept, function, dataset, **asked)
         finish(study, kept, function, clock, goes_on, json)
+    if (run / FINAL).is_dir():
+        # Nothing is left to go on with.
+        say(next_steps(run, recipe, Path(data or str(found["data"])).suffix, goes_on=False), aside=json)

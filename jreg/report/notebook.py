@@ -10,6 +10,7 @@ from typing import Any
 from jreg.recipe import describe
 from jreg.report.pictures import scores
 from jreg.results import Results
+from jreg.results.nested import NESTED
 from jreg.results.notebook import as_html, rows_of, score, text
 
 # With more settings drawing takes longer than anybody wants to wait for a cell.
@@ -37,7 +38,8 @@ def live(line: str, done: int, total: int, label: str, leaders: Sequence[tuple[M
 
 def study_html(results: Results) -> str:
     """Verdict, ranking and the picture of the scores as HTML, which needs nothing from elsewhere."""
-    if not results.finished or not 1 < len(results.settings) <= _MOST_DRAWN:
+    nested = results.spec.policy.get("kind") == NESTED
+    if nested or not results.finished or not 1 < len(results.settings) <= _MOST_DRAWN:
         return as_html(results)
     picture = io.BytesIO()
     scores(results).savefig(picture, format="png")

@@ -20,11 +20,14 @@ _MOST = 10
 
 
 def as_html(results: Results) -> str:
-    """What was asked, which setting won and how sure that is, and the best ten settings; every name is escaped."""
+    """What was asked, which setting won and how sure that is, and the best ten settings; every name is escaped.
+
+    Of a nested study the honest and the naive estimate, and by outer fold what was chosen.
+    """
     # The best setting of a nested study by all inner folds is nobody's choice.
     is_nested = results.spec.policy.get("kind") == NESTED
     lines = [f"<b>{text(repr(results))}</b>", *(_estimates(results) if is_nested else _verdict(results))]
-    ranking = _ranking(results) if results.finished and not is_nested else ""
+    ranking = _choices(results) if is_nested else _ranking(results) if results.finished else ""
     return f"<div>{''.join(f'<p>{line}</p>' for line in lines)}{ranking}</div>"
 
 
@@ -78,8 +81,24 @@ def _verdict(results: Results) -> list[str]:
 def _estimates(results: Results) -> list[str]:
     nested, label = results.nested, text(results.spec.score.label)
     if not nested.finished:
-        return [f"{nested.missing} trainings are missing."]
-    return [f"Honest estimate of {label}: <b>{_mean(nested.estimate)}</b>; naive one: {_mean(nested.naive)}."]
+        return [f"There is no estimate yet: {text(nested.trouble)}."]
+    optimism = nested.optimism.mean
+    flatters = f", which flatters by {_mean(nested.optimism)}" if optimism > 0 else ""
+    return [f"Honest estimate of {label}: <b>{_mean(nested.estimate)}</b>; naive one: {_mean(nested.naive)}{flatters}."]
+
+
+def _choices(results: Results) -> str:
+    """What each outer fold has chosen, and how good that was inside and outside."""
+    nested = results.nested
+    names = [name for name, values in results.spec.space.axes.items() if len(values) > 1]
+    outer = nested.scores.mean(axis=1).tolist()
+    rows = [
+        [fold, *(choice.hyperparameters[name] for name in names), score(choice.mean), score(outer[fold])]
+        for fold, choice in enumerate(nested.choices)
+        if choice is not None
+    ]
+    caption = f"What each outer fold chose, and its {results.spec.score.label} on the inner folds and on the outer one"
+    return rows_of(["outer fold", *names, "inner", "outer"], rows, caption) if rows else ""
 
 
 def _mean(found: Any) -> str:

@@ -156,6 +156,9 @@ class NestedStudy:
             said += f", naive {report.number(self.naive.mean)}"
         return f"NestedStudy({self.spec.data}: {asked}{said})"
 
+    def _repr_html_(self) -> str:
+        return self.results._repr_html_()
+
     @property
     def spec(self) -> Spec:
         """What was asked, as plain values."""
