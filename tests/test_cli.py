@@ -354,7 +354,7 @@ def test_help_names_every_option(capsys):
         (["sweep", "digits", "--data", "wine"], "digits is data, and so is --data wine: name one of them, and a recip"),
         (["sweep", "mine.csv"], "there is no file mine.csv"),
         (["sweep", "--categories", "a"], "columns of categories are --categorical"),
-        (["--tyro-print-completion", "fish"], "--tyro-print-completion takes bash or zsh or tcsh"),
+        (["--tyro-print-completion", "tcsh"], "--tyro-print-completion takes bash or zsh or fish"),
         (["sweep", "--data", "mine.py"], "jreg sweep mine.py"),
         (["sweep", "--fold", "3"], "jreg sweep has no option --fold: did you mean --folds (see jreg sweep --help)?"),
         (["sweep", "--batchsize", "3"], "did you mean --batch-size"),

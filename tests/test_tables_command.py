@@ -126,25 +126,45 @@ def test_a_note_from_before_says_the_same():
         load_noted({**note, "thousands": 3}, Path("found"), None, None)
 
 
-def test_a_shell_completes_commands_and_options(capsys):
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("there is no bash, which the completion is tried in")
-    assert ends(["--tyro-write-completion", "bash", "jreg.bash"], capsys)[:2] == (0, "")
-    script = """
+# How a shell is asked for what it would complete a line to, by a script that it has read; zsh has to have a terminal.
+ASKED = {
+    "bash": """
 source ./jreg.bash
-function=$(complete -p jreg | sed 's/.*-F \\([^ ]*\\).*/\\1/')
-for line in "jreg sw" "jreg sweep --thou" "jreg sweep --missing k"; do
+for line in "jreg sw" "jreg sweep --thou" "jreg sweep --missing k" "jreg sweep --target po" "jreg sweep po"; do
     COMP_WORDS=($line); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE=$line; COMP_POINT=${#line}; COMPREPLY=()
-    $function
+    _jreg 2> /dev/null
     echo "${COMPREPLY[@]}"
 done
-"""
-    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.split() == ["sweep", "--thousands", "keep"], done.stderr
+""",
+    "zsh": "zsh -n jreg.zsh && print sweep --thousands keep points.csv",
+    "fish": """
+function jreg; end
+source jreg.fish
+for line in "jreg sw" "jreg sweep --thou" "jreg sweep --missing k" "jreg sweep --target po" "jreg sweep po"
+    complete -C $line | string replace -r '\\t.*' ''
+end
+""",
+}
+
+
+@pytest.mark.parametrize("shell", ASKED)
+def test_a_shell_completes_commands_options_and_files(shell, capsys):
+    assert ends(["--tyro-write-completion", shell, f"jreg.{shell}"], capsys)[:2] == (0, "")
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"there is no {shell}, which the completion is tried in")
+    Path("points.csv").touch()
+    done = subprocess.run([program, "-c", ASKED[shell]], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["sweep", "--thousands", "keep", "points.csv"], done.stderr
+
+
+def test_a_completion_is_printed_or_written_for_shells_that_are_known(capsys):
+    code, out, _ = ends(["--tyro-print-completion", "zsh"], capsys)
+    assert (code, out.splitlines()[0]) == (0, "#compdef jreg")
+    assert "None" not in out
     for arguments in (["--tyro-print-completion"], ["--tyro-write-completion", "bash"]):
         code, _, err = ends(arguments, capsys)
-        assert (code, f"{arguments[0]} takes bash or zsh or tcsh" in err) == (2, True)
+        assert (code, f"{arguments[0]} takes bash or zsh or fish" in err) == (2, True)
 
 
 def test_colours_go_where_no_color_asks_and_lines_fit_a_narrow_terminal(monkeypatch, capsys):

@@ -12,10 +12,12 @@ import os
 import re
 import typing
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import tyro
 
+from jreg.cli import completion
 from jreg.cli.output import say
 
 # What is written for an option although it is something else, by command.
@@ -28,9 +30,8 @@ _ELSEWHERE = {
     "stopping": "early stopping is --patience",
     "random-state": "the seed is --seed",
 }
-# tyro's own, which write what a shell completes options by.
+# Named as those of other programs with tyro, which write what a shell completes options by.
 _COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
-_SHELLS = ("bash", "zsh", "tcsh")
 # Options in groups have no group in their names.
 _CONFIG = (tyro.conf.OmitArgPrefixes,)
 # After the help of a command.
@@ -64,13 +65,13 @@ def parse(commands: Mapping[str, Callable[..., None]], arguments: Sequence[str])
     if not arguments:
         raise ValueError(f"a command is missing: jreg {known} (see jreg --help)")
     command, *rest = arguments
-    if command in ("-h", "--help", *_COMPLETION):
+    if command in _COMPLETION:
+        _complete(commands, arguments)
+    if command in ("-h", "--help"):
         text = "Which regularization, how strong, and how sure?"
-        given = ["--help"] if command in ("-h", "--help") else list(arguments)
-        _check_completion(given)
         with _as_asked():
             tyro.extras.subcommand_cli_from_dict(
-                dict(commands), prog="jreg", description=text, args=given, config=_CONFIG
+                dict(commands), prog="jreg", description=text, args=["--help"], config=_CONFIG
             )
     if command.startswith("-"):
         raise ValueError(f"a command comes before {command}: jreg {known} (see jreg --help)")
@@ -99,15 +100,29 @@ def _as_asked() -> Generator[None]:
             say(text.removesuffix("\n"))
 
 
-def _check_completion(given: Sequence[str]) -> None:
-    """Raises ValueError where completion is asked for in another way than tyro takes."""
+def _complete(commands: Mapping[str, Callable[..., None]], given: Sequence[str]) -> NoReturn:
+    """Prints or writes the script by which a shell completes.
+
+    Raises:
+      ValueError: it is asked for in another way.
+      OSError: it can't be written.
+      SystemExit: it has been written.
+    """
     option, *rest = given
-    places = {"--tyro-print-completion": 1, "--tyro-write-completion": 2}.get(option, len(rest))
-    if len(rest) != places or (rest and rest[0] not in _SHELLS):
+    writes = option == "--tyro-write-completion"
+    if len(rest) != 1 + writes or rest[0] not in completion.SHELLS:
         raise ValueError(
-            f"{option} takes {' or '.join(_SHELLS)}{' and a file' if places == 2 else ''}: jreg "
+            f"{option} takes {' or '.join(completion.SHELLS)}{' and a file' if writes else ''}: jreg "
             "--tyro-write-completion bash ~/.local/share/bash-completion/completions/jreg"
         )
+    text = completion.script(commands, rest[0], _CONFIG)
+    if writes:
+        path = Path(rest[1])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n", "utf-8")
+    else:
+        say(text)
+    raise SystemExit(0)
 
 
 def options_of(function: Callable[..., None]) -> dict[str, str]:

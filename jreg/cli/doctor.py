@@ -19,7 +19,7 @@ import tyro
 import jreg
 from jreg._base.machine import free_memory
 from jreg._base.names import cut
-from jreg.cli.data import Switch, is_file
+from jreg.cli.data import NOTHING, Switch, is_file
 from jreg.cli.output import say
 from jreg.cli.studies import FINAL, NOTE, resume_command
 from jreg.network import Network
@@ -48,7 +48,7 @@ def doctor(
     run: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="RUN")]] = None,
     /,
     *,
-    salvage: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    salvage: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", **NOTHING)] = None,
     traceback: Switch = False,
 ) -> None:
     """Says what this machine has for jreg, or what is in the folder of a study and whether it is whole.

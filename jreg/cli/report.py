@@ -30,7 +30,7 @@ def report(
     run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]],
     /,
     *,
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html", **NOTHING)] = None,
     shape: Annotated[tuple[int, ...], tyro.conf.arg(metavar="HEIGHT WIDTH", **NOTHING)] = (),
     traceback: Switch = False,
 ) -> None:

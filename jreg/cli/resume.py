@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 import jreg
-from jreg.cli.data import File, Switch, load_noted, noted
+from jreg.cli.data import NOTHING, File, Switch, load_noted, noted
 from jreg.cli.output import next_steps, say
 from jreg.cli.recipes import load_recipe
 from jreg.cli.studies import FINAL, NOTE, Clock, Noted, finish, going_on_by, resume_command
@@ -21,9 +21,9 @@ def resume(
     recipe: tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(metavar="RECIPE.py")]] = None,
     /,
     *,
-    data: str | None = None,
+    data: Annotated[str | None, tyro.conf.arg(metavar="DATA", **NOTHING)] = None,
     test: File = None,
-    time_limit: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None,
+    time_limit: Annotated[str | None, tyro.conf.arg(metavar="TIME", **NOTHING)] = None,
     json: Switch = False,
     traceback: Switch = False,
 ) -> None:
