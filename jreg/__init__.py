@@ -48,7 +48,7 @@ from jreg.search import (
     random_space,
     successive_halving,
 )
-from jreg.store import load_results
+from jreg.store import load_results, merge
 from jreg.study import (
     Design,
     NestedStudy,
@@ -107,6 +107,7 @@ __all__ = [
     "load_results",
     "losses",
     "member_key",
+    "merge",
     "metrics",
     "mixing",
     "models",

@@ -31,7 +31,7 @@ from jreg.engine.pool import Pool
 from jreg.results import Estimate, Results
 from jreg.results.summary import summary
 from jreg.store import Folder
-from jreg.study.nested import nested_folds
+from jreg.study.nested_folds import nested_folds
 from jreg.study.updates import chosen_epochs
 from jreg.training import FINAL, Status
 

@@ -43,10 +43,14 @@ _EXAMPLES = {
   jreg sweep export.csv --delimiter ';' --decimal ,
   jreg sweep --recipe-template --data wine > my_recipe.py
   jreg sweep my_recipe.py --data wine --seeds 3 --time-limit 2h
-  jreg sweep wine --nested 5                        an honest estimate of the whole procedure""",
+  jreg sweep wine --nested 5                        an honest estimate of the whole procedure
+  jreg sweep my_recipe.py --shard auto/16           one of 16 tasks of a job array; then jreg merge""",
     "predict": """examples:
   jreg predict runs/wine new.csv
   jreg predict runs/wine new.csv --unseen zeros --out predictions.csv""",
+    "merge": """examples:
+  jreg merge runs/wine/shard-* --out runs/wine/all
+  jreg merge runs/monday runs/tuesday --out runs/both""",
     "data": """examples:
   jreg data digits --shape 8 8
   jreg data sales.csv --target price --drop id""",

@@ -16,6 +16,7 @@ from jreg._base.files import check_folder
 from jreg.cli.arguments import parse
 from jreg.cli.data import show_data
 from jreg.cli.doctor import doctor
+from jreg.cli.merge import merge
 from jreg.cli.output import abandon, prepare, say
 from jreg.cli.predict import predict
 from jreg.cli.report import report
@@ -23,7 +24,15 @@ from jreg.cli.resume import resume
 from jreg.cli.studies import WORDS
 from jreg.cli.sweep import sweep
 
-COMMANDS = {"sweep": sweep, "resume": resume, "predict": predict, "report": report, "data": show_data, "doctor": doctor}
+COMMANDS = {
+    "sweep": sweep,
+    "resume": resume,
+    "predict": predict,
+    "report": report,
+    "merge": merge,
+    "data": show_data,
+    "doctor": doctor,
+}
 # What a wrong argument, file or value raises; anything else is a fault of jreg's own and keeps its traceback.
 _USER_ERRORS = (ValueError, TypeError, KeyError, OSError, MemoryError, FloatingPointError)
 

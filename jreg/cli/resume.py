@@ -9,11 +9,12 @@ import tyro
 
 import jreg
 from jreg.cli.data import NOTHING, File, Switch, load_noted, noted
+from jreg.cli.merge import finish_shard
 from jreg.cli.output import next_steps, say
 from jreg.cli.recipes import load_recipe
 from jreg.cli.studies import FINAL, NOTE, Clock, Noted, finish, going_on_by, resume_command
-from jreg.store import load_note
-from jreg.study import default
+from jreg.store import SHARD, load_note
+from jreg.study import Shard, default
 
 
 def resume(
@@ -61,6 +62,9 @@ def resume(
         kept = Noted(run, {**found, **moved})
         asked: dict[str, Any] = {"space": space, "timeout": clock.left}
         study = jreg.resume(kept, function, dataset, **asked)
+        if (shard := load_note(run, SHARD)) is not None:
+            finish_shard(study.results, run, Shard.named(shard), clock, goes_on, json)
+            return
         finish(study, kept, function, clock, goes_on, json)
     if (run / FINAL).is_dir():
         # Nothing is left to go on with.

@@ -13,13 +13,14 @@ import jreg
 from jreg._base import checks
 from jreg._base.files import free_folder
 from jreg.cli.data import ALL_ROWS, NOTHING, SUFFIXES, Switch, TableOptions, noted
+from jreg.cli.merge import finish_shard
 from jreg.cli.output import next_steps, say
 from jreg.cli.recipes import load_recipe, template_for
 from jreg.cli.studies import FINAL, Clock, Noted, finish, going_on_by, resume_command, small_networks
 from jreg.data.load import BUILT_IN
 from jreg.data.summary import in_short, notes_on
 from jreg.store import NAME
-from jreg.study import default
+from jreg.study import Shard, default
 from jreg.study.stopping_rows import fraction_of
 from jreg.training.keep import KNOWN
 
@@ -70,6 +71,9 @@ class FolderOptions:
     """begin anew beside the folder, as FOLDER-2 and so on."""
     time_limit: Annotated[str | None, tyro.conf.arg(metavar="TIME", **NOTHING)] = None
     """end in good order after this time, such as 90s, 15m, 2h or 1d."""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="NUMBER/OF", **NOTHING)] = None
+    """train one of many shares of the trainings, such as 3/16, numbered from 0, into a folder of its own in FOLDER,
+    for jreg merge; auto/16 takes the number from Slurm, Kubernetes or JAX."""
     keep: Annotated[Kept, tyro.conf.arg(metavar="WHAT ...", **NOTHING)] = ()
     """what each training leaves in the folder: outputs, network, train_scores. By default outputs where they are few,
     and without a recipe also networks where they are small, whose weights the report then shows."""
@@ -124,7 +128,13 @@ def sweep(
     if folder.store == "":
         raise ValueError("--store is empty, but must be the path of a folder, such as runs/digits")
     place = Path("runs") / dataset.name if folder.store is None else Path(folder.store)
-    place = free_folder(place) if folder.store is None or folder.restart else place
+    own = None if folder.shard is None else Shard.named(folder.shard)
+    if own is not None:
+        if folder.restart:
+            raise ValueError(f"--shard {own} goes on with its folder, so it can't --restart: take another --out")
+        place = place / f"shard-{own.number}-of-{own.of}"
+    elif folder.store is None or folder.restart:
+        place = free_folder(place)
     goes_on = resume_command(place, recipe)
     with going_on_by(place, goes_on):
         kept = Noted(place, {**noted(data, how), "recipe": None if recipe is None else str(recipe)})
@@ -134,10 +144,14 @@ def sweep(
         asked["keep"] = [KNOWN[name] for name in dict.fromkeys(folder.keep)] or None
         if made is None and folds.outer is None and not folder.keep and not (place / NAME).exists():
             asked["keep"] = small_networks(function, dataset, space, folds.cv, len(numbers))
+        asked["shard"] = own
         if folds.outer is None:
             study = jreg.cross_validate(function, dataset, space, cv=folds.cv, **asked)
         else:
             study = jreg.nested_cross_validate(function, dataset, space, outer=folds.outer, inner=folds.cv, **asked)
+        if own is not None:
+            finish_shard(study.results, place, own, clock, goes_on, json)
+            return
         finish(study, kept, function, clock, goes_on, json, quiet)
     if folds.outer is None and not quiet:
         say(next_steps(place, recipe, Path(data).suffix, (place / FINAL).is_dir()), aside=json)

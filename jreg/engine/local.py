@@ -36,6 +36,7 @@ class Local:
         slots for `together` trainings at least, and no layout is measured.
       together: trainings that are to be in slots at once.
       layouts: the devices and slots of plans whose study goes on; no layout is measured for them.
+      measures: whether a layout may be measured at all; shards of a study don't, so that all have batches of one size.
 
     Attributes:
       layouts: the devices and slots that each plan's program began with.
@@ -51,9 +52,11 @@ class Local:
         turns: bool = False,
         together: int = 1,
         layouts: Mapping[Plan, Layout] | None = None,
+        measures: bool = True,
     ):
         self._data, self._rows, self._folds, self._given = data, rows_of(data), folds, layout
         self._trainings, self._turns, self._together = trainings, turns, together
+        self._measures = measures
         self._compiling: Callable[[int], None] = lambda trainings: None
         self._known: set[Plan] = set()
         self._waiting: dict[Plan, list[Job]] = {}
@@ -149,7 +152,7 @@ class Local:
             del self._waiting[plan]
             jobs = _joined(blocks)
             self._begin(plan, jobs).submit(jobs)
-            if plan not in self.layouts:
+            if self._measures and plan not in self.layouts:
                 return self._first(plan, jobs, epochs)
         return self._advance(next(iter(self._pools)), epochs)
 

@@ -108,12 +108,17 @@ class Nested:
         inner = {k: self.inner(k) for k, choice in enumerate(self.choices) if choice is None}
         return [k for k, found in inner.items() if (found.status != Status.WAITING).all() and not found.finished]
 
+    def missing_of(self, outer: int) -> tuple[int, int]:
+        """How many trainings of an outer fold, by its place, are still to end, and how many it has."""
+        inner, seeds = self.inner(outer).status, self._of_outer.status.shape[2]
+        wanted = 0 if outer in self.undecided else seeds
+        ended = int((self._of_outer.status[:, outer] != Status.WAITING).sum())
+        return int((inner == Status.WAITING).sum()) + wanted - ended, inner.size + wanted
+
     @property
     def missing(self) -> int:
         """How many trainings are still to end."""
-        ended = int((self._of_outer.status != Status.WAITING).sum())
-        wanted = self.scores.size - len(self.undecided) * self.scores.shape[1]
-        return int((self.results.status == Status.WAITING).sum()) + wanted - ended
+        return sum(self.missing_of(k)[0] for k in range(len(self._outer)))
 
     @property
     def finished(self) -> bool:

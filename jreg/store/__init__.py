@@ -3,15 +3,19 @@
 from jreg.store.database import Folder, add_note, folder_or_nowhere, write
 from jreg.store.examine import Examined, examine
 from jreg.store.files import export, to_csv, to_text, write_results
+from jreg.store.merging import SHARD, Disagreement, Merged, merge
 from jreg.store.protocol import Halfway, Nowhere
 from jreg.store.reading import NAME, load_note, load_results, load_spec
 from jreg.store.salvage import Salvaged, salvage
 
 __all__ = [
     "NAME",
+    "SHARD",
+    "Disagreement",
     "Examined",
     "Folder",
     "Halfway",
+    "Merged",
     "Nowhere",
     "Salvaged",
     "add_note",
@@ -21,6 +25,7 @@ __all__ = [
     "load_note",
     "load_results",
     "load_spec",
+    "merge",
     "salvage",
     "to_csv",
     "to_text",

@@ -14,6 +14,7 @@ from jreg.study.refit import refit
 from jreg.study.replay import Replay, replay
 from jreg.study.resume import resume
 from jreg.study.run import run
+from jreg.study.shards import Shard
 from jreg.study.stopping_rows import set_aside
 from jreg.study.study import Study
 
@@ -30,6 +31,7 @@ __all__ = [
     "Racing",
     "Replay",
     "Replayed",
+    "Shard",
     "Study",
     "Trainings",
     "View",

@@ -23,6 +23,7 @@ from jreg.study.observing import observers
 from jreg.study.policies import Everything, Racing
 from jreg.study.policy import Policy
 from jreg.study.run import run
+from jreg.study.shards import Shard
 from jreg.study.study import Study
 from jreg.training import EarlyStopping, Keep
 
@@ -46,6 +47,7 @@ def cross_validate(
     store: str | Path | None = None,
     layout: Layout | None = None,
     timeout: float | None = None,
+    shard: str | Shard | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Study:
     r"""Trains every setting on every fold with every seed and scores it on the fold's validation rows.
@@ -89,6 +91,8 @@ def cross_validate(
         study that was killed goes on.
       layout: devices and slots; default: `choose_layout` decides by rule, and a measurement in a long study.
       timeout: seconds after which the study ends in good order, with what has been found by then; default: none.
+      shard: the share of the trainings that this process trains, such as ``"3/16"`` or ``"auto/16"``, see
+        `jreg.study.Shard`; `jreg.merge` joins the stores of all of them. Default: all trainings.
       progress: True shows it on standard error; False doesn't; a function, or several, are called with each
         `jreg.report.Progress`.
 
@@ -122,6 +126,13 @@ def cross_validate(
     if not isinstance(layout, Layout | None):
         raise TypeError(f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.devices(), 4)")
     checks.seconds(timeout, "timeout")
+    own = None if shard is None else Shard.named(shard)
+    if own is not None and (race is not None or warm is not None):
+        why = "race decides by all scores" if warm is None else "warm path goes on from network to network"
+        raise ValueError(
+            f"shard is {own}, but a {why}, so its trainings can't be dealt out: leave out "
+            f"{'race' if warm is None else 'warm'} or shard"
+        )
     asked: dict[str, Any] = {"cv": cv, "seeds": seeds, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
     asked["validation_fraction"] = validation_fraction
     with folder_or_nowhere(store) as kept, observers(progress) as watching:
@@ -130,9 +141,11 @@ def cross_validate(
         if race is not None and race.needs_rows:
             design = going_on.keeping_rows(design)
         design = going_on.asked(design, kept, how, default_keep=keep is None)
-        policy = policy_of(design, race)
+        policy = policy_of(design, race) if own is None else Everything([own.share(design.everything())], own)
         known = going_on.layouts(design, kept)
-        executor = Local(data, design.folds, layout, trainings=int(np.prod(_shape(design))), layouts=known)
+        executor = Local(
+            data, design.folds, layout, trainings=int(np.prod(_shape(design))), layouts=known, measures=own is None
+        )
         return Study.of(*run(design, policy, executor, kept, watching, timeout), executor, kept)
 
 

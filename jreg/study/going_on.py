@@ -16,10 +16,11 @@ from jreg.results import Spec, canonical
 from jreg.results.nested import NESTED
 from jreg.results.spec import rows_key
 from jreg.search.racing import Race
-from jreg.store import Folder, Nowhere
+from jreg.store import SHARD, Folder, Nowhere
 from jreg.study import fingerprints
 from jreg.study.design import Design
 from jreg.study.halfway import text_of
+from jreg.study.policy import Policy
 from jreg.training import Plan, keep
 
 # What a training is computed by; another NumPy or Python changes nothing.
@@ -70,8 +71,11 @@ def asked(design: Design, store: Nowhere, policy: Mapping[str, Any], default_kee
     return dataclasses.replace(design, spec=_merged(design.spec, stored))
 
 
-def note(design: Design, store: Nowhere) -> None:
-    """Has the store keep what tells whether the recipe is another one."""
+def note(design: Design, policy: Policy, store: Nowhere) -> None:
+    """Has the store keep which share of the study it has, and what tells whether the recipe is another one."""
+    shard = getattr(policy, "shard", None)
+    if isinstance(store, Folder) and store.known(SHARD) != (known := None if shard is None else list(shard)):
+        store.note(SHARD, known)
     if isinstance(store, Folder) and store.known("steps") is None:
         # While the first trainings run; their results are written after it.
         store.note("steps", functools.partial(fingerprints.of_steps, design))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jreg import report, store
@@ -17,20 +16,21 @@ from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.recipe import Recipe
 from jreg.report.progress import Progress
-from jreg.results import Estimate, FoldRows, Nested, Results, SettingResult, Spec
+from jreg.results import Estimate, Nested, Results, SettingResult, Spec
 from jreg.results.nested import NESTED
 from jreg.search.space import Setting, Space, as_space
-from jreg.splits import as_pairs
 from jreg.store import folder_or_nowhere
 from jreg.study import going_on, reporting, scoring
 from jreg.study import out_of_fold as outside
 from jreg.study.design import Design
 from jreg.study.given import seeds_of
+from jreg.study.nested_folds import nested_folds
 from jreg.study.observing import observers
 from jreg.study.out_of_fold import OutOfFold
 from jreg.study.policies import Nesting
 from jreg.study.run import run
-from jreg.training import FINAL, EarlyStopping, Keep, Plan, doors
+from jreg.study.shards import Shard
+from jreg.training import EarlyStopping, Keep, Plan, doors
 
 # What says which setting an outer fold takes.
 Choose = str | Callable[[Results], SettingResult | Mapping[str, Any]]
@@ -59,6 +59,7 @@ def nested_cross_validate(
     store: str | Path | None = None,
     layout: Layout | None = None,
     timeout: float | None = None,
+    shard: str | Shard | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> NestedStudy:
     r"""Estimates without bias how well the whole procedure does: settings tried, one chosen, a network trained.
@@ -87,6 +88,7 @@ def nested_cross_validate(
         fold a list of pairs, in numbers of the data's rows.
       choose: ``"best"``, the best inner mean; ``"one_standard_error"``; or a function of an outer fold's inner
         `jreg.Results` that returns one of their settings, such as ``lambda results: results.ranking[1]``.
+      shard: as in `cross_validate`; each has whole outer folds.
       store: as in `cross_validate`, but nothing can be added to a nested study.
 
     Returns:
@@ -115,19 +117,20 @@ def nested_cross_validate(
         raise TypeError(f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.devices(), 4)")
     checks.seconds(timeout, "timeout")
     rule, name = _rule(choose)
+    own = None if shard is None else Shard.named(shard)
     folds, counts = nested_folds(outer, inner, data)
     numbers, space = seeds_of(seeds), as_space(space)
     count = (len(space.settings) * sum(counts) + len(counts)) * len(numbers)
     how = {"kind": NESTED, "numbers": {"choose": name, "inner": counts}}
     asked: dict[str, Any] = {"seeds": numbers, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
-    asked |= {"validation_fraction": validation_fraction}
-    asked |= {"score": score, "keep": keep, "error_score": error_score, "trainings": count}
+    asked |= {"validation_fraction": validation_fraction, "score": score, "keep": keep, "error_score": error_score}
+    asked |= {"trainings": count}
     with folder_or_nowhere(store) as kept, observers(progress) as watching:
         design = Design.of(recipe, data, space, folds=folds, policy=how, **asked)
         design = going_on.asked(design, kept, how, default_keep=keep is None)
         known = going_on.layouts(design, kept)
-        executor = Local(data, design.folds, layout, trainings=count, layouts=known)
-        found = run(design, Nesting(rule), executor, kept, watching, timeout)
+        executor = Local(data, design.folds, layout, trainings=count, layouts=known, measures=own is None)
+        found = run(design, Nesting(rule, own), executor, kept, watching, timeout)
     return NestedStudy(*found, executor.layouts)
 
 
@@ -237,45 +240,6 @@ class NestedStudy:
     def save(self, folder: str | Path) -> Path:
         """Writes the results into a folder: a database that `jreg.load_results` reads, and tables."""
         return store.write(folder, self.results)
-
-
-def nested_folds(outer: Any, inner: Any, data: Dataset) -> tuple[list[FoldRows], list[int]]:
-    """The inner folds of all outer ones, numbered from 0, and the outer ones, numbered behind that of all rows.
-
-    Returns:
-      The folds, and how many inner ones each outer one has.
-
-    Raises:
-      ValueError, TypeError: an outer fold's training rows can't be split so, or its inner folds have other rows.
-    """
-    pairs = as_pairs(outer, data)
-    given = list(inner) if _is_list(inner) else [inner] * len(pairs)
-    if len(given) != len(pairs):
-        raise ValueError(f"inner has pairs for {len(given)} outer folds, but there are {len(pairs)} of them")
-    folds: list[FoldRows] = []
-    counts = []
-    for k, ((train, _), how) in enumerate(zip(pairs, given, strict=True)):
-        named = f"{data.name} without outer fold {k}"
-        if _is_list(how):
-            found = as_pairs(how, data)
-            if not np.isin(np.concatenate([rows for pair in found for rows in pair]), train).all():
-                raise ValueError(f"inner folds of outer fold {k} have rows that aren't among its training rows")
-        else:
-            found = [(train[some], train[others]) for some, others in as_pairs(how, _rows(data, train, named))]
-        folds += [FoldRows(len(folds) + number, "inner", *pair) for number, pair in enumerate(found)]
-        counts.append(len(found))
-    return folds + [FoldRows(FINAL + 1 + k, "outer", *pair) for k, pair in enumerate(pairs)], counts
-
-
-def _is_list(given: Any) -> bool:
-    return isinstance(given, Iterable) and not isinstance(given, str) and not hasattr(given, "split")
-
-
-def _rows(data: Dataset, rows: np.ndarray, name: str) -> Dataset:
-    """What a splitter looks at of some rows: targets and groups."""
-    y = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], data.y)
-    groups = None if data.groups is None else data.groups[rows]
-    return Dataset(np.zeros((len(rows), 1), np.float32), y, name=name, task=data.task, groups=groups)
 
 
 def _rule(choose: Choose) -> tuple[Callable[[Results], int], str]:

@@ -16,6 +16,7 @@ from jreg.study.design import Design, Trainings
 from jreg.study.ledger import Identity
 from jreg.study.policy import Decision, Entry, View
 from jreg.study.row_scores import row_scores
+from jreg.study.shards import Shard
 from jreg.study.updates import chosen_epochs
 from jreg.training import Status
 
@@ -25,9 +26,11 @@ class Everything(NamedTuple):
 
     Attributes:
       trainings: what is wanted.
+      shard: of which these are, or None.
     """
 
     trainings: Sequence[Trainings]
+    shard: Shard | None = None
 
     def next(self, view: View) -> Decision:
         """Starts at the first look all that have not ended, and is done when nothing trains."""
@@ -125,10 +128,11 @@ class Nesting:
 
     Args:
       choose: says which setting, by its number, from the results of one outer fold's inner folds.
+      shard: which has some of the outer folds; default: all.
     """
 
-    def __init__(self, choose: Callable[[Results], int]):
-        self._choose = choose
+    def __init__(self, choose: Callable[[Results], int], shard: Shard | None = None):
+        self._choose, self.shard = choose, shard
         # What each outer fold had chosen in an earlier run, and those that have not chosen yet.
         self._before: list[SettingResult | None] = []
         self._undecided: list[int] = []
@@ -136,14 +140,16 @@ class Nesting:
     def next(self, view: View) -> Decision:
         """Starts what is missing of the inner trainings at the first look, and outer ones as folds have chosen."""
         spec, results = view.design.spec, view.results
-        total = results.status.size + len(spec.numbered("outer")) * len(spec.seeds)
+        count = len(spec.numbered("outer"))
+        own = range(count) if self.shard is None else self.shard.outer(count)
+        folds = inner_folds(spec)
+        total = (len(spec.settings) * sum(len(folds[k]) for k in own) + len(own)) * len(spec.seeds)
         start: list[Trainings] = []
         if view.is_new:
-            self._before = results.nested.choices
-            self._undecided = list(range(len(self._before)))
-            start.append(view.missing(_inner(spec)))
+            self._before, self._undecided = results.nested.choices, list(own)
+            start.append(view.missing(_inner(spec, own)))
         if view.is_new or view.advanced:
-            folds, waits = inner_folds(spec), (results.status == Status.WAITING).any(axis=(0, 2))
+            waits = (results.status == Status.WAITING).any(axis=(0, 2))
             ends = np.cumsum([0, *map(len, folds)])
             ended = [k for k in self._undecided if not waits[ends[k] : ends[k + 1]].any()]
             self._undecided = [k for k in self._undecided if k not in ended]
@@ -165,12 +171,13 @@ class Nesting:
         return [view.missing(Trainings(settings, places, seeds, epochs, epochs))]
 
 
-def _inner(spec: Spec) -> Trainings:
-    """All inner trainings, those of an outer fold together, so that the first one can choose while the last trains."""
+def _inner(spec: Spec, outer: Sequence[int]) -> Trainings:
+    """Inner trainings of outer folds, one's together, so that the first one can choose while the last trains."""
     where = {fold.number: place for place, fold in enumerate(spec.folds)}
-    parts = []
-    for numbers in inner_folds(spec):
+    folds, parts = inner_folds(spec), []
+    for k in outer:
+        numbers = folds[k]
         grid = np.meshgrid(range(len(spec.settings)), [where[number] for number in numbers], spec.seeds, indexing="ij")
         parts.append([axis.reshape(-1) for axis in grid])
-    settings, places, seeds = (np.concatenate(column) for column in zip(*parts, strict=True))
+    settings, places, seeds = (np.concatenate([part[n] for part in parts] or [np.arange(0)]) for n in range(3))
     return Trainings(settings[:, None], places, seeds, spec.epochs, spec.epochs)

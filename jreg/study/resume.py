@@ -23,7 +23,7 @@ from jreg.search import (
 )
 from jreg.search.asking import Asker
 from jreg.search.space import Space
-from jreg.store import Folder, folder_or_nowhere, load_spec
+from jreg.store import SHARD, Folder, folder_or_nowhere, load_note, load_spec
 from jreg.study.cross_validation import cross_validate
 from jreg.study.going_on import described
 from jreg.study.nested import Choose, NestedStudy, nested_cross_validate
@@ -49,6 +49,8 @@ def resume(
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Study | NestedStudy:
     """Trains what a stored study asks and is missing: settings, folds, seeds and options come from the store.
+
+    Of a shard's store that is its share; of one that `jreg.merge` has written, everything.
 
     Trainings that were under way go on from the last checkpoint. On the same machine the results are those of a study
     that was never interrupted, bit for bit.
@@ -91,8 +93,10 @@ def resume(
         "layout": layout,
         "timeout": timeout,
         "progress": progress,
+        "shard": load_note(folder.folder, SHARD),
     }
     if spec.policy.get("kind") == "search":
+        del options["shard"]
         if asker is None:
             raise ValueError(
                 f"{folder.folder} has a search: give what it asked, resume(..., asker=jreg.Optuna(...)), with the seed "

@@ -59,7 +59,7 @@ class _Run:
         if isinstance(policy, Replayed) and stored is not None:
             self.design = policy.replay(store.log(), design, stored)
         self.results = store.open(self.design.spec)
-        note(self.design, store)
+        note(self.design, policy, store)
         self.halfway: Sequence[Halfway] = store.halfway()
         self.meter = Meter(self.results)
         # None before anything has been started.
