@@ -215,6 +215,29 @@ def test_the_command_line_trains_shards_merges_them_and_goes_on(tmp_path, monkey
 
 
 @pytest.mark.slow
+def test_the_job_array_of_the_page_runs_as_it_is_written(tmp_path):
+    """Slurm's own commands stand for themselves: srun runs what it is given."""
+    page = (Path(__file__).parents[1] / "docs" / "scaling.md").read_text()
+    [script] = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", page, re.DOTALL)
+    (tmp_path / "my_recipe.py").write_text(RECIPE)
+    tools = {"srun": 'exec "$@"', "jreg": f'exec {sys.executable} -m jreg "$@"', "scontrol": "exit 1"}
+    (tmp_path / "bin").mkdir()
+    for name, text in tools.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    python = {"PYTHONPATH": str(Path(jreg.__file__).parents[1]), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    for task in (20, 22):
+        own = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_MIN": "20"}
+        subprocess.run(["bash", "-c", script], cwd=tmp_path, env=os.environ | python | own, check=True, timeout=300)
+    merge = "jreg merge runs/mine/shard-* --out runs/mine/all"
+    done = subprocess.run(
+        ["bash", "-c", merge], cwd=tmp_path, env=os.environ | python, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("4 of 30 trainings are in runs/mine/all, from 2 folders")
+    assert merge in page
+
+
+@pytest.mark.slow
 def test_sigterm_before_the_limit_leaves_a_shard_that_resume_ends(whole, tmp_path):
     """As Slurm does before a job's time is over."""
     (tmp_path / "mine.py").write_text(RECIPE)
