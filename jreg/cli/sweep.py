@@ -72,7 +72,7 @@ class FolderOptions:
     """end in good order after this time, such as 90s, 15m, 2h or 1d."""
     keep: Annotated[Kept, tyro.conf.arg(metavar="WHAT ...", **NOTHING)] = ()
     """what each training leaves in the folder: outputs, network, train_scores. By default outputs where they are few,
-    and without a recipe also networks where they are small, whose weights the report then shows."""
+    and without a recipe all three where networks are small, so that the report has more to show."""
 
 
 _FOLDS, _TRAINING, _FOLDER = FoldOptions(), TrainingOptions(), FolderOptions()
