@@ -119,5 +119,5 @@ def _caption(view: View, stretches: Sequence[Stretch]) -> str:
     times = f"which was {ran / whole:.0%} of {whole:.3g} s; compiling took {compiled / whole:.0%}"
     return (
         f"Slots were busy for {100 * busy:.3g}% of the time that programs ran, {times}. {ended[:1].upper()}{ended[1:]}"
-        f"{saved}. A point is what was there when a program returned; of long studies neighbours are one."
+        f"{saved}. Points are the moments in which a program returned; of a long study several are one."
     )
