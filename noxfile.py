@@ -137,7 +137,7 @@ def x64(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure speed and memory beside the alternatives; JSON goes to runs/bench. experiments/bench/gpu.py is apart."""
     install(session, "bench", "bench-realmlp")
-    names = ("speed", "scaling", "memory", "masks", "augment")
+    names = ("speed", "estimators", "scaling", "memory", "masks", "augment")
     for script in (f"bench/{name}.py" for name in names):
         session.run("python", f"experiments/{script}", *session.posargs)
 

@@ -192,10 +192,10 @@ def test_small_networks_are_kept_where_nothing_else_is_asked(monkeypatch):
     told = []
     monkeypatch.setattr(jreg, "cross_validate", lambda *given, **options: told.append(options["keep"]) or 1 / 0)
     data = ["sweep", "points.csv"]
-    for arguments in (data, [*data, "--seeds", "1000"], [*data, "--keep", "train_scores"], ["sweep", *SMALL]):
+    for arguments in (data, [*data, "--seeds", "1000"], [*data, "--keep", "network"], ["sweep", *SMALL]):
         with pytest.raises(ZeroDivisionError):
             main(arguments)
-    assert told == [[jreg.keep.outputs, jreg.keep.network], None, [jreg.keep.train_scores], None]
+    assert told == [[jreg.keep.outputs, jreg.keep.network, jreg.keep.train_scores], None, [jreg.keep.network], None]
 
 
 @pytest.mark.slow

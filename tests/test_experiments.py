@@ -222,6 +222,19 @@ def test_the_memory_benchmark_measures_both_sizes(tmp_path: Path) -> None:
 
 
 @pytest.mark.bench
+def test_the_estimators_fit_the_same_grid(tmp_path: Path) -> None:
+    out = tmp_path / "estimators.json"
+    run("bench/estimators.py", "--smoke", "--out", out)
+    found = json.loads(out.read_text())
+    assert list(found["contestants"]) == ["jreg", "sklearn"]
+    for one in found["contestants"].values():
+        assert one["trainings"] == 10
+        assert 0.3 < one["test_accuracy"] <= 1
+        assert one["end_to_end_seconds"][0] > one["again_seconds"][0] > 0
+    assert found["ratios"]["end_to_end_seconds"]["ratio"] > 0
+
+
+@pytest.mark.bench
 def test_the_script_for_gpus_runs_at_a_tiny_size(tmp_path: Path) -> None:
     tasks = ["tiny", "mnist", "tabpack"]
     printed = run("bench/gpu.py", "--smoke", "--task", *tasks, "--rows", "300", "--out", tmp_path / "gpu.json")

@@ -303,7 +303,7 @@ def test_slots_over_time_are_counted():
     page = examined(report.page(results))
     assert headings(page)[-2:] == ["slots", "ran"]
     text = page.all("section", id="slots")[0]["text"]
-    assert "busy for 90% of the time that programs ran, which was 60% of 10 s; compiling took 30%" in text
+    assert "busy for 89.3% of the time that programs ran, which was 60% of 10 s; compiling took 30%" in text
     assert "5 completed, 6 stopped early, 1 given up, which left out 25% of the epochs" in text
     assert "until 7 s: 86% of 4 slots, 1 training at its end" in text
 

@@ -67,6 +67,9 @@ def test_a_study_goes_on_from_any_moment(kind, wine, tmp_path):
     whole, images = images_of(kind, 3, tmp_path, wine)
     statuses = set(whole.status.ravel().tolist())
     assert statuses >= ({Status.PRUNED} if kind in ("race", "hyperband", "search") else {Status.STOPPED})
+    stretches = whole.results.timing.stretches
+    for ended, name in ((Status.PRUNED, "pruned"), (Status.COMPLETED, "completed")):
+        assert sum(getattr(one, name) for one in stretches) == (whole.status == ended).sum()
     chosen = images[1 :: max(1, len(images) // 3)]
     for image in chosen:
         study = conduct(kind, Seldom(image, 3), data=wine)

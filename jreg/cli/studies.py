@@ -269,13 +269,13 @@ def _short(error: Exception) -> str:
 def small_networks(
     recipe: Callable[..., Recipe], data: Dataset, space: Space, cv: int, seeds: int
 ) -> list[Callable[..., Any]] | None:
-    """Outputs and networks, which trainings are to leave where the networks of all of them are small; else None."""
+    """What trainings leave: all that can be kept, where the networks of all of them are small; else None."""
     model = as_model(build(recipe, space.settings[0]).model)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((2, *data.x.shape[1:]), jnp.float32))
     network = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     runs = len(space.settings) * seeds
     few = runs * cv * network <= _SMALL and runs * len(data) * 4 * max(2, data.classes) <= KEPT_BYTES
-    return [keep.outputs, keep.network] if few else None
+    return [keep.outputs, keep.network, keep.train_scores] if few else None
 
 
 def resume_command(folder: Path, recipe: Path | None) -> str:

@@ -76,7 +76,7 @@ class FolderOptions:
     for jreg merge; auto/16 takes the number from Slurm, Kubernetes or JAX."""
     keep: Annotated[Kept, tyro.conf.arg(metavar="WHAT ...", **NOTHING)] = ()
     """what each training leaves in the folder: outputs, network, train_scores. By default outputs where they are few,
-    and without a recipe also networks where they are small, whose weights the report then shows."""
+    and without a recipe all three where networks are small, so that the report has more to show."""
 
 
 _FOLDS, _TRAINING, _FOLDER = FoldOptions(), TrainingOptions(), FolderOptions()

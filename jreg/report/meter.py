@@ -39,7 +39,7 @@ class Meter:
         self._rounds, self._given = 1, False
         self._began = results.timing.run_seconds
         self._layout: Layout | None = None
-        # Trainings given up since the last chunk: those that hadn't begun are in none.
+        # Trainings given up since the last chunk, running or not.
         self._pruned = 0
         self._rank(before)
 
@@ -48,6 +48,7 @@ class Meter:
 
     def begin(self, decision: Any) -> None:
         """Begins a round of a race, where `decision` is of another one than before."""
+        self._pruned += len(decision.cancel)
         if decision.total is not None:
             self._total, self._given = decision.total, True
         if decision.round != self._round:
@@ -62,7 +63,6 @@ class Meter:
     def given_up(self, count: int) -> None:
         """Counts trainings that were started and are not wanted any more."""
         self._done += count
-        self._pruned += count
 
     def add(self, chunk: Chunk, found: Sequence[Trained]) -> None:
         """Counts what a chunk has done; `found` are trainings that have not been counted before."""

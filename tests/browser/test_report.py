@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import jreg
 from jreg import report, search
 from jreg.report import Beside, Predictions
-from jreg.results import FoldRows, Found, Results, Spec
+from jreg.results import FoldRows, Found, Results, Spec, Stretch
 from jreg.training import Column, EarlyStopping, Status
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -38,14 +38,19 @@ def results_of(space: jreg.Space, name: str = "points", folds: int = 5) -> Resul
     )
     rows = [FoldRows(n, "validation", np.arange(160), np.arange(160, 200)) for n in range(folds)]
     asked = (name, 200, "classification", space, tuple(rows), (0, 1), 20, 16, 200, EarlyStopping(3), None)
-    results = Results(Spec(*asked, columns[3], columns, ("outputs",), {"jreg": "1", "jax": "2"}, {}, "0123abcd"))
+    # With small networks, whose weights are drawn.
+    keep = ("outputs", "network") if len(space.settings) < 20 else ("outputs",)
+    results = Results(Spec(*asked, columns[3], columns, keep, {"jreg": "1", "jax": "2"}, {}, "0123abcd"))
+    for end in range(1, 9):
+        results.timing.add(Stretch(end, 0.5 * (end in (1, 5)), 0.4, 90 - end, 90, 4, 4, 3 * end, end, end, end % 2))
     for setting, fold, seed in np.ndindex(len(space.settings), folds, 2):
         epochs = int(rng.integers(8, 21))
         falls = np.exp(-np.arange(epochs) / 4) + 0.1 + rng.normal(scale=0.01, size=epochs)
         right = 0.9 - 0.3 * falls - 0.1 * abs(setting / len(space.settings) - 0.6) + rng.normal(scale=0.01, size=epochs)
         history = np.stack([falls * 0.8, falls, right + 0.03, right], axis=1).astype(np.float32)
         ended = Status.COMPLETED if epochs == 20 else Status.STOPPED
-        results.add([Found(setting, fold, seed, "validation", ended, epochs, epochs - 2, history, {})])
+        kept = {"network": {"params": {"kernel": rng.normal(size=(64, 20))}}} if "network" in keep else {}
+        results.add([Found(setting, fold, seed, "validation", ended, epochs, epochs - 2, history, kept)])
     return results
 
 
@@ -64,7 +69,9 @@ def pages() -> dict[str, str]:
     values = rng.normal(size=200)
     beside = Beside(predictions=Predictions(values, values + rng.normal(scale=0.3, size=200), None, "regression"))
     return {
-        "two": report.page(results_of(two), Beside(predictions=found, command="jreg sweep --data points")),
+        "two": report.page(
+            results_of(two), Beside(predictions=found, image=(8, 8), command="jreg sweep --data points")
+        ),
         "one": report.page(results_of(jreg.grid(l2=[0.0, 1e-4, 1e-3, 1e-2, 1e-1])), beside),
         "thousand": report.page(results_of(drawn, folds=2)),
         "hostile": report.page(results_of(names, HOSTILE), Beside(command=HOSTILE)),

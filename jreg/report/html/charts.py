@@ -40,6 +40,8 @@ _RC: dict[Any, Any] = {
 }
 # On an axis of fewer decades there are ticks between the powers of ten.
 _FEW_DECADES = 100
+# On one of about a decade, more.
+_ONE_DECADE = 6
 _DECIMALS = re.compile(r"-?\d*\.\d+(?:e-?\d+)?")
 # Attributes of the same name stand for these styles, which the page's policy wouldn't let in as styles.
 _KEPT = {
@@ -143,13 +145,16 @@ def style(place: int) -> dict[str, Any]:
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
-def plain_ticks(axis: Any) -> None:
-    """Numbers beside a logarithmic axis as a person writes them; formulas have no place in SVG text."""
+def plain_ticks(axis: Any, ends: tuple[float, float] | None = None) -> None:
+    """Numbers beside a logarithmic axis as a person writes them; formulas have no place in SVG text.
+
+    `ends` are those of what is drawn; default: of the axis as it is now.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    low, high = axis.get_view_interval()
+    low, high = axis.get_view_interval() if ends is None else ends
     if 0 < low < high < _FEW_DECADES * low:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > _ONE_DECADE * low else range(1, 10)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 
@@ -159,7 +164,7 @@ def apply(scale: Scale, axes: Any) -> None:
     scale.apply(axes)
     axes.set_xlabel(short(axes.get_xlabel().replace("\\$", "$"), 46))
     if scale.kind != "linear" and "Fixed" not in type(axes.xaxis.get_major_formatter()).__name__:
-        plain_ticks(axes.xaxis)
+        plain_ticks(axes.xaxis, (min(scale.at.values()), max(scale.at.values())))
 
 
 def short(text: Any, most: int = 40) -> str:

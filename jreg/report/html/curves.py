@@ -43,6 +43,9 @@ def _figure(view: View, column: Column, named: dict[int, list[str]], key: int) -
     values = np.concatenate([some.ravel() for curves in found.values() for some in curves.values()])
     values = values[np.isfinite(values)]
     limits = (values.min(), values.max()) if values.size else (0.0, 1.0)
+    beyond = False
+    if values.size and column.kind != "loss":
+        limits, beyond = _without_begin(values, column.maximize)
     logarithmic = column.kind == "loss" and 0 < limits[0] * _WIDE < limits[1]
     room = 1.08 if logarithmic else 0.05 * (limits[1] - limits[0]) or 0.01
     limits = (limits[0] / room, limits[1] * room) if logarithmic else (limits[0] - room, limits[1] + room)
@@ -58,7 +61,19 @@ def _figure(view: View, column: Column, named: dict[int, list[str]], key: int) -
         )
         for n, (place, labels) in enumerate(named.items())
     ]
-    return figure(charts, _caption(view, column), _numbers(found, named, column))
+    left = " What lies beyond the axis, the first epochs for the most part, isn't drawn." if beyond else ""
+    return figure(charts, _caption(view, column) + left, _numbers(found, named, column))
+
+
+def _without_begin(values: np.ndarray, maximize: bool) -> tuple[tuple[float, float], bool]:
+    """The ends of an axis for scores; where a few bad ones would take half of it, without these."""
+    low, high = float(values.min()), float(values.max())
+    rest = float(np.quantile(values, 0.1 if maximize else 0.9))
+    if maximize and rest - low > high - rest > 0:
+        return (rest, high), True
+    if not maximize and high - rest > rest - low > 0:
+        return (low, rest), True
+    return (low, high), False
 
 
 def _chart(
@@ -81,7 +96,7 @@ def _chart(
         if len(values) > 1:
             axes.fill_between(epochs, low, high, where=ran.any(axis=0), color=colour, alpha=0.18, lw=0)
         axes.plot(epochs, mean, color=colour, lw=1.8, ls=("-", (0, (5, 1.5)))[series], label=short(given.label, 30))
-    _stops(view, picture, place, found[column])
+    _stops(view, picture, place, found[column], scale[1])
     if scale[0]:
         axes.set_yscale("log")
     axes.set_ylim(*scale[1])
@@ -96,7 +111,7 @@ def _chart(
     return picture.svg(key, f"Learning curves of {view.setting(place)}: {column.label} by epoch")
 
 
-def _stops(view: View, picture: Picture, place: int, values: np.ndarray) -> None:
+def _stops(view: View, picture: Picture, place: int, values: np.ndarray, limits: tuple[float, float]) -> None:
     """Marks the epoch whose parameters each training returned."""
     best = view.results.best_epochs[place].ravel()
     if len(values) != len(best) or len(best) > _MOST_STOPS:
@@ -105,6 +120,7 @@ def _stops(view: View, picture: Picture, place: int, values: np.ndarray) -> None
     # What is measured may end before the score does, where it isn't finite any more.
     given = zip(values[there], best[there], strict=True)
     y = np.array([row[epoch] if epoch < len(row) else np.nan for row, epoch in given])
+    y = np.where((y >= limits[0]) & (y <= limits[1]), y, np.nan)
     x = best[there] + 1
     titles = [f"scored in epoch {e}: {number(v)}" for e, v in zip(x.tolist(), y.tolist(), strict=True)]
     picture.spots(x, y, titles, [place] * len(x), marker="D", ms=3.5, color=INK, label="scored epoch")

@@ -13,6 +13,8 @@ from jreg.report.text import number, text
 
 _MOST_AXES = 7
 _MOST_ROWS = 40
+# Numbers of at least so many settings are close together within this share of their axis; few are by chance.
+_LEAST, _NARROW = 5, 0.5
 
 
 def parallel(view: View) -> Section | None:
@@ -65,15 +67,19 @@ def parallel(view: View) -> Section | None:
 
 
 def _agree(view: View, best: list[int]) -> str:
-    """What the best settings have in common."""
-    same = []
+    """What the best settings have in common: a value, or numbers from a part of their axis."""
+    same, near = [], []
     for name in view.varied:
-        values = {text(view.spec.settings[n][name]) for n in best}
-        if len(values) == 1:
-            same.append(f"{name} = {values.pop()}")
+        values = [view.spec.settings[n][name] for n in best]
+        at, _ = _axis(view, name)
+        if len(set(map(text, values))) == 1:
+            same.append(f"{name} = {text(values[0])}")
+        elif len(best) >= _LEAST and is_numeric(values) and np.ptp(at[best]) <= _NARROW:
+            near.append(f"{name} from {text(min(values))} to {text(max(values))}")
     if len(best) == 1:
         return f"It has {', '.join(same)}."
-    return f"All of these have {', '.join(same)}." if same else "These have no value in common."
+    found = ", ".join([*same, *near])
+    return f"All of these have {found}." if found else "These lie nowhere close together."
 
 
 def _axis(view: View, name: str) -> tuple[np.ndarray, list[tuple[float, str]]]:

@@ -36,7 +36,7 @@ def _rows(view: View) -> list[tuple[str, Any]]:
         ("study's fingerprint", _code(spec.digest)),
         ("settings", f"{len(spec.settings)}: {', '.join(spec.space.axes)}"),
         ("folds", f"{len(folds)}{f' inside {len(asked)} outer ones' if asked else ''}"),
-        ("seeds", listed(spec.seeds)),
+        ("seeds", f"{len(spec.seeds)}: {listed(spec.seeds)}"),
         ("score", f"{view.score}, {'higher' if results.maximize else 'lower'} is better"),
         ("epochs", f"{spec.epochs} at most" if stopping else spec.epochs),
         ("batch size", spec.batch_size),

@@ -79,7 +79,7 @@ def _busy(stretches: Sequence[Stretch], ends: np.ndarray, unit: str) -> Markup:
 
 
 def _ended(stretches: Sequence[Stretch], ends: np.ndarray, unit: str) -> Markup:
-    """How many trainings had ended by when and how, and above them those in slots."""
+    """How many trainings had ended by when, and how."""
     picture = Picture()
     axes = picture.axes
     at, below = np.concatenate([[0.0], ends]), np.zeros(len(ends) + 1)
@@ -88,14 +88,11 @@ def _ended(stretches: Sequence[Stretch], ends: np.ndarray, unit: str) -> Markup:
         if counts[-1]:
             axes.fill_between(at, below, below + counts, color=COLOURS[place], alpha=0.55, lw=0, label=words)
             below = below + counts
-    # From the first moment on there are trainings in slots, as many as there are a little later.
-    running = np.array([stretches[0].running, *(one.running for one in stretches)])
-    axes.plot(at, below + running, color=INK, lw=1, ls=(0, (4, 2)), label="and in slots")
     titles = [f"by {end:.3g} {unit}: {int(count)} ended" for end, count in zip(ends, below[1:], strict=True)]
     picture.spots(ends, below[1:], titles, color=INK, ms=3)
-    axes.set_ylim(0, 1.05 * max(1, (below + running).max()))
+    axes.set_ylim(0, 1.05 * max(1, below[-1]))
     axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.set_ylabel("trainings")
+    axes.set_ylabel("trainings that have ended")
     return _over_time(picture, ends, unit, "ended", "Trainings that had ended over time, by how they ended")
 
 
@@ -113,7 +110,8 @@ def _caption(view: View, stretches: Sequence[Stretch]) -> str:
     compiled, ran = sum(one.compile_seconds for one in stretches), sum(one.device_seconds for one in stretches)
     total = {words: sum(getattr(one, name) for one in stretches) for name, words in _ENDS.items()}
     ended = ", ".join(f"{count} {words}" for words, count in total.items() if count)
-    busy = sum(one.useful for one in stretches) / sum(one.executed for one in stretches)
+    # The area in the chart; the occupancy of a study counts epochs, of which a full program does fewer in a second.
+    busy = sum(one.device_seconds * one.useful / max(1, one.executed) for one in stretches) / (ran or 1)
     saved = ""
     if view.spec.stopping is not None and total["stopped early"]:
         left = 1 - timing.useful / max(1, view.spec.epochs * sum(total.values()))
@@ -121,5 +119,5 @@ def _caption(view: View, stretches: Sequence[Stretch]) -> str:
     times = f"which was {ran / whole:.0%} of {whole:.3g} s; compiling took {compiled / whole:.0%}"
     return (
         f"Slots were busy for {100 * busy:.3g}% of the time that programs ran, {times}. {ended[:1].upper()}{ended[1:]}"
-        f"{saved}. A point is what was there when a program returned; of long studies neighbours are one."
+        f"{saved}. Points are the moments in which a program returned; of a long study several are one."
     )
