@@ -292,6 +292,7 @@ def test_row_scores_are_those_of_the_outputs(wine, full):
                 np.testing.assert_array_equal(found[setting], outputs.argmax(-1) == wine.y[rows.validation])
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", RACES)
 def test_a_replay_is_the_race(wine, full, name):
     raced = jreg.cross_validate(recipe, wine, SPACE, keep=KEEP, race=RACES[name], progress=False, **OPTIONS)

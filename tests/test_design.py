@@ -146,6 +146,7 @@ def test_out_of_fold_outputs_are_those_of_networks_that_are_trained_again(wine, 
     )
 
 
+@pytest.mark.slow
 def test_networks_are_the_same_bit_by_bit_when_they_are_trained_again(wine, study):
     kept = jreg.cross_validate(recipe, wine, SPACE, stopping=jreg.EarlyStopping(3), keep=[jreg.keep.network], **OPTIONS)
     again, there = study.networks(SPACE.settings[1]), kept.networks(SPACE.settings[1])
@@ -236,6 +237,7 @@ def test_masks_do_not_depend_on_padding(wine):
     np.testing.assert_allclose(study.curve("val_loss")[0, 0, 0], alone.history["val_loss"], rtol=1e-5)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_schedule_fits_every_fold_every_rung_and_the_refit(wine, batch):
     def scheduled(hp, steps):

@@ -91,6 +91,7 @@ def garbage(values, rows):
     return jnp.concatenate([values, jnp.full((rows, *values.shape[1:]), filler, values.dtype)])
 
 
+@pytest.mark.some(7)
 @each_row
 def test_one_call_is_scikit_learns_with_sample_weights(row):
     metric, outputs, targets, expected = arrays(row)
@@ -101,6 +102,7 @@ def test_one_call_is_scikit_learns_with_sample_weights(row):
     np.testing.assert_allclose(metric(outputs, targets), metric(outputs, targets, np.ones(23)), rtol=0)
 
 
+@pytest.mark.some(7)
 @each_row
 def test_blocks_of_unequal_sizes_with_nan_in_their_padding_are_one_call(row):
     metric, outputs, targets, expected = arrays(row)
@@ -118,6 +120,7 @@ def test_blocks_of_unequal_sizes_with_nan_in_their_padding_are_one_call(row):
     np.testing.assert_allclose(metric.compute(state), expected, rtol=3e-6)
 
 
+@pytest.mark.some(4)
 @each_row
 def test_state_passes_through_a_loop_under_vmap(row):
     metric, outputs, targets, expected = arrays(row)
@@ -137,6 +140,7 @@ def test_state_passes_through_a_loop_under_vmap(row):
     np.testing.assert_allclose(actual, [expected, np.nan, metric(outputs[:23], targets[:23])], rtol=3e-6)
 
 
+@pytest.mark.some(4)
 @each_row
 def test_scan_over_blocks_is_one_call(row):
     metric, outputs, targets, expected = arrays(row)
@@ -226,6 +230,7 @@ def r2_in_blocks(outputs, targets, size):
     )
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("mean", [0.0, 1e3, -1e5])
 @pytest.mark.parametrize("size", [1, 10, 2000])
 @pytest.mark.parametrize("order", ["random", "rising"])

@@ -249,6 +249,7 @@ def test_min_max_norm_lengthens_tiny_units_in_half_precision(dtype):
     np.testing.assert_allclose(np.asarray(lengthened, np.float32), 1.0, rtol=0.02)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("shape", [(4, 4), (6, 3), (2, 2, 6)])
 @pytest.mark.parametrize("name", ["spectral_ball", "orthogonal"])
 def test_singular_value_projections_have_the_derivative_that_differences_show(shape, name):

@@ -285,6 +285,7 @@ def test_test_rows_and_missing_values_are_no_columns():
 GREY = jnp.asarray(RNG.normal(size=(3, 6, 6)), jnp.float32)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "network",
     [
