@@ -327,6 +327,7 @@ def test_rows_that_count_nothing_are_refused(zero, part):
 # Other rows than tables.
 
 
+@pytest.mark.slow
 def test_a_small_language_model_trains_in_a_study():
     rng = np.random.default_rng(0)
     # The next token is the one before plus one, but for one in ten.
@@ -476,6 +477,7 @@ def test_statuses_have_a_word_and_a_sentence_each():
     assert all(status.word == status.name.lower() for status in Status)
 
 
+@pytest.mark.slow
 def test_an_observer_is_a_function_and_there_may_be_several(wine):
     one, two = [], []
     jreg.cross_validate(recipe, wine, SPACE, **OPTIONS | {"progress": [one.append, two.append]})

@@ -324,6 +324,7 @@ def test_batch_norm_keeps_running_averages_for_each_member(blobs):
         np.testing.assert_array_equal(together.history[number], alone.history[0])
 
 
+@pytest.mark.slow
 def test_batch_norm_averages_leave_out_padding(blobs):
     def still(hp):
         made = recipe(SETTING | {"learning_rate": hp["learning_rate"], "max_norm": 1e9})

@@ -414,6 +414,7 @@ def test_every_preprocessor_knows_the_rows_that_it_was_fitted_on(made):
         apply(statistics, jnp.ones((2, 1)))
 
 
+@pytest.mark.slow
 def test_what_a_network_is_given_is_what_a_data_set_is_made_of(named):
     network, fitted, data = named
     expected = network.outputs(data.x[:4])
@@ -488,6 +489,7 @@ def test_a_loss_that_mixes_examples_is_an_error(loss, sentence):
         regressed(loss)
 
 
+@pytest.mark.slow
 def test_a_loss_of_ones_own_that_keeps_examples_apart_trains_as_ours_does():
     ours = jax.tree.leaves(regressed(losses.squared_error).params)
     for loss in (lambda z, y: (z[:, 0] - y) ** 2 / 2, jax.vmap(lambda z, y: (z - y) ** 2 / 2)):

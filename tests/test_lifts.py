@@ -94,6 +94,7 @@ def test_a_strength_may_be_a_schedule_of_the_updates(blobs):
     assert repr(schedule * on_params(penalties.l1)) == "schedule * l1"
 
 
+@pytest.mark.slow
 @pytest.mark.adam
 def test_a_schedule_counts_the_updates_of_a_shorter_fold(blobs):
     def recipe(hp):
@@ -189,6 +190,7 @@ def test_activations_that_nobody_shows_or_that_no_path_matches(blobs):
         trained(blobs, Model(shown.init, shown.apply), penalty=penalty)
 
 
+@pytest.mark.slow
 def test_the_function_of_the_inputs_is_the_network_without_noise():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)), jnp.float32)
     w = jnp.array([[1.0, -2.0], [0.5, 3.0]])
@@ -341,6 +343,7 @@ def test_sam_gets_gradients_of_the_batch(blobs):
     assert float(jnp.abs(some.params["w"] - plain.params["w"]).max()) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.adam
 def test_an_optimizer_with_a_key_of_its_own_can_be_swept(blobs):
     def recipe(hp):

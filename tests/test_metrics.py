@@ -167,6 +167,7 @@ def test_no_weight_is_nan():
         assert np.isnan(metric(jnp.zeros(shape), jnp.zeros(3, jnp.int32), jnp.zeros(3)))
 
 
+@pytest.mark.slow
 def test_sequences_and_images_of_labels_are_their_flat_rows():
     logits, labels = RNG.normal(size=(6, 2, 4, 5)), RNG.integers(0, 5, (6, 2, 4))
     weights = np.array([1.0, 0.0, 2.0, 1.0, 1.0, 3.0])

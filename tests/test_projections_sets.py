@@ -92,6 +92,7 @@ def test_the_number_of_a_polytope_is_traced_and_has_a_derivative(projection):
     assert all(bool(jnp.isfinite(s).all()) for s in slopes)
 
 
+@pytest.mark.slow
 def test_l1_ball_leaves_units_inside_it_bit_by_bit():
     w = weights((6, 4)).at[:, 0].multiply(1e-3)
     np.testing.assert_array_equal(projections.l1_ball(w, 1.0)[:, 0], w[:, 0])

@@ -123,6 +123,7 @@ def test_a_free_folder_is_numbered(tmp_path):
         assert free.is_dir()
 
 
+@pytest.mark.slow
 def test_writing_makes_folders_and_empty_tables(study, tmp_path):
     store.write(tmp_path / "a" / "b", Results(study.spec))
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [

@@ -228,6 +228,7 @@ def test_another_study_is_refused(changes, sentence, wine, trained):
     assert digest(trained) == before
 
 
+@pytest.mark.slow
 def test_an_array_in_a_recipe_is_part_of_it(wine, tmp_path):
     conduct("grid", tmp_path, data=wine, **SMALL | {"recipe": scaled(1.0), "epochs": 1})
     with pytest.raises(ValueError, match="the recipe trained otherwise"):

@@ -475,6 +475,7 @@ def rates(monkeypatch):
     return known, asked
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("measured", "asked", "chosen"),
     [
@@ -510,6 +511,7 @@ def cache(tmp_path):
     jax.config.update("jax_enable_compilation_cache", True)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"KEY": true}', '{"KEY": 0}', '{"KEY": "5"}', b"\xff\xfe"])
 def test_a_measurement_is_remembered_and_a_broken_note_is_none(told, rates, cache, content):
     rates[0].update({1: 5.0, 8: 5.0})
@@ -783,6 +785,7 @@ def test_the_checker_for_keys_sees_those_of_a_training():
         made(plan_of(again), ONE_BY_ONE, members())
 
 
+@pytest.mark.slow
 def test_keys_differ_between_folds_seeds_epochs_steps_and_purposes_and_settings_share_them(monkeypatch):
     seen = []
 
@@ -826,6 +829,7 @@ def test_keys_differ_between_folds_seeds_epochs_steps_and_purposes_and_settings_
 # Traces.
 
 
+@pytest.mark.slow
 def test_one_trace_and_compilation_serve_all_studies_of_a_static_group(counted):
     traces = []
 

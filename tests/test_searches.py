@@ -200,6 +200,7 @@ def raced(wine):
         return jreg.cross_validate(recipe, wine, SETTINGS, race=successive_halving(1, 3), **LOSS, **OPTIONS)
 
 
+@pytest.mark.slow
 def test_a_raced_study_can_be_shown_saved_and_refitted(raced, tmp_path):
     count = raced.status.size
     lines = raced.table(width=100).splitlines()
@@ -846,6 +847,7 @@ def test_after_a_diverged_stage_the_next_begins_afresh(standardized):
     assert np.isfinite(warm.scores[[0, 1, 3]]).all()
 
 
+@pytest.mark.slow
 def test_paths_go_along_one_strength_for_each_combination_of_the_others(wine):
     space = jreg.grid(width=[2, 5], learning_rate=[0.03, 0.1], l2=[1e-3, 1e-2, 0.1])
     options = OPTIONS | {"seeds": 1, "warm": "l2"}
