@@ -31,8 +31,29 @@ jax.devices()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are deselected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of one contract row follow each other, so that they share what one process has compiled."""
+    """Most parameter sets of tests marked `some` are slow; the tests of one contract row share what was compiled."""
+    mark_the_others_slow(items)
+    items[:] = by_contract_row(items)
+
+
+def mark_the_others_slow(items: list[pytest.Item]) -> None:
+    """Of a test that is marked ``some(n)``, n parameter sets that are spread evenly run by default."""
+    sets: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("some"):
+            sets.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for of_one in sets.values():
+        n = of_one[0].get_closest_marker("some").args[0]
+        chosen = {len(of_one) * number // n for number in range(n)}
+        for number, item in enumerate(of_one):
+            if number not in chosen:
+                item.add_marker(pytest.mark.slow)
+
+
+def by_contract_row(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The items, so that tests of a row follow each other."""
     rows = {
         n: id(item.callspec.params["case"])
         for n, item in enumerate(items)
@@ -40,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     }
     first = {row: n for n, row in reversed(rows.items())}
     ordered = iter(sorted(rows, key=lambda n: first[rows[n]]))
-    items[:] = [items[next(ordered)] if n in rows else item for n, item in enumerate(items)]
+    return [items[next(ordered)] if n in rows else item for n, item in enumerate(items)]
 
 
 @pytest.fixture(autouse=True)

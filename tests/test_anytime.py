@@ -1,11 +1,7 @@
 """Evidence that stays valid however often one looks, and the races that go by it."""
 
 import itertools
-import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -292,6 +288,7 @@ def test_row_scores_are_those_of_the_outputs(wine, full):
                 np.testing.assert_array_equal(found[setting], outputs.argmax(-1) == wine.y[rows.validation])
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", RACES)
 def test_a_replay_is_the_race(wine, full, name):
     raced = jreg.cross_validate(recipe, wine, SPACE, keep=KEEP, race=RACES[name], progress=False, **OPTIONS)
@@ -377,15 +374,3 @@ def test_a_score_that_is_no_mean_over_rows_is_refused(wine):
         jreg.cross_validate(
             regression, data, [{"lr": 1e-3}], race=jreg.anytime_elimination(0.05), epochs=1, progress=False
         )
-
-
-@pytest.mark.slow
-def test_the_experiment_with_races_runs_at_a_tiny_size(tmp_path):
-    script = Path(__file__).parents[1] / "experiments" / "racing" / "run.py"
-    command = [sys.executable, script, "--smoke", "--store", tmp_path / "runs", "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "results.json").read_text())
-    assert found["data"]["digits"]["races"]["no race"]["epochs saved"] == 0
-    assert found["among equals"]["anytime, alpha 0.05"] == 0
-    assert (tmp_path / "races.png").stat().st_size > 0

@@ -480,6 +480,7 @@ def test_a_single_training_names_the_traced_value_too(blobs):
         jreg.fit(jreg.member_key(0, 0), scheduled, blobs, {"decay": 0.5}, epochs=1)
 
 
+@pytest.mark.slow
 def test_a_traced_value_that_is_refused_trains_once_it_is_static(blobs):
     def branching(hp):
         return jreg.Recipe(nn.MLP((3,) if hp["l2"] > 0.15 else (4, 3)), losses.softmax_cross_entropy, optax.sgd(0.1))

@@ -1,10 +1,6 @@
 """Settings of a study compared, and those that can't be told from the best."""
 
-import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import optax
@@ -136,17 +132,6 @@ def test_the_truly_best_setting_is_kept_although_the_best_was_chosen():
         kept = [result.number for result in indistinguishable(results_of(spaced(12), scores[..., None]), 0.05)]
         lost += 0 not in kept
     assert lost <= stats.binom.ppf(1 - 1e-6, trials, 0.05)
-
-
-@pytest.mark.slow
-def test_the_simulations_of_the_page_run():
-    script = Path(__file__).parents[1] / "experiments" / "statistics" / "run.py"
-    if not script.is_file():
-        pytest.skip("experiments/ is not part of this copy")
-    done = subprocess.run([sys.executable, script, "--smoke"], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found, kept = json.loads(done.stdout), json.loads(script.with_name("results.json").read_text())
-    assert found.keys() == kept.keys()
 
 
 # a study's verbs

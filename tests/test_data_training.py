@@ -45,6 +45,7 @@ CASES = [
 ]
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(("name", "value"), CASES)
 def test_a_validation_row_changes_no_bit_of_a_training(blobs, name, value):
     validation = np.arange(5, 20)
@@ -143,6 +144,7 @@ def test_several_targets_are_mixed_as_they_are():
     assert np.isfinite(fitted.history["train_loss"]).all()
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "preprocess",
     [scale(255), standardize(), standardize_samples()],

@@ -146,6 +146,7 @@ def test_out_of_fold_outputs_are_those_of_networks_that_are_trained_again(wine, 
     )
 
 
+@pytest.mark.slow
 def test_networks_are_the_same_bit_by_bit_when_they_are_trained_again(wine, study):
     kept = jreg.cross_validate(recipe, wine, SPACE, stopping=jreg.EarlyStopping(3), keep=[jreg.keep.network], **OPTIONS)
     again, there = study.networks(SPACE.settings[1]), kept.networks(SPACE.settings[1])
@@ -236,6 +237,7 @@ def test_masks_do_not_depend_on_padding(wine):
     np.testing.assert_allclose(study.curve("val_loss")[0, 0, 0], alone.history["val_loss"], rtol=1e-5)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("batch", [1, 4])
 def test_a_schedule_fits_every_fold_every_rung_and_the_refit(wine, batch):
     def scheduled(hp, steps):
@@ -325,6 +327,7 @@ def test_rows_that_count_nothing_are_refused(zero, part):
 # Other rows than tables.
 
 
+@pytest.mark.slow
 def test_a_small_language_model_trains_in_a_study():
     rng = np.random.default_rng(0)
     # The next token is the one before plus one, but for one in ten.
@@ -474,6 +477,7 @@ def test_statuses_have_a_word_and_a_sentence_each():
     assert all(status.word == status.name.lower() for status in Status)
 
 
+@pytest.mark.slow
 def test_an_observer_is_a_function_and_there_may_be_several(wine):
     one, two = [], []
     jreg.cross_validate(recipe, wine, SPACE, **OPTIONS | {"progress": [one.append, two.append]})

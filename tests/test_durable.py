@@ -260,6 +260,7 @@ def measured(hp: Any) -> jreg.Recipe:
     return dataclasses.replace(small(hp), metrics={"own": metrics.average(counting, maximize=True)})
 
 
+@pytest.mark.slow
 def test_an_exception_in_a_metric(wine, tmp_path):
     whole = go_on(tmp_path / "whole", wine, recipe=measured)
     with pytest.raises(Exception, match="the metric has had enough"):

@@ -89,6 +89,7 @@ def test_a_study_is_one_trace_and_one_compilation_and_a_second_one_none(blobs, c
     assert not any("float" not in kinds for kinds in calls)
 
 
+@pytest.mark.slow
 def test_a_study_that_is_known_is_not_traced_again(blobs, counted):
     calls = []
 
@@ -251,6 +252,7 @@ def one_by_one(reference):
         return validate(reference[0], layout=jreg.Layout(tuple(jax.devices()), 1))
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("devices", "slots", "batch"),
     [
@@ -282,6 +284,7 @@ def test_results_do_not_depend_on_chunks_and_queues(reference, monkeypatch, queu
     jax.clear_caches()
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_order_of_settings_folds_and_seeds(reference):
     data, expected = reference
     study = validate(data, SPACE[::-1], seeds=[1, 0])
@@ -289,6 +292,7 @@ def test_results_do_not_depend_on_the_order_of_settings_folds_and_seeds(referenc
         np.testing.assert_array_equal(getattr(study, field)[::-1, :, ::-1], getattr(expected, field), err_msg=field)
 
 
+@pytest.mark.slow
 def test_settings_share_keys_and_folds_and_seeds_do_not(reference):
     data, _ = reference
     study = validate(data, [SETTING, SETTING], stopping=None, epochs=2)
@@ -308,6 +312,7 @@ def test_a_diverging_member_is_marked_and_changes_nothing_for_the_others(referen
     assert (study.epochs_run[-1] < 8).all()
 
 
+@pytest.mark.slow
 def test_batch_norm_keeps_running_averages_for_each_member(blobs):
     def normalized(hp):
         return dataclasses.replace(recipe(SETTING | dict(hp)), model=nn.MLP((8, 3), normalization="batch"))
@@ -319,6 +324,7 @@ def test_batch_norm_keeps_running_averages_for_each_member(blobs):
         np.testing.assert_array_equal(together.history[number], alone.history[0])
 
 
+@pytest.mark.slow
 def test_batch_norm_averages_leave_out_padding(blobs):
     def still(hp):
         made = recipe(SETTING | {"learning_rate": hp["learning_rate"], "max_norm": 1e9})
@@ -373,6 +379,7 @@ def test_fit_is_pure_and_can_be_vmapped_over_keys_and_hyperparameters(blobs):
         jax.tree.map(lambda a, b, n=number: np.testing.assert_allclose(a[n], b, rtol=1e-4, atol=1e-5), many, one)
 
 
+@pytest.mark.slow
 @pytest.mark.adam
 def test_the_study_lowers_for_accelerators():
     data = jreg.load_dataset("wine")
@@ -407,6 +414,7 @@ def test_a_study_is_the_same_with_64_bit_numbers_enabled(blobs):
     np.testing.assert_array_equal(plain.history, wide.history)
 
 
+@pytest.mark.slow
 def test_networks_in_double_precision_train(blobs):
     def double(hp):
         def init(key, x):

@@ -311,6 +311,7 @@ def test_a_rung_goes_on_to_the_next_one():
     assert {int(outcome.limit) for outcome in found.values()} == {EPOCHS}
 
 
+@pytest.mark.slow
 def test_programs_that_take_turns_go_on():
     design, layout = design_of(space="both"), LAYOUTS["two devices"]
     every = jobs_of(design)

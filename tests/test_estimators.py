@@ -154,6 +154,7 @@ def test_early_stopping_keeps_the_best(wine):
     assert stopped.n_iter_ - 1 - np.argmin(stopped.history_["val_loss"]) == 3
 
 
+@pytest.mark.slow
 def test_class_weights_are_sample_weights(wine):
     x, y = wine
     weights = {"red": 1.0, "rosé": 5.0, "white": 0.5}

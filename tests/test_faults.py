@@ -163,6 +163,7 @@ def test_an_optimizer_that_asks_for_the_loss_is_given_it(blobs):
     assert np.isfinite(study.scores).all()
 
 
+@pytest.mark.slow
 def test_a_hyperparameter_read_later_than_the_recipe_counts_as_read(blobs):
     def recipe(hp):
         return jreg.Recipe(nn.MLP((3,)), losses.softmax_cross_entropy, optax.sgd(lambda step: hp["rate"]))

@@ -177,6 +177,7 @@ def test_observers_see_each_epoch_of_the_same_training():
         jreg.fit(KEY, plain, DATA, {"rate": 0.1}, **OPTIONS, progress=[True])
 
 
+@pytest.mark.slow
 def test_a_training_is_differentiated_forwards():
     def score(rate):
         return jreg.fit(KEY, plain, DATA, {"rate": rate}, **WHOLE).history["val_loss"][-1]

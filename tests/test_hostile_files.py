@@ -358,6 +358,7 @@ def planted(path: Path, method: int, *members: tuple[str, bytes, int]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_no_file_takes_more_memory_than_is_free(tmp_path):
     """In a process that may take 200 MiB; its peak is measured for each file."""
     size = 2**26

@@ -56,6 +56,7 @@ print(*sorted(ours))
     assert (done.stdout, done.stderr) == ("jreg\n", "")
 
 
+@pytest.mark.slow
 def test_use_cpu_devices_sets_their_number(tmp_path):
     done = run("import jreg, jax; jreg.use_cpu_devices(3); print(len(jax.devices()))", tmp_path)
     assert (done.stdout, done.stderr) == ("3\n", "")

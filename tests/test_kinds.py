@@ -52,6 +52,7 @@ def test_a_unit_with_nan_has_no_norm():
     np.testing.assert_allclose(limited[:, 1], [0.6, 0.8], rtol=1e-6)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("label", [-1, 3, -100])
 def test_a_label_that_is_no_class_has_no_loss(label):
     logits, labels = jnp.array([[0.0, 1.0, 3.0], [0.0, 1.0, 3.0]]), jnp.array([label, 2])
@@ -232,6 +233,7 @@ def numbers(rows=40):
     return jreg.Dataset(x, 100 * x[:, 0] + 50)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize("fold", [False, True])
 def test_masks_are_the_rows_that_they_mark(fold):
     data, mask = numbers(), np.arange(40) % 4 > 0
@@ -403,6 +405,7 @@ def test_rows_of_another_shape_are_not_broadcast(named, shape):
         jreg.predict(half, fitted, np.zeros(shape, np.float32))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("made", ["standardize", "min_max", "impute", "whiten"])
 def test_every_preprocessor_knows_the_rows_that_it_was_fitted_on(made):
     fit, apply, _ = getattr(jreg.data, made)()
@@ -411,6 +414,7 @@ def test_every_preprocessor_knows_the_rows_that_it_was_fitted_on(made):
         apply(statistics, jnp.ones((2, 1)))
 
 
+@pytest.mark.slow
 def test_what_a_network_is_given_is_what_a_data_set_is_made_of(named):
     network, fitted, data = named
     expected = network.outputs(data.x[:4])
@@ -485,6 +489,7 @@ def test_a_loss_that_mixes_examples_is_an_error(loss, sentence):
         regressed(loss)
 
 
+@pytest.mark.slow
 def test_a_loss_of_ones_own_that_keeps_examples_apart_trains_as_ours_does():
     ours = jax.tree.leaves(regressed(losses.squared_error).params)
     for loss in (lambda z, y: (z[:, 0] - y) ** 2 / 2, jax.vmap(lambda z, y: (z - y) ** 2 / 2)):

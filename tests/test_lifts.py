@@ -94,6 +94,7 @@ def test_a_strength_may_be_a_schedule_of_the_updates(blobs):
     assert repr(schedule * on_params(penalties.l1)) == "schedule * l1"
 
 
+@pytest.mark.slow
 @pytest.mark.adam
 def test_a_schedule_counts_the_updates_of_a_shorter_fold(blobs):
     def recipe(hp):
@@ -121,6 +122,7 @@ def test_every_term_is_in_the_history_by_name(blobs):
     np.testing.assert_allclose(terms[2], terms[0] / 5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_settings_with_different_terms_share_a_study(blobs):
     def recipe(hp):
         leaf = getattr(penalties, hp["kind"])
@@ -188,6 +190,7 @@ def test_activations_that_nobody_shows_or_that_no_path_matches(blobs):
         trained(blobs, Model(shown.init, shown.apply), penalty=penalty)
 
 
+@pytest.mark.slow
 def test_the_function_of_the_inputs_is_the_network_without_noise():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)), jnp.float32)
     w = jnp.array([[1.0, -2.0], [0.5, 3.0]])
@@ -209,6 +212,7 @@ def test_the_function_of_the_inputs_is_the_network_without_noise():
         on_inputs(by_hand, of="weights")
 
 
+@pytest.mark.slow
 def test_a_network_in_training_sees_noise_twice_and_none_on_its_inputs(blobs):
     def difference(first, second):
         return jnp.sum(jnp.abs(first - second))
@@ -264,6 +268,7 @@ def test_mixing_gives_soft_targets_and_sees_the_padding(blobs):
     np.testing.assert_allclose(kept.params["w"], trained(blobs, epochs=1).params["w"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_mixing_of_numbers_has_one_column():
     rng = np.random.default_rng(0)
     data = jreg.Dataset(rng.normal(size=(20, 2)), rng.normal(size=20))
@@ -310,6 +315,7 @@ def test_noise_on_weights_is_drawn_in_training_alone():
     assert list(tied.capture(params, state, x, train=True, key=KEY, mask=None)[2])
 
 
+@pytest.mark.slow
 def test_evaluation_takes_the_average_of_the_parameters(blobs):
     rows = np.arange(len(blobs.y))
     last = {}
@@ -328,6 +334,7 @@ def test_evaluation_takes_the_average_of_the_parameters(blobs):
     assert float(jnp.abs(last[True] - last[False]).max()) > 1e-3
 
 
+@pytest.mark.slow
 def test_sam_gets_gradients_of_the_batch(blobs):
     plain = trained(blobs, optimizer=optax.sgd(0.1))
     none = trained(blobs, optimizer=jreg.transforms.sam(optax.sgd(0.1), rho=0.0))
@@ -336,6 +343,7 @@ def test_sam_gets_gradients_of_the_batch(blobs):
     assert float(jnp.abs(some.params["w"] - plain.params["w"]).max()) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.adam
 def test_an_optimizer_with_a_key_of_its_own_can_be_swept(blobs):
     def recipe(hp):

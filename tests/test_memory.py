@@ -83,6 +83,7 @@ CASES = {
 USUAL = [("plain", (1, 1)), ("path", (4, 4)), ("keys and averages", (4, 4))]
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("case", "slots", "batch"),
     [

@@ -91,6 +91,7 @@ def garbage(values, rows):
     return jnp.concatenate([values, jnp.full((rows, *values.shape[1:]), filler, values.dtype)])
 
 
+@pytest.mark.some(7)
 @each_row
 def test_one_call_is_scikit_learns_with_sample_weights(row):
     metric, outputs, targets, expected = arrays(row)
@@ -101,6 +102,7 @@ def test_one_call_is_scikit_learns_with_sample_weights(row):
     np.testing.assert_allclose(metric(outputs, targets), metric(outputs, targets, np.ones(23)), rtol=0)
 
 
+@pytest.mark.some(7)
 @each_row
 def test_blocks_of_unequal_sizes_with_nan_in_their_padding_are_one_call(row):
     metric, outputs, targets, expected = arrays(row)
@@ -118,6 +120,7 @@ def test_blocks_of_unequal_sizes_with_nan_in_their_padding_are_one_call(row):
     np.testing.assert_allclose(metric.compute(state), expected, rtol=3e-6)
 
 
+@pytest.mark.some(4)
 @each_row
 def test_state_passes_through_a_loop_under_vmap(row):
     metric, outputs, targets, expected = arrays(row)
@@ -137,6 +140,7 @@ def test_state_passes_through_a_loop_under_vmap(row):
     np.testing.assert_allclose(actual, [expected, np.nan, metric(outputs[:23], targets[:23])], rtol=3e-6)
 
 
+@pytest.mark.some(4)
 @each_row
 def test_scan_over_blocks_is_one_call(row):
     metric, outputs, targets, expected = arrays(row)
@@ -163,6 +167,7 @@ def test_no_weight_is_nan():
         assert np.isnan(metric(jnp.zeros(shape), jnp.zeros(3, jnp.int32), jnp.zeros(3)))
 
 
+@pytest.mark.slow
 def test_sequences_and_images_of_labels_are_their_flat_rows():
     logits, labels = RNG.normal(size=(6, 2, 4, 5)), RNG.integers(0, 5, (6, 2, 4))
     weights = np.array([1.0, 0.0, 2.0, 1.0, 1.0, 3.0])
@@ -226,6 +231,7 @@ def r2_in_blocks(outputs, targets, size):
     )
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("mean", [0.0, 1e3, -1e5])
 @pytest.mark.parametrize("size", [1, 10, 2000])
 @pytest.mark.parametrize("order", ["random", "rising"])

@@ -168,6 +168,7 @@ SLOW = {
 }
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize("row", [pytest.param(row, marks=pytest.mark.slow if row in SLOW else ()) for row in ROWS])
 def test_blocks_in_a_vmapped_loop_are_scikit_learns_number(row):
     metric, outputs, targets, oracle = ROWS[row]

@@ -489,6 +489,7 @@ def guess(hp: Any) -> jreg.Recipe:
     return jreg.Recipe(model, losses.softmax_cross_entropy, optax.sgd(0.0), metrics={"accuracy": metrics.accuracy})
 
 
+@pytest.mark.slow
 def test_labels_of_pure_noise_are_guessed_at_chance_and_the_naive_estimate_does_not_know():
     """The honest estimate is within 0.1 of one half, a false alarm in fewer than one of a million runs.
 

@@ -30,6 +30,7 @@ def close(found, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, expected)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("features", [3, 12])
 @pytest.mark.parametrize("use_bias", [True, False])

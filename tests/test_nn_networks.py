@@ -42,6 +42,7 @@ def hidden(network, variables, x, **options):
 NAMES = [*_parts.LAYERS, *_parts.WEIGHTS]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "instance"])
 def test_mlp_has_every_normalization_and_padding_moves_none(name):
     network = nn.MLP((8, 8, 3), normalization=name)
@@ -57,6 +58,7 @@ def test_mlp_has_every_normalization_and_padding_moves_none(name):
 
 
 # The others take the same way in both networks.
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", ["batch", "ghost_batch", "group", "instance", "response", "standardized", "cosine"])
 def test_cnn_has_normalizations_and_padding_moves_none(name):
     network = nn.CNN((8,), (3,), normalization=name)
@@ -144,6 +146,7 @@ SOWN = [
 ]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("network", "x", "count"), SOWN, ids=lambda value: type(value).__name__)
 def test_hidden_activations_are_sown_in_order_before_dropout(network, x, count):
     variables = filled(network, x)

@@ -42,6 +42,7 @@ def drawn(key):
     return Key().apply({}, rngs={"dropout": key})
 
 
+@pytest.mark.some(5)
 @each_layer
 def test_training_under_jit_and_vmap_is_the_leaf_function(name):
     def layer(key, s):

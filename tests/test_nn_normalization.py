@@ -33,6 +33,7 @@ def trained(layer, variables, x, mask=None):
 BATCH = [nn.BatchRenorm(), nn.GhostBatchNorm(size=4), nn.GhostBatchNorm(size=50)]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("layer", BATCH, ids=repr)
 @pytest.mark.parametrize("x", [X, IMAGES], ids=["rows", "images"])
 def test_padding_changes_no_statistic_and_no_other_row(layer, x):

@@ -195,6 +195,7 @@ def sharpened(iterations):
     return jax.jit(lambda w: penalties.srip(w, iterations=iterations))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("seed", range(4))
 def test_srip_bounds_the_spectral_norm_from_below_and_reaches_it(seed):
     w = weights(6, 5, seed=seed)

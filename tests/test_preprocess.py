@@ -306,6 +306,7 @@ def test_imputing_that_makes_no_sense_is_refused(strategy, sentence):
         impute(strategy)
 
 
+@pytest.mark.slow
 def test_a_chain_fits_each_part_on_what_the_parts_before_make_of_it():
     parts = (impute("median"), standardize(), min_max(-1, 1))
     x, expected = jnp.asarray(HOLES), jnp.asarray(HOLES)
@@ -328,6 +329,7 @@ def test_a_chain_has_parts():
         chain(255)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("preprocessor", "oracle"),
     [
@@ -367,6 +369,7 @@ EVERY = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("value", [np.nan, *(pytest.param(value, marks=pytest.mark.slow) for value in (np.inf, 1e30))])
 @pytest.mark.parametrize("name", EVERY)
 def test_what_stands_in_other_rows_changes_no_bit_of_what_is_learned(name, value):
@@ -376,6 +379,7 @@ def test_what_stands_in_other_rows_changes_no_bit_of_what_is_learned(name, value
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", EVERY)
 def test_folds_are_fitted_under_vmap_as_one_by_one(name):
     masks = jnp.asarray(np.random.default_rng(3).uniform(size=(3, 40)) < 0.5, jnp.float32)
@@ -455,6 +459,7 @@ def test_imputing_takes_weighted_means_and_medians(factor):
     np.testing.assert_allclose(fitted(impute("median"), HOLES, weights)[0][0], medians, rtol=1e-6)
 
 
+@pytest.mark.some(8)
 @pytest.mark.parametrize("weight", [1.0, 0.1, 0.3, 1 / 3, 7.7, 1e-4, 12345.678])
 @pytest.mark.parametrize("rows", [2, 6, 10, 40, 126, 1000])
 def test_equal_weights_give_the_plain_median_however_they_round(weight, rows):
@@ -466,6 +471,7 @@ def test_equal_weights_give_the_plain_median_however_they_round(weight, rows):
 WHOLE = np.random.default_rng(15).integers(0, 4, 40)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize(
     ("preprocessor", "x"),
     [
@@ -516,6 +522,7 @@ ALL = {
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.some(6)
 @pytest.mark.parametrize(
     "dtype",
     [bool, np.int32, np.float16, *(pytest.param(d, marks=SLOW) for d in (np.int8, np.uint8, np.uint16, jnp.bfloat16))],

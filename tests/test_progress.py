@@ -279,6 +279,7 @@ def told_by(data, kind):
     return told
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "kind",
     [pytest.param("study", marks=pytest.mark.slow), "race", "search", pytest.param("path", marks=pytest.mark.slow)],

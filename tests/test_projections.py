@@ -30,6 +30,7 @@ def units(w, incoming):
     return w.transpose(*kept, *sorted(incoming)).reshape(int(np.prod([w.shape[a] for a in kept])), -1)
 
 
+@pytest.mark.some(3)
 @each_layout
 def test_max_norm_is_optax_projection_onto_the_ball_unit_by_unit(shape, axis, incoming):
     w = weights(shape, scale=0.8)

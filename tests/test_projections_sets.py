@@ -92,6 +92,7 @@ def test_the_number_of_a_polytope_is_traced_and_has_a_derivative(projection):
     assert all(bool(jnp.isfinite(s).all()) for s in slopes)
 
 
+@pytest.mark.slow
 def test_l1_ball_leaves_units_inside_it_bit_by_bit():
     w = weights((6, 4)).at[:, 0].multiply(1e-3)
     np.testing.assert_array_equal(projections.l1_ball(w, 1.0)[:, 0], w[:, 0])
@@ -249,6 +250,7 @@ def test_min_max_norm_lengthens_tiny_units_in_half_precision(dtype):
     np.testing.assert_allclose(np.asarray(lengthened, np.float32), 1.0, rtol=0.02)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("shape", [(4, 4), (6, 3), (2, 2, 6)])
 @pytest.mark.parametrize("name", ["spectral_ball", "orthogonal"])
 def test_singular_value_projections_have_the_derivative_that_differences_show(shape, name):

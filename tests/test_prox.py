@@ -243,6 +243,7 @@ def test_nuclear_norm_has_the_derivative_that_differences_show(shape, singular_v
         np.testing.assert_allclose(*products, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.some(3)
 @each_operator
 def test_a_zero_threshold_is_the_identity_and_so_is_its_derivative(operator):
     both = jax.jit(lambda w, t: (operator(w, 0.0), jax.jacobian(operator)(w, t)))

@@ -16,6 +16,7 @@ def data(key: jax.Array) -> np.ndarray:
     return np.asarray(jax.random.key_data(key))
 
 
+@pytest.mark.some(5)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.uint16, jnp.uint32])
 def test_bits_are_those_of_jax_random(shape, dtype):

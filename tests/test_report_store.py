@@ -123,6 +123,7 @@ def test_a_free_folder_is_numbered(tmp_path):
         assert free.is_dir()
 
 
+@pytest.mark.slow
 def test_writing_makes_folders_and_empty_tables(study, tmp_path):
     store.write(tmp_path / "a" / "b", Results(study.spec))
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
@@ -212,6 +213,7 @@ def test_a_fresh_save_replaces_an_old_one(study, tmp_path):
     assert before.keys() == {"results.json", "settings.csv", "trainings.csv", "curves.csv"}
 
 
+@pytest.mark.slow
 def test_another_study_is_not_overwritten(study, partly, tmp_path):
     study.save(tmp_path)
     with pytest.raises(ValueError, match="has another study: take another folder"):
@@ -313,6 +315,7 @@ def test_pictures_are_png_files_with_something_on_them(saved, name):
 # the final network
 
 
+@pytest.mark.slow
 def test_the_final_network_may_be_of_another_setting(study):
     other = study.ranking[-1]
     # The same study, at whose test set nobody has looked.
@@ -384,6 +387,7 @@ def test_when_all_diverge_there_is_no_best_but_still_a_report(hopeless, tmp_path
     assert "24 of 24 trainings diverged" in report.summary(hopeless.results, None)
 
 
+@pytest.mark.slow
 def test_with_early_stopping_all_may_diverge_too(data):
     study = study_of(data, [1e30], stopping=jreg.EarlyStopping(2))
     assert np.isnan(study.scores).all()

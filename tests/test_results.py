@@ -305,6 +305,7 @@ def distance(outputs, targets):
     return jnp.sum(jnp.square(jax.nn.softmax(outputs) - jax.nn.one_hot(targets, 3)), axis=-1)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     "name",
     [
@@ -456,6 +457,7 @@ def test_measures_of_the_parameters_are_columns(blobs, tmp_path):
         jreg.cross_validate(recipe, blobs, jreg.grid(rate=[0.1]), cv=3, epochs=1, score="norm", progress=False)
 
 
+@pytest.mark.slow
 def test_measures_of_the_parameters_are_in_the_history_of_one_training(blobs):
     recipe = named(accuracy=metrics.accuracy, layers=metrics.of_params(per_layer, maximize=False))
     fitted = jreg.fit(jax.random.key(0), recipe, blobs, {"rate": 0.1}, epochs=3, validation=np.arange(10))
@@ -468,6 +470,7 @@ def test_measures_of_the_parameters_are_in_the_history_of_one_training(blobs):
 NAMES = ("epochs", "seed", "fold", "mean", "note", "score", "status", "hyperparameters", "best_epoch")
 
 
+@pytest.mark.slow
 def test_a_hyperparameter_may_have_the_name_of_a_column(blobs, tmp_path):
     def recipe(hp):
         rate = hp["mean"] * sum(hp[name] for name in NAMES if name not in ("mean", "note"))
@@ -702,6 +705,7 @@ def test_a_training_without_an_epoch_comes_back(tmp_path):
     assert not loaded.finished
 
 
+@pytest.mark.slow
 def test_results_of_a_race_come_back(blobs, tmp_path):
     study = jreg.cross_validate(
         named(accuracy=metrics.accuracy), blobs, jreg.grid(rate=[1e-5, 0.3, 0.1, 1e-4]), cv=2, epochs=4,

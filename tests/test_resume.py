@@ -62,6 +62,7 @@ def images_of(kind: str, every: int, folder: Path, wine: jreg.Dataset) -> tuple[
 
 
 # Others are in the slow test of every moment.
+@pytest.mark.some(1)
 @pytest.mark.parametrize("kind", ["race", "search"])
 def test_a_study_goes_on_from_any_moment(kind, wine, tmp_path):
     whole, images = images_of(kind, 3, tmp_path, wine)
@@ -101,6 +102,7 @@ def after(calls: int, error: type[BaseException]) -> Any:
     return observe
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("kind", "error", "changes"),
     [
@@ -140,6 +142,7 @@ def test_both_checkpoints_of_a_search_are_damaged(wine, tmp_path):
     assert_same(conduct("search", None, data=wine).results, study.results)
 
 
+@pytest.mark.some(1)
 @pytest.mark.parametrize(
     ("changes", "added"),
     [
@@ -228,6 +231,7 @@ def test_another_study_is_refused(changes, sentence, wine, trained):
     assert digest(trained) == before
 
 
+@pytest.mark.slow
 def test_an_array_in_a_recipe_is_part_of_it(wine, tmp_path):
     conduct("grid", tmp_path, data=wine, **SMALL | {"recipe": scaled(1.0), "epochs": 1})
     with pytest.raises(ValueError, match="the recipe trained otherwise"):
@@ -255,6 +259,7 @@ def test_other_data_and_another_version_are_refused(wine, trained, monkeypatch):
     assert digest(trained) == before
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("kind", ["grid", "race", "warm", "search"])
 def test_a_study_ends_when_its_time_is_over(kind, wine, tmp_path):
     changes = {"data": wine} if kind == "search" else {"data": wine, **SMALL}
@@ -332,6 +337,7 @@ def test_a_search_needs_its_asker(wine, tmp_path):
         jreg.resume(tmp_path, resuming.recipe, wine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grid", pytest.param("search", marks=pytest.mark.slow)])
 def test_a_random_kill(kind, tmp_path):
     """The session `faults` has a hundred."""

@@ -95,6 +95,7 @@ def test_batches_of_one_image_have_a_variance_and_are_not_told():
             warn_of_one_row(nn.MLP((2, 3), normalization=name), rows, np.array([10]), 1)
 
 
+@pytest.mark.slow
 def test_ghost_batches_of_one_row_are_told():
     layer, x = nn.GhostBatchNorm(size=4), jnp.ones((5, 2))
     variables = layer.init(KEY, x)
@@ -285,6 +286,7 @@ def test_test_rows_and_missing_values_are_no_columns():
 GREY = jnp.asarray(RNG.normal(size=(3, 6, 6)), jnp.float32)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     "network",
     [

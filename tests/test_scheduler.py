@@ -350,6 +350,7 @@ def test_the_last_trainings_move_into_fewer_slots(plan, outcomes, eager, counted
     assert all(chunk.running <= chunk.layout.slots * 2 for chunk in chunks)
 
 
+@pytest.mark.slow
 def test_slots_that_run_one_by_one_stay_and_change_nothing(plan, outcomes, eager):
     found, chunks = run(made(plan, Layout(tuple(jax.devices()), 4), members()))
     assert {chunk.layout.slots for chunk in chunks} == {4}
@@ -439,6 +440,7 @@ def told():
         return jreg.cross_validate(recipe, DATA, SPACE, **STUDY, layout=ONE_BY_ONE)
 
 
+@pytest.mark.slow
 def test_a_long_study_measures_and_says_what_it_chose(told, monkeypatch):
     monkeypatch.setattr(measure, "_WORTH", 0)
     monkeypatch.setattr(measure, "_BATCHES", measure._BATCHES | {"cpu": (1, 5)})
@@ -473,6 +475,7 @@ def rates(monkeypatch):
     return known, asked
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("measured", "asked", "chosen"),
     [
@@ -508,6 +511,7 @@ def cache(tmp_path):
     jax.config.update("jax_enable_compilation_cache", True)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"KEY": true}', '{"KEY": 0}', '{"KEY": "5"}', b"\xff\xfe"])
 def test_a_measurement_is_remembered_and_a_broken_note_is_none(told, rates, cache, content):
     rates[0].update({1: 5.0, 8: 5.0})
@@ -525,6 +529,7 @@ def test_a_measurement_is_remembered_and_a_broken_note_is_none(told, rates, cach
     assert json.loads(notes.read_text())[key] == 1
 
 
+@pytest.mark.slow
 def test_notes_are_of_one_program(plan, rates, cache):
     rates[0].update({1: 5.0, 8: 5.0})
     for epochs, expected in [(EPOCHS, 2), (EPOCHS, 2), (EPOCHS + 1, 4), (EPOCHS, 4)]:
@@ -548,6 +553,7 @@ def test_the_lengths_of_calls_change_nothing(plan, outcomes, budgets):
     same(run(made(plan, ONE_BY_ONE, members()), budgets)[0], outcomes)
 
 
+@pytest.mark.slow
 def test_the_length_of_lines_changes_nothing(plan, outcomes, monkeypatch):
     monkeypatch.setattr(compiled, "QUEUE", 2)
     same(run(made(plan, ONE_BY_ONE, members()))[0], outcomes)
@@ -559,6 +565,7 @@ def test_the_order_changes_nothing(plan, outcomes):
     same(run(made(plan, ONE_BY_ONE, those))[0], outcomes)
 
 
+@pytest.mark.slow
 def test_batches_of_one_size_change_nothing(plan, outcomes):
     found = [
         run(made(plan, Layout(tuple(jax.devices()[:count]), slots, 5), members()), itertools.repeat(budget))[0]
@@ -706,6 +713,7 @@ def test_a_device_that_waits_for_another_counts_as_idle(plan):
 # Accelerators.
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 @pytest.mark.parametrize(("slots", "batch"), [(1, 1), (5, 5)])
 def test_the_whole_program_lowers_for_accelerators(plan, slots, batch, platform):
@@ -752,6 +760,7 @@ def test_no_key_is_used_twice(plan, outcomes):
         same(run(made(plan, Layout(tuple(jax.devices()), 5, 5), members()))[0], outcomes, exact=False)
 
 
+@pytest.mark.slow
 def test_no_key_of_a_study_is_used_twice():
     x = np.random.default_rng(0).normal(size=(24, 3))
     data = jreg.Dataset(x, np.arange(24) % 3, name="noise")
@@ -776,6 +785,7 @@ def test_the_checker_for_keys_sees_those_of_a_training():
         made(plan_of(again), ONE_BY_ONE, members())
 
 
+@pytest.mark.slow
 def test_keys_differ_between_folds_seeds_epochs_steps_and_purposes_and_settings_share_them(monkeypatch):
     seen = []
 
@@ -819,6 +829,7 @@ def test_keys_differ_between_folds_seeds_epochs_steps_and_purposes_and_settings_
 # Traces.
 
 
+@pytest.mark.slow
 def test_one_trace_and_compilation_serve_all_studies_of_a_static_group(counted):
     traces = []
 

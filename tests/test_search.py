@@ -448,6 +448,7 @@ def study():
     return jreg.cross_validate(recipe, jreg.load_dataset("wine"), space_of(7), cv=3, epochs=6, progress=False)
 
 
+@pytest.mark.slow
 def test_a_study_of_a_random_space_is_that_of_its_settings_alone(study):
     assert np.isfinite(study.scores).all()
     assert study.scores.shape == (7, 3, 1)

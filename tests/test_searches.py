@@ -119,6 +119,7 @@ RACES = [
 NAMES = ["halving", "exhaust", "hyperband", "paired", "own"]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("score", ["val_loss", "val_accuracy"])
 @pytest.mark.parametrize("race", RACES, ids=NAMES)
 def test_survivors_and_scores_are_those_of_the_full_study_cut_at_each_rung(wine, validate, compiled, race, score):
@@ -199,6 +200,7 @@ def raced(wine):
         return jreg.cross_validate(recipe, wine, SETTINGS, race=successive_halving(1, 3), **LOSS, **OPTIONS)
 
 
+@pytest.mark.slow
 def test_a_raced_study_can_be_shown_saved_and_refitted(raced, tmp_path):
     count = raced.status.size
     lines = raced.table(width=100).splitlines()
@@ -239,6 +241,7 @@ def test_a_setting_that_was_given_up_is_not_refitted(raced):
 STOPPING = jreg.EarlyStopping(patience=2, min_delta=0.02)
 
 
+@pytest.mark.slow
 def test_a_race_with_early_stopping_shows_scores_at_best_epochs(wine, validate):
     full = validate(stopping=STOPPING, score="val_loss")
     race, log = watched(Race.at([3, 6], above_the_median))
@@ -823,6 +826,7 @@ def test_a_path_is_each_training_continued_by_the_next(blobs):
                     weights, bias = weights - 0.3 * velocity[0], bias - 0.3 * velocity[1]
 
 
+@pytest.mark.slow
 def test_a_path_does_not_depend_on_where_calls_end(wine, monkeypatch):
     # An epoch a call: each stage ends where a call does.
     monkeypatch.setattr(pool, "_SECONDS", 0.0)
@@ -843,6 +847,7 @@ def test_after_a_diverged_stage_the_next_begins_afresh(standardized):
     assert np.isfinite(warm.scores[[0, 1, 3]]).all()
 
 
+@pytest.mark.slow
 def test_paths_go_along_one_strength_for_each_combination_of_the_others(wine):
     space = jreg.grid(width=[2, 5], learning_rate=[0.03, 0.1], l2=[1e-3, 1e-2, 0.1])
     options = OPTIONS | {"seeds": 1, "warm": "l2"}

@@ -82,6 +82,7 @@ def test_each_number_of_a_mask_can_be_computed_by_itself(shape):
     np.testing.assert_array_equal(uniform16(KEY, shape, x), uniform16(KEY, shape))
 
 
+@pytest.mark.slow
 def test_arrays_come_back_split_as_they_came():
     expected = jax.jit(arrays)(W)
     for split in SPLITS:

@@ -97,6 +97,7 @@ def edges(key, n, ratio, pseudo_random):
     return np.asarray(fractional(key, ramp, ratio, False, pseudo_random)).ravel() + 1
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("overlapping", [False, True])
 @pytest.mark.parametrize("pseudo_random", [False, True])
 def test_fractional_max_pooling_is_the_maximum_of_a_loop_over_its_regions(overlapping, pseudo_random):

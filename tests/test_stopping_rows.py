@@ -234,6 +234,7 @@ def test_what_is_stored_has_the_rows(study, folder):
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_study_grows_by_seeds_and_goes_on(wine, study, folder, tmp_path):
     asked = OPTIONS | {"validation_fraction": SHARE, "seeds": 2}
     whole = jreg.cross_validate(recipe, wine, SPACE, **asked)

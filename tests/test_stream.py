@@ -158,6 +158,7 @@ def test_neither_memory_nor_compilation_grows_with_the_source():
     assert _step._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_later_epochs_compile_nothing(blobs, counted):
     class Noted(Source):
         def __getitem__(self, number):

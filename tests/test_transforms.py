@@ -214,6 +214,7 @@ OPERATORS = [
 ]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("operator", [*OPERATORS, prox.l2, prox.nuclear_norm])
 def test_proximal_lands_on_the_operators_result(operator):
     new = landing(proximal(operator, 7.0, 0.1))
@@ -222,6 +223,7 @@ def test_proximal_lands_on_the_operators_result(operator):
         np.testing.assert_allclose(new[layer]["kernel"], expected, rtol=1e-6, atol=3e-6)
 
 
+@pytest.mark.some(10)
 @pytest.mark.adam  # optax.apply_updates itself promotes
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.slow)])

@@ -86,6 +86,7 @@ def test_swa_is_the_mean_of_the_parameters_that_count(start, every):
             np.testing.assert_array_equal(averages[t - 1], ws[t - 1])
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("make", "columns"),
     [

@@ -277,6 +277,7 @@ CHAINS = {
 }
 
 
+@pytest.mark.some(4)
 @pytest.mark.adam
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_members_huge_or_missing_gradient_changes_nothing_for_its_neighbours(name):

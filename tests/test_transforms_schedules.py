@@ -68,6 +68,7 @@ def plain(schedule):
     return [[float(schedule(float(a))(int(n))) for n in COUNTS] for a in VALUES]
 
 
+@pytest.mark.some(4)
 @pytest.mark.adam  # optax divides an int32
 @pytest.mark.parametrize("name", TRACEABLE)
 def test_schedules_that_accept_traced_values_equal_the_plain_ones(name):
@@ -113,6 +114,7 @@ HP = {"rate": [0.1, 0.01], "b1": [0.0, 0.9], "b2": [0.9, 0.999], "eps": [1e-3, 1
 HP |= {"clip": [0.1, 10.0], "eta": [0.01, 0.0], "gamma": [0.55, 0.0]}
 
 
+@pytest.mark.some(5)
 @pytest.mark.adam
 @pytest.mark.parametrize("name", [*SHOWN["RECIPES"], *SHOWN["GRADIENTS"]])
 def test_each_optimizer_and_gradient_transform_takes_traced_hyperparameters(name):
@@ -224,6 +226,7 @@ def walked(transform, gradient=jnp.zeros_like):
     return jax.lax.scan(step, (w, transform.init({"kernel": w})), length=4)[1].ravel()
 
 
+@pytest.mark.some(4)
 @pytest.mark.adam  # inject_hyperparams promotes
 @pytest.mark.parametrize("name", SCHEDULED)
 def test_the_numbers_of_transforms_may_be_schedules_and_may_be_injected(name):

@@ -168,6 +168,7 @@ LIFTED = {
 }
 
 
+@pytest.mark.slow
 def test_a_lifted_function_changes_a_transformers_matrices():
     everything = compiled(lambda params: {name: moved(transform, params) for name, (transform, _) in LIFTED.items()})
     for name, after in everything(TRANSFORMER).items():

@@ -1,6 +1,6 @@
 """How often do a study's intervals cover, and what does it cost that the scored rows chose something?
 
-Command:  python experiments/coverage/run.py            (--smoke runs in seconds and writes nothing into this folder)
+Command:  python experiments/coverage/run.py            (--smoke runs in seconds)
 Data:     simulated: 200 data sets of 100 rows with 10 features and 20 new rows to cover; the target is a sine, a
           product and a line of four of them with noise of standard deviation 1
 Network:  MLP 10-32-1, ReLU, Adam 1e-2, batches of 20, 5 folds; 6 strengths of L2; 60 epochs, or stopped with a
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,30 +175,26 @@ def picture(rows: dict[str, dict[str, float]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Simulates, prints the table, and writes it and its picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="a few data sets, in seconds")
-    parser.add_argument(
-        "--out", type=Path, default=None, help="where to write; default: this folder, nowhere for --smoke"
-    )
-    args = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=HERE, help="where the numbers and the picture go")
+    args = parser.parse_args(arguments)
     began = time.perf_counter()
     parts, sets, settings = (1, 5, 2) if args.smoke else (20, 10, 6)
     found = table(of_networks(parts, sets, settings) | of_selection(parts * sets))
     seconds = round(time.perf_counter() - began)
     for name, row in found.items():
         print(f"{name:45} {row['coverage']:.3f} +- {row['standard_error']:.3f}  width {row['width']:.2f}")
-    out = args.out or (None if args.smoke else HERE)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        whole = {
-            "data_sets": parts * sets,
-            "seconds": seconds,
-            "versions": {"jreg": jreg.__version__, "jax": jax.__version__},
-        }
-        (out / "coverage.json").write_text(json.dumps({**whole, "rows": found}, indent=1) + "\n")
-        picture(found, out / "coverage.png")
+    args.out.mkdir(parents=True, exist_ok=True)
+    whole = {
+        "data_sets": parts * sets,
+        "seconds": seconds,
+        "versions": {"jreg": jreg.__version__, "jax": jax.__version__},
+    }
+    (args.out / "coverage.json").write_text(json.dumps({**whole, "rows": found}, indent=1) + "\n")
+    picture(found, args.out / "coverage.png")
 
 
 if __name__ == "__main__":

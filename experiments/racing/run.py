@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def picture(found: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4 * len(found["data"]), 4), layout="constrained")
-    panels = figure.subplots(1, len(found["data"]), sharey=True)
+    panels = figure.subplots(1, len(found["data"]), sharey=True, squeeze=False)[0]
     for axes, (name, one) in zip(panels, found["data"].items(), strict=True):
         for marker, (race, r) in zip("osDd^vP", one["races"].items(), strict=True):
             axes.plot(100 * r["epochs saved"], 100 * r["as good and given up"], marker, markersize=9, label=race)
@@ -185,16 +186,16 @@ def picture(found: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, replays, and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="small studies and few replays")
     parser.add_argument("--store", type=Path, default=Path("runs/racing"), help="where the studies are kept")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the numbers and picture go")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     begun = time.monotonic()
     store = given.store / ("smoke" if given.smoke else "full")
-    names = [name for name in TASKS if name != "mnist" or (os.environ.get("JREG_DATA_DIR") and not given.smoke)]
+    names = ["wine"] if given.smoke else [name for name in TASKS if name != "mnist" or os.environ.get("JREG_DATA_DIR")]
     studies = {name: trained(name, given.smoke, store) for name in names}
     seconds = {"training": time.monotonic() - begun}
     races, orders = (20, 5) if given.smoke else (10_000, 50)

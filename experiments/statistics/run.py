@@ -1,6 +1,6 @@
-"""How often the comparisons of jreg.statistics find a difference that isn't there, and what standard errors cover.
+"""How often do comparisons find a difference that isn't there, and what do standard errors cover?
 
-Command:  python experiments/statistics/run.py            (--smoke runs in seconds; --out names another file)
+Command:  python experiments/statistics/run.py            (--smoke runs in seconds)
 Data:     simulated. "Learners": 100 rows of two classes, two nearest-centroid classifiers that see 10 features each of
           the same distribution, so that they are equally good on average over data sets. "Normal": scores whose folds
           have the correlation for which the corrected t test is exact.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -239,13 +239,13 @@ def pooled(rng: np.random.Generator, trials: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs all simulations and writes their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="few trials: it runs, and its numbers mean nothing")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"), help="the JSON file")
-    arguments = parser.parse_args()
-    trials = 5 if arguments.smoke else 1000
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where results.json goes")
+    given = parser.parse_args(arguments)
+    trials = 5 if given.smoke else 1000
     rng = np.random.default_rng(0)
     found = {
         "trials": trials,
@@ -263,8 +263,8 @@ def main() -> None:
 
     text = json.dumps(rounded(found), indent=1)
     print(text)
-    if not arguments.smoke:
-        arguments.out.write_text(text + "\n")
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "results.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":
