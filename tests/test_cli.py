@@ -321,7 +321,7 @@ def test_help_names_every_option(capsys):
     assert [
         group for group in ("rows and columns", "folds and seeds", "training") if f"{group} options" not in out
     ] == []
-    assert out.splitlines()[-1].strip().startswith("jreg sweep wine --nested 5")
+    assert out.splitlines()[-1].strip().startswith("jreg sweep my_recipe.py --shard auto/16")
     options = [
         "data",
         "target",
