@@ -2,8 +2,8 @@
 
 Command:  JREG_DATA_DIR=... python experiments/normalization/run.py           (--smoke takes seconds and uses digits)
 Data:     MNIST, 5,000 training images in 5 folds, so that 4,000 train and 1,000 score
-Network:  MLP 784-128-128-128-10, ReLU, plain SGD, batches of 50 for 10 epochs, with dropout 20, batches of 4 and
-          8 for 5; a training that diverges scores 0.1, as guessing does
+Network:  MLP 784-128-128-128-10, ReLU, plain SGD, batches of 50 for 8 epochs, with dropout 16, batches of 4 and
+          8 for 4; a training that diverges scores 0.1, as guessing does
 Hardware: two cores of an AMD EPYC (AVX-512), no GPU; TIME
 Result:   RESULT
 """
@@ -33,14 +33,14 @@ LOOKS = {  # of each normalization: colour and marker
     "weight": ("#1f4e79", "v"),
     "cosine": ("#7f7f7f", "P"),
 }
-LEARNING_RATES = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
+LEARNING_RATES = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 DROPOUTS = [0.0, 0.1, 0.2, 0.4]
 # What is asked of which normalizations.
 PARTS = {
     "learning rates": list(LOOKS),
     "dropout": ["none", "batch"],
-    "batches of 4": ["none", "batch", "batch_renorm", "layer"],
-    "batches of 8": ["none", "batch", "batch_renorm", "layer"],
+    "batches of 4": ["none", "batch", "batch_renorm"],
+    "batches of 8": ["none", "batch", "batch_renorm"],
 }
 
 
@@ -62,12 +62,12 @@ def recipe(hp: Any) -> jreg.Recipe:
 def asked(part: str, smoke: bool) -> tuple[list[float], list[float], int, int]:
     """The learning rates, rates of dropout, batch size and epochs of a part."""
     if smoke:
-        return LEARNING_RATES[2:4], [0.0, 0.1], BATCH, 2
+        return LEARNING_RATES[1:3], [0.0, 0.1], BATCH, 2
     if part == "learning rates":
-        return LEARNING_RATES, [0.0], BATCH, 10
+        return LEARNING_RATES, [0.0], BATCH, 8
     if part == "dropout":
-        return [0.1, 0.3], DROPOUTS, BATCH, 20
-    return [0.01, 0.03, 0.1], [0.0], int(part.split()[-1]), 5
+        return [0.1, 0.3], DROPOUTS, BATCH, 16
+    return [0.01, 0.03, 0.1], [0.0], int(part.split()[-1]), 4
 
 
 def measured(part: str, normalization: str, smoke: bool) -> list[dict[str, Any]]:
