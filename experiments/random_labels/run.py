@@ -4,8 +4,13 @@ Command:  JREG_DATA_DIR=... python experiments/random_labels/run.py           (-
 Data:     MNIST, 200 images of each class with a share of their labels made random; 4 draws of images and labels, each
           tested on 2,000 other test images with their true labels
 Network:  MLP 784-256-256-10, ReLU, Adam 1e-3, batches of 100, 40 epochs; 11 settings, one regularizer at a time
-Hardware: two cores of an AMD EPYC (AVX-512), no GPU; TIME
-Result:   RESULT
+Hardware: two cores of an AMD EPYC (AVX-512), no GPU, busy with other work: 202 s, 312 s of processor time
+Result:   without a regularizer random labels reach a training accuracy of 0.999 and a test accuracy of 0.096; Zhang et
+          al. (2017) have 1.000 and 0.105 for an MLP of 3 x 512 units on CIFAR-10, 0.993 and 0.106 for one of 1 x 512.
+          On true labels no setting is below 0.983 in training. What fits random labels least is early stopping (0.19),
+          input noise of 0.6 (0.33) and max-norm of 0.7 (0.67); label smoothing fits them entirely and generalizes
+          best on true labels, +0.019 +- 0.010. Half of the labels random: test 0.62 without, 0.75 with dropout of
+          0.5, 0.82 with early stopping
 """
 
 from __future__ import annotations
