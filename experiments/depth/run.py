@@ -4,8 +4,11 @@ Command:  JREG_DATA_DIR=... python experiments/depth/run.py           (--smoke t
 Data:     MNIST, all 60,000 training images, scored on the 10,000 test images; nothing is chosen by these scores
 Network:  784-10, 784-256-10 and 784-256-256-10, with ReLU and without, Adam 1e-3, batches of 100, 8 epochs, 3 seeds;
           784-10 with the squared error of one-hot targets, and by plain gradient descent with a rate of 0.01
-Hardware: two cores of an AMD EPYC (AVX-512), no GPU; TIME
-Result:   RESULT
+Hardware: two cores of an AMD EPYC (AVX-512), no GPU, busy with other work: 88 s, 128 s of processor time
+Result:   test accuracies, beside what lectures say: one layer with the squared error 0.851 (0.85), softmax regression
+          by gradient descent 0.899 (0.90) and by Adam 0.926 (0.92), two layers 0.980 (0.98), three 0.979. Two and
+          three linear layers: 0.923 and 0.915; the product of their matrices has the same outputs to 2.5e-5 of up to
+          40, which is float32's rounding, and the same prediction for each of the 10,000 test images
 """
 
 from __future__ import annotations
@@ -119,9 +122,16 @@ def drawn(found: dict[str, dict[str, Any]]) -> Figure:
         curves = np.array(one["accuracy"])
         mean, half = interval(curves[:, -1])
         left.errorbar(mean, place, xerr=half, fmt="o", color=colour, capsize=3)
-        left.annotate(f"{mean:.4f}", (mean, place), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+        left.annotate(f"{mean:.3f}", (mean + half, place), (6, -3), textcoords="offset points", fontsize=8)
         if name in CLAIMED:
-            left.plot(CLAIMED[name], place, "|", color="black", markersize=14, label="a lecture" if not place else None)
+            left.plot(
+                CLAIMED[name],
+                place,
+                "|",
+                color="black",
+                markersize=18,
+                label="what lectures say" if not place else None,
+            )
         right.plot(np.arange(1, curves.shape[1] + 1), curves.mean(axis=0), color=colour, label=name)
     for place, line in enumerate(right.lines):
         line.set_linestyle(("-", "--", ":")[place % 3])
@@ -129,11 +139,12 @@ def drawn(found: dict[str, dict[str, Any]]) -> Figure:
     left.set_ylim(len(found) - 0.5, -0.7)
     left.set_xlabel("test accuracy after the last epoch")
     left.set_title("Layers help with an activation function between them", fontsize=10)
-    left.legend(fontsize=8, frameon=False, loc="lower left")
+    left.margins(x=0.12)
+    left.legend(fontsize=8, frameon=False, loc="upper right")
     right.set_xlabel("epoch")
     right.set_ylabel("test accuracy")
-    right.set_title("Stacked linear layers learn what one layer learns", fontsize=10)
-    right.legend(fontsize=7, frameon=False, loc="lower right", ncols=2)
+    right.set_title("Stacked linear layers do no better than one", fontsize=10)
+    right.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
