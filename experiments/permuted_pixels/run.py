@@ -5,8 +5,12 @@ Data:     MNIST, 12,500 training images in 5 folds, so that 10,000 train and 2,5
           folds of 1,000; each as it is and with one random order of its pixels
 Network:  MNIST: MLP 784-256-10 for 10 epochs, CNN with 8 and 16 channels and 64 units for 4 epochs, Adam 1e-3;
           MNIST-1D: MLP 40-100-100-10, CNN with 3 x 25 channels and strides of 2 for 60 epochs, Adam 1e-2
-Hardware: two cores of an AMD EPYC (AVX-512), no GPU; TIME
-Result:   RESULT
+Hardware: two cores of an AMD EPYC (AVX-512), no GPU, busy with other work: 80 s, 118 s of processor time
+Result:   validation accuracies with the pixels as they are, and differences with permuted ones with 95% intervals:
+          MNIST, dense 0.950, +0.001 (-0.005 to +0.007); convolutions 0.960, -0.063 (-0.074 to -0.053)
+          MNIST-1D, dense 0.657, -0.001 (-0.018 to +0.015); convolutions 0.926, -0.340 (-0.371 to -0.308), where
+          Greydanus and Kobak (2024) have 0.68 before and after, and 0.94 before and 0.56 after
+          with the first layer's rows permuted alike a dense network's outputs change by 6e-6 of up to 24
 """
 
 from __future__ import annotations
@@ -149,7 +153,8 @@ def drawn(found: dict[str, dict[str, Any]]) -> Figure:
             mean = np.mean(one[key])
             axes.bar(place + 0.36 * side - 0.18, mean, 0.34, color=colour, label=None if place else f"pixels {key}")
             axes.plot(np.linspace(-0.1, 0.1, FOLDS) + place + 0.36 * side - 0.18, one[key], ".", color="black")
-            axes.text(place + 0.36 * side - 0.18, mean + 0.02, f"{mean:.3f}", ha="center", fontsize=9)
+            ink = "black" if side else "white"
+            axes.text(place + 0.36 * side - 0.18, 0.03, f"{mean:.3f}", ha="center", fontsize=10, color=ink)
             if name in PUBLISHED:
                 where = place + 0.36 * side
                 published = axes.hlines(PUBLISHED[name][side], where - 0.36, where, color="#b3372e", linewidth=2)
