@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -60,8 +61,9 @@ class Family(NamedTuple):
     kind: str
     strengths: tuple[float, ...]
     parts: Callable[[Any, Task], dict[str, Any]]
-    # What it is compared with; how many axes an example must have; and what stops trainings.
+    # What it is compared with; the family whose program it shares; how many axes an example must have; what stops it.
     base: str = "none"
+    program: str | None = None
     axes: int | None = None
     stopping: jreg.EarlyStopping | None = None
 
@@ -209,7 +211,8 @@ CHOICES = (
     lambda key, x, m: augment.cutout(key, x, 0.5 * m * x.shape[0]),
 )
 BASES = {
-    "none": Family("network", (0.0,), lambda s, task: {}),
+    # The L2 of strength 0, so that both are one program.
+    "none": Family("network", (0.0,), lambda s, task: {}, program="L2"),
     "residual network": residual("network", 0.0),
     "SELU network": selu("network", 0.0),
     "convolutional network": convolutional("network", 0.0),
@@ -375,13 +378,18 @@ def rows_of(name: str, task: Task) -> jreg.Dataset:
     return jreg.Dataset(x.reshape(len(x), *task.shape), y, name=name)
 
 
-def measured(data: jreg.Dataset, task: Task, name: str, store: Path) -> dict[str, Any]:
+def folder_of(store: Path, data: str, family: str) -> Path:
+    """Where the study of a family is kept while it trains, and afterwards."""
+    return store / data / family.replace(" ", "_").replace(",", "")
+
+
+def measured(recipe: Any, data: jreg.Dataset, task: Task, name: str, store: Path) -> dict[str, Any]:
     """The outer scores of a family, and which of its strengths each outer fold has chosen."""
     family = EVERYTHING[name]
     study = jreg.nested_cross_validate(
-        recipe_of(task),
+        recipe,
         data,
-        [{"family": name, "strength": s} for s in family.strengths],
+        [{"family": family.program or name, "strength": s} for s in family.strengths],
         outer=RepeatedStratifiedKFold(n_splits=OUTER, n_repeats=REPEATS, random_state=0),
         inner=INNER,
         epochs=task.epochs,
@@ -389,7 +397,7 @@ def measured(data: jreg.Dataset, task: Task, name: str, store: Path) -> dict[str
         # A training that diverges knows nothing.
         error_score=0.0,
         keep=[],
-        store=store / data.name / name.replace(" ", "_"),
+        store=folder_of(store, data.name, name),
         progress=False,
         stopping=family.stopping,
     )
@@ -484,21 +492,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=HERE, help="where the numbers, tables and pictures go")
     parser.add_argument("--store", type=Path, help="where unfinished studies are kept; default: runs in --out")
     parser.add_argument("--again", action="store_true", help="measure what is there already, too")
-    parser.add_argument("--smoke", action="store_true", help="three families of a few digits, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="two families of a few digits, to see that it runs")
     options = parser.parse_args(arguments)
     jreg.use_cpu_devices()
     store = options.store or options.out / "runs"
     for name in ["digits"] if options.smoke else options.data:
         task = TASKS[name]._replace(rows=60, epochs=1) if options.smoke else TASKS[name]
         families = ["none", "L2"] if options.smoke else options.families
-        data, path = rows_of(name, task), options.out / f"{name}.json"
+        recipe, data, path = recipe_of(task), rows_of(name, task), options.out / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         known = json.loads(path.read_text()) if path.exists() else {}
         found = known["families"] if known.get("task") == task_of(task) and not options.again else {}
         for family in families:
             if family in found or EVERYTHING[family].axes not in (None, len(task.shape)):
                 continue
-            found[family] = measured(data, task, family, store)
+            if options.again:
+                shutil.rmtree(folder_of(store, name, family), ignore_errors=True)
+            found[family] = measured(recipe, data, task, family, store)
             print(f"{name}, {family}: {100 * np.mean(found[family]['scores']):.2f}%", flush=True)
             text = {"task": task_of(task), "families": found}
             path.write_text(compact(text))
