@@ -100,7 +100,7 @@ def proximal(operator: Callable[..., Any], *strengths: float, seldom: bool = Fal
 
 
 def sometimes(transform: Any, seldom: bool) -> Any:
-    """The transform in every tenth step, where a decomposition of a matrix in each would be most of the time."""
+    """The transform in every tenth step, where a decomposition or a sort in each would be most of the time."""
     return optax.conditionally_transform(transform, lambda count: count % 10 == 9) if seldom else transform
 
 
@@ -270,8 +270,8 @@ FAMILIES: dict[str, Family] = {
     "min-max norm": constraint(lambda s: partial(projections.min_max_norm, low=s / 2, high=s), 0.5, 1.0, 2.0),
     "non-negative": constraint(lambda s: projections.non_negative, 1.0),
     "box": constraint(lambda s: partial(projections.box, lower=-s, upper=s), 0.05, 0.1, 0.2),
-    "L1 ball": constraint(lambda s: partial(projections.l1_ball, c=s), 2.0, 5.0, 10.0),
-    "simplex": constraint(lambda s: partial(projections.simplex, total=s), 1.0, 3.0, 10.0),
+    "L1 ball": constraint(lambda s: partial(projections.l1_ball, c=s), 2.0, 5.0, 10.0, seldom=True),
+    "simplex": constraint(lambda s: partial(projections.simplex, total=s), 1.0, 3.0, 10.0, seldom=True),
     "symmetric": step(lambda s, task: transforms.project(projections.symmetric, where="Dense_1/kernel"), 1.0),
     "spectral ball": constraint(lambda s: partial(projections.spectral_ball, c=s), 1.0, 1.5, 2.5, seldom=True),
     "orthogonal matrices": constraint(lambda s: projections.orthogonal, 1.0, seldom=True),
