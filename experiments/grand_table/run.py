@@ -101,7 +101,7 @@ def proximal(operator: Callable[..., Any], *strengths: float, seldom: bool = Fal
 
 def sometimes(transform: Any, seldom: bool) -> Any:
     """The transform in every tenth step, where a decomposition or a sort in each would be most of the time."""
-    return optax.conditionally_transform(transform, lambda count: count % 10 == 9) if seldom else transform
+    return optax.conditionally_transform(transform, lambda step: step % 10 == 9) if seldom else transform
 
 
 def network(name: str, *strengths: float, kind: str = "noise", **more: Any) -> Family:
@@ -460,13 +460,13 @@ def drawn(name: str, rows: list[dict[str, Any]]) -> Figure:
     gains = [100 * row["difference"] for row in rows]
     low = min([-3.0, *(gain for gain in gains if gain > -6)])
     for place, row in enumerate(rows):
-        gain, ends = 100 * row["difference"], [[100 * row["low"]], [100 * row["high"]]]
+        gain = 100 * row["difference"]
         colour = COLOURS[EVERYTHING[row["name"]].kind]
         sure = row["holm"] <= 0.05
         if gain < low - 1:
             axes.annotate(f"{gain:.1f}", (low - 0.9, place), color=colour, fontsize=6, va="center")
             continue
-        axes.hlines(place, *ends, color=colour, linewidth=1)
+        axes.hlines(place, 100 * row["low"], 100 * row["high"], color=colour, linewidth=1)
         axes.plot(gain, place, "o", color=colour, markersize=4, markerfacecolor=colour if sure else "white")
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlim(low - 1, max([2.0, *(100 * row["high"] + 0.3 for row in rows)]))
