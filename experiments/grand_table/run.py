@@ -101,7 +101,12 @@ def proximal(operator: Callable[..., Any], *strengths: float, seldom: bool = Fal
 
 def sometimes(transform: Any, seldom: bool) -> Any:
     """The transform in every tenth step, where a decomposition or a sort in each would be most of the time."""
-    return optax.conditionally_transform(transform, lambda step: step % 10 == 9) if seldom else transform
+
+    def tenth(step: Any, **extra: Any) -> Any:
+        del extra
+        return step % 10 == 9
+
+    return optax.conditionally_transform(transform, tenth) if seldom else transform
 
 
 def network(name: str, *strengths: float, kind: str = "noise", **more: Any) -> Family:
@@ -458,7 +463,7 @@ def drawn(name: str, rows: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(7.5, 1.3 + 0.155 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     gains = [100 * row["difference"] for row in rows]
-    low = min([-3.0, *(gain for gain in gains if gain > -6)])
+    low = min([-1.0, *(gain for gain in gains if gain > -5)])
     for place, row in enumerate(rows):
         gain = 100 * row["difference"]
         colour = COLOURS[EVERYTHING[row["name"]].kind]
