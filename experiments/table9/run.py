@@ -275,14 +275,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--full", action="store_true", help="1,000,000 updates per training: days on a CPU")
     parser.add_argument("--smoke", action="store_true", help="tiny networks on digits, to see that it runs")
     parser.add_argument("--out", type=Path, default=HERE, help="where the numbers and the figure go")
-    parser.add_argument("--store", type=Path, default=Path("runs/table9"), help="checkpoints of what is under way")
+    parser.add_argument("--store", type=Path, default=Path("runs"), help="checkpoints of what is under way")
     parser.add_argument("--again", action="store_true", help="forget what the file has")
     options = parser.parse_args(arguments)
     jreg.use_cpu_devices()
     name = "smoke" if options.smoke else "full" if options.full else "table9"
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / ("full.json" if options.full else "table9.json")
-    trainer = Trainer(BUDGETS[name], path, None if options.smoke else options.store / name, options.again)
+    path = options.out / ("table9-full.json" if options.full else "table9.json")
+    trainer = Trainer(BUDGETS[name], path, None if options.smoke else options.store / path.stem, options.again)
     trainer.run()
 
 
