@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,9 @@ def loaded(name: str, largest: float, train: int) -> jreg.Dataset:
     return jreg.Dataset(flat[0], data.y[: train + 200], flat[1], data.y_test, name=name)
 
 
-def trained(data: jreg.Dataset, hidden: int, rates: tuple[float, float], epochs: int, seeds: int) -> list[jreg.Network]:
+def trained(
+    data: jreg.Dataset, hidden: int, rates: tuple[float, float], epochs: int, seeds: int, store: Path | None = None
+) -> list[jreg.Network]:
     """Networks with two hidden layers and dropout of inputs and hidden units by these rates, one for each seed."""
 
     def recipe(hp: Any, steps: Any) -> jreg.Recipe:
@@ -51,28 +54,37 @@ def trained(data: jreg.Dataset, hidden: int, rates: tuple[float, float], epochs:
         )
 
     rows = np.arange(len(data))
-    options = {"cv": [(rows[:-200], rows[-200:])], "seeds": seeds, "epochs": epochs, "batch_size": 100}
-    space = jreg.grid(dropout=[rates[1]])
-    return jreg.cross_validate(recipe, data, space, keep=[jreg.keep.network], progress=False, **options).networks()
+    study = jreg.cross_validate(
+        recipe,
+        data,
+        jreg.grid(dropout=[rates[1]]),
+        cv=[(rows[:-200], rows[-200:])],
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=100,
+        keep=[jreg.keep.network],
+        store=store,
+        progress=False,
+    )
+    return study.networks()
 
 
-def sampled(networks: Sequence[jreg.Network], data: jreg.Dataset, sequences: int, most: int) -> dict[str, Any]:
-    """Test errors in % and log losses of weight scaling, and of the mean over the first k masks of each sequence."""
-    found: dict[str, Any] = {"counts": [k for k in COUNTS if k <= most]}
+def sampled(number: int, network: jreg.Network, data: jreg.Dataset, counts: Sequence[int]) -> dict[str, Any]:
+    """Test errors in % and log losses of weight scaling, and of the mean over the first k masks of two sequences."""
     truth, rows = np.asarray(data.y_test), np.arange(len(data.y_test))
 
     def scores(p: np.ndarray) -> tuple[float, float]:
         wrong, log_loss = p.argmax(-1) != truth, -np.log(np.maximum(p[rows, truth], 1e-12))
         return round(100 * float(wrong.mean()), 3), round(float(log_loss.mean()), 5)
 
-    for number, network in enumerate(networks):
-        known = {"weight scaling": scores(network.predict_proba(data.x_test)), "masks": []}
-        for sequence in range(sequences):
-            key = jax.random.fold_in(jax.random.key(number), sequence)
-            sums = np.cumsum(network.sample(key, data.x_test, most).values, axis=0)
-            known["masks"].append([scores(sums[k - 1] / k) for k in found["counts"]])
-        found.setdefault("networks", []).append(known)
-        print(f"network {number}: {known['weight scaling']} by weight scaling, {known['masks'][0][-1]} by masks")
+    found: dict[str, Any] = {"weight scaling": scores(network.predict_proba(data.x_test)), "masks": []}
+    for sequence in range(2):
+        key = jax.random.fold_in(jax.random.key(number), sequence)
+        sums = np.cumsum(network.sample(key, data.x_test, counts[-1]).values, axis=0)
+        found["masks"].append([scores(sums[k - 1] / k) for k in counts])
+    print(
+        f"network {number}: {found['weight scaling']} by weight scaling, {found['masks'][0][-1]} by masks", flush=True
+    )
     return found
 
 
@@ -184,6 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, and writes averaging.json and averaging.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HERE, help="where the figure and its numbers go")
+    parser.add_argument("--store", type=Path, default=Path("runs/averaging"), help="where the networks are kept")
     parser.add_argument("--again", action="store_true", help="measure what averaging.json there has already, too")
     parser.add_argument("--smoke", action="store_true", help="tiny networks on digits, to see that it runs")
     options = parser.parse_args(arguments)
@@ -191,20 +204,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "averaging.json"
     found = json.loads(path.read_text()) if path.exists() and not options.again else {}
-    units, epochs, seeds = (6, 2, 2) if options.smoke else (8, 150, 10)
-    if "exact" not in found:
-        digits = loaded("digits", 16, 1237)
-        small = trained(digits, units, (0.0, RATE), epochs, seeds)
-        found["exact"] = compared(small, digits)
-        if options.smoke:
-            found["sampled"] = sampled(small, digits, 2, 5)
+    if options.again:
+        shutil.rmtree(options.store, ignore_errors=True)
+
+    def write() -> None:
         path.write_text(json.dumps(found, indent=1) + "\n")
-    if "sampled" not in found:
-        mnist = loaded("mnist", 255, 20_000)
-        found["sampled"] = sampled(trained(mnist, 512, (0.2, 0.5), 15, 5), mnist, 2, 100)
-    found["sampled"]["summary"] = summarized(found["sampled"])
-    path.write_text(json.dumps(found, indent=1) + "\n")
-    drawn(found["sampled"]).savefig(options.out / "averaging.png", dpi=120)
+
+    digits, rates = loaded("digits", 16, 1237), (0.0, RATE)
+    small: list[jreg.Network] = []
+    if options.smoke or "exact" not in found:
+        small = trained(digits, *((6, rates, 2, 2) if options.smoke else (8, rates, 150, 10)))
+        found["exact"] = compared(small, digits)
+        write()
+    data, counts = (digits, COUNTS[:4]) if options.smoke else (loaded("mnist", 255, 20_000), COUNTS)
+    known = found.setdefault("sampled", {"counts": counts, "networks": []})
+    if len(known["networks"]) < (2 if options.smoke else 5):
+        networks = small if options.smoke else trained(data, 512, (0.2, 0.5), 15, 5, options.store)
+        for number, network in list(enumerate(networks))[len(known["networks"]) :]:
+            known["networks"].append(sampled(number, network, data, counts))
+            write()
+    known["summary"] = summarized(known)
+    write()
+    drawn(known).savefig(options.out / "averaging.png", dpi=120)
     for name, values in found["exact"].items():
         print(f"{name}: {values}")
     print(f"results are in {options.out}")
