@@ -4,6 +4,14 @@ Command:  python experiments/averaging/run.py           (--smoke runs in seconds
 Data:     20,000 training images and the 10,000 test images of MNIST; for the exact means scikit-learn's digits
 Network:  784-512-512-10, ReLU, dropout of 20% of the inputs and 50% of the hidden units, SGD, 15 epochs, 5 seeds, each
           with 2 sequences of 100 masks per image; exact means: 64-8-8-10, 25% of the hidden units, all 65,536 masks
+Hardware: two cores of an AMD EPYC (AVX-512), no GPU, busy with other work: 3 min (228 s of a processor) for MNIST, and
+          50 s of a processor for the exact means
+Result:   test error beyond the 2.81% of weight scaling, in points with 95% intervals: 1 mask +2.58 +- 0.09, 10 masks
+          +0.33 +- 0.11, 50 masks +0.11 +- 0.08, 100 masks +0.06 +- 0.08. Published (Srivastava et al. 2014, figure
+          11): as good at 50 masks and slightly better beyond; 0.03 to 0.17 points better at 100 (Ma et al. 2017).
+          Of all masks weight scaling is the exact mean of a linear unit and the exact geometric mean of a softmax
+          layer. Below two hidden layers it is 0.04 of the probability mass away from the geometric mean, and 0.21 from
+          the arithmetic one
 """
 
 from __future__ import annotations
@@ -169,6 +177,11 @@ def drawn(found: dict[str, Any]) -> Figure:
     """The error against the number of masks, and how much larger it is than by weight scaling."""
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     whole, ends = figure.subplots(1, 2)
+    figure.suptitle(
+        f"The mean over {found['counts'][-1]} masks has {found['summary']['difference'][-1]:+.2f} "
+        f"\u00b1 {found['summary']['half'][-1]:.2f} points of error beside weight scaling",
+        fontsize=10,
+    )
     counts, summary = np.array(found["counts"]), found["summary"]
     difference, half, between = (np.array(summary[name]) for name in ("difference", "half", "between_sequences"))
     scaled = np.mean([one["weight scaling"][0] for one in found["networks"]])
@@ -182,7 +195,7 @@ def drawn(found: dict[str, Any]) -> Figure:
     late = counts >= min(10, counts[-2])
     ends.axhline(0, color=RED)
     ends.errorbar(counts[late], difference[late], half[late], fmt="o-", color=BLUE, capsize=3, markersize=4)
-    ends.set_ylabel("more than by weight scaling (points)")
+    ends.set_ylabel("error beyond weight scaling's\n(points, 95% intervals)")
     for axes in (whole, ends):
         axes.set_xscale("log")
         axes.set_xticks(*[[k for k in (1, 2, 5, 10, 20, 50, 100) if axes is whole or k >= 10]] * 2)
