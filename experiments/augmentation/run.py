@@ -149,7 +149,7 @@ def error_rate(targets: np.ndarray, predictions: np.ndarray) -> float:
     return float(np.mean(predictions != targets[:, None]))
 
 
-def drawn(found: dict[str, dict[str, Any]], data: jreg.Dataset) -> Figure:
+def drawn(found: dict[str, Any], data: jreg.Dataset) -> Figure:
     """What each variant makes of some digits, beside its test error."""
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.5])
@@ -162,13 +162,14 @@ def drawn(found: dict[str, dict[str, Any]], data: jreg.Dataset) -> Figure:
     left.set_xticks([])
     left.set_yticks(range(len(VARIANTS)), list(VARIANTS))
     left.set_title("what training sees", fontsize=10)
-    for (stage, variants), colour, marker, shift in zip(found.items(), COLOURS, "os", (0.0, 0.22), strict=False):
+    for one, colour, marker, shift in zip(found.values(), COLOURS, "os", (0.0, 0.22), strict=True):
+        variants, epochs = one["variants"], one["epochs"]
         places = np.array([list(VARIANTS).index(name) for name in variants]) + shift
-        errors = [one["errors"] for one in variants.values()]
-        half = [4.30 * one["standard_error"] for one in variants.values()]
-        label = f"{stage}, mean of {len(errors[0])} networks" + (" and 95% interval" if len(errors[0]) == 3 else "")
-        bars = half if len(errors[0]) == 3 else None
-        means = [one["mean"] for one in variants.values()]
+        errors = [variant["errors"] for variant in variants.values()]
+        means = [variant["mean"] for variant in variants.values()]
+        # Two networks have no interval worth drawing; that of three takes 4.3 standard errors.
+        bars = [4.30 * variant["standard_error"] for variant in variants.values()] if len(errors[0]) > 2 else None
+        label = f"{epochs} epochs, mean of {len(errors[0])} networks" + (", 95% interval" if bars else "")
         right.errorbar(means, places, xerr=bars, fmt=marker, color=colour, capsize=3, label=label, zorder=3)
         for place, several in zip(places, errors, strict=True):
             right.plot(several, np.full(len(several), place), ".", color=colour, alpha=0.5, markersize=5)
@@ -181,7 +182,7 @@ def drawn(found: dict[str, dict[str, Any]], data: jreg.Dataset) -> Figure:
     right.set_title("error", fontsize=10)
     right.spines[["top", "right"]].set_visible(False)
     figure.legend(*right.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=2)
-    best = min(one["mean"] for variants in found.values() for one in variants.values())
+    best = min(one["mean"] for stage in found.values() for one in stage["variants"].values())
     figure.suptitle(f"Elastic distortion and shifts take a small network to {best:.2f}% errors; flips do harm")
     return figure
 
@@ -206,13 +207,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = options.out / "augmentation.json"
     found = json.loads(path.read_text()) if path.exists() and not options.again else {}
     for stage, (names, epochs, seeds) in stages.items():
-        name = f"{epochs} epochs" if stage == "all" else f"{epochs} epochs, longer"
-        if name not in found:
+        if found.get(stage, {}).get("epochs") != epochs:
             store = None if smoke else f"runs/augmentation/{epochs}"
-            found[name] = trained(recipe, data, names, epochs, seeds, store)
+            variants = trained(recipe, data, names, epochs, seeds, store)
+            found[stage] = {"epochs": epochs, "variants": variants}
             path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-        for variant, one in found[name].items():
-            print(f"{name}, {variant}: {one['mean']:.2f}% +- {one['standard_error']:.2f}", flush=True)
+        for variant, one in found[stage]["variants"].items():
+            print(f"{epochs} epochs, {variant}: {one['mean']:.2f}% +- {one['standard_error']:.2f}", flush=True)
     drawn(found, data).savefig(options.out / "augmentation.png", dpi=120)
     print(f"results are in {options.out}")
 
