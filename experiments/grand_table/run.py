@@ -8,8 +8,13 @@ Network:  MLP with two layers of 128 units, ReLU, Adam 1e-3; a few regularizers 
 Protocol: nested cross-validation of each family: 2 inner folds choose one of three strengths, 2 x 5 outer folds score
           it; differences from the same network without regularization, outer fold by outer fold, with intervals and
           p-values of the corrected resampled t test, adjusted by Holm for all families of a data set
-HARDWARE
-RESULT
+Hardware: two cores of an AMD EPYC (AVX-512), no GPU, at the lowest priority beside much other work: 45 families and 4
+          networks of digits took 480 seconds of a processor, half of it compilation, spread over 85 minutes; the
+          other 53 families of digits, MNIST-1D and MNIST are still to be run
+Result:   digits, 97.70% without regularization: label smoothing +0.77 points (95% interval -0.02 to +1.55), batch
+          normalization +0.77 (+0.01 to +1.52), L2 of outputs +0.73 (+0.02 to +1.44), non-negative weights -6.05 (-9.03
+          to -3.07). Adjusted by Holm for 45 families none of them helps for sure (p = 1), and the last one harms
+          with p = 0.059
 """
 
 from __future__ import annotations
@@ -463,18 +468,18 @@ def drawn(name: str, rows: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(7.5, 1.3 + 0.155 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     gains = [100 * row["difference"] for row in rows]
-    low = min([-1.0, *(gain for gain in gains if gain > -5)])
+    low = min([-1.5, *(gain for gain in gains if gain > -5)])
     for place, row in enumerate(rows):
         gain = 100 * row["difference"]
         colour = COLOURS[EVERYTHING[row["name"]].kind]
         sure = row["holm"] <= 0.05
-        if gain < low - 1:
-            axes.annotate(f"{gain:.1f}", (low - 0.9, place), color=colour, fontsize=6, va="center")
+        if gain < low:
+            axes.annotate(f"{gain:.1f}", (low - 0.65, place), color=colour, fontsize=6, va="center")
             continue
         axes.hlines(place, 100 * row["low"], 100 * row["high"], color=colour, linewidth=1)
         axes.plot(gain, place, "o", color=colour, markersize=4, markerfacecolor=colour if sure else "white")
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlim(low - 1, max([2.0, *(100 * row["high"] + 0.3 for row in rows)]))
+    axes.set_xlim(low - 0.7, max([2.0, *(100 * row["high"] + 0.3 for row in rows)]))
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=6)
     axes.set_xlabel("gain in accuracy over the same network without it (percentage points, 95% interval)", fontsize=8)
@@ -519,7 +524,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             path.write_text(compact(text))
         rows = compared(found)
         (options.out / f"{name}.md").write_text(table(found, rows))
-        drawn(name, rows).savefig(options.out / f"{name}.png", dpi=120)
+        drawn(name, rows).savefig(options.out / f"{name}.png", dpi=100)
     print(f"results are in {options.out}")
 
 
