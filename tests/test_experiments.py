@@ -272,12 +272,3 @@ def test_the_augmentation_benchmark_compares_and_finds_its_share(tmp_path: Path)
     found = json.loads((tmp_path / "augment.json").read_text())
     assert {"jreg", "step", "step and jreg", "scipy"} <= set(found["milliseconds"])
     assert found["ratios"]["scipy"] > 0
-
-
-@pytest.mark.slow
-def test_one_family_after_the_other(tmp_path: Path) -> None:
-    command = [sys.executable, EXPERIMENTS / "which_one.py", "--smoke", "--data", "digits", "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    table = (tmp_path / "families.md").read_text()
-    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == ["| none", "| shift"]
