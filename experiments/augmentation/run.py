@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=5, help="of every variant")
     parser.add_argument("--more-epochs", type=int, default=30, help=f"of '{STRONG}' once more")
-    parser.add_argument("--wide-epochs", type=int, default=16, help="of a wider network under a milder distortion")
+    parser.add_argument("--wide-epochs", type=int, default=12, help="of a wider network under a milder distortion")
     parser.add_argument("--out", type=Path, default=HERE, help="where the figure and its numbers go")
     parser.add_argument("--again", action="store_true", help="train what augmentation.json has already, too")
     parser.add_argument("--smoke", action="store_true", help="one epoch of 240 digits, to see that it runs")

@@ -7,6 +7,16 @@ Network:  784-512-512-10, ReLU, where the authors have 784-1024-1024-2048-10; wi
           hidden units and four fifths of the inputs kept, as published without scaling in training; SGD with momentum
           0.9 whose learning rate falls linearly from 0.1 to 0, batches of 50; 2,000 updates for up to 10,000 images and
           10,000 for 50,000 (the authors made a million)
+Hardware: two cores of an AMD EPYC (AVX-512), no GPU, busy with other work; 3 min 39 s, 311 s of processor time, for 40
+          trainings in one compiled program
+Result:   errors in % without and with dropout, and the difference with its 95% interval over draws. Published (figure
+          10, no table): no gain with 100 and 500 images, then a growing one, then a declining one
+             100: 26.74  23.58  +3.16 (+0.61 to +5.71)
+             500: 11.97  10.43  +1.55 (+1.27 to +1.83)
+           1,000:  8.66   7.35  +1.31 (+0.84 to +1.77)
+           5,000:  4.34   4.19  +0.15 (-0.67 to +0.97)
+          10,000:  3.12   3.65  -0.53 (-0.89 to -0.18)
+          50,000:  1.65   2.04  -0.40 (-0.52 to -0.27)
 """
 
 from __future__ import annotations
@@ -126,8 +136,11 @@ def drawn(found: list[dict[str, Any]]) -> Figure:
         axes.set_xscale("log")
         axes.set_xlabel("training images")
         axes.spines[["top", "right"]].set_visible(False)
-    most = int(np.argmax(share[:, 0]))
-    figure.suptitle(f"Dropout saves most with {sizes[most]:,} training images", fontsize=11)
+    helped = [one["rows"] for one in found if one["gain"][1] > 0]
+    title = (
+        f"Dropout surely helps with up to {max(helped):,} training images" if helped else "Dropout surely helps nowhere"
+    )
+    figure.suptitle(title, fontsize=11)
     return figure
 
 
