@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ each = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.pare
 def loaded(script):
     spec = importlib.util.spec_from_file_location(f"experiment_{script.parent.name}", script)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look
     spec.loader.exec_module(module)
     return module
 
@@ -31,10 +33,10 @@ def test_it_runs_at_a_tiny_size(script, tmp_path, monkeypatch):
     monkeypatch.setattr(jreg, "use_cpu_devices", lambda *_: None)  # JAX has started
     out = tmp_path / "out"
     loaded(script).main(["--smoke", "--out", str(out)])
-    assert all(json.loads(path.read_text()) for path in out.glob("*.json"))
-    # A whole run has written the same files.
-    there = {path.name for path in script.parent.iterdir()}
-    assert {path.name for path in out.iterdir() if path.is_file()} <= there
+    written = {path.name for path in out.glob("*.json")}
+    assert all(json.loads((out / name).read_text()) for name in written)
+    # The whole run has written the same.
+    assert written <= {path.name for path in script.parent.iterdir()}
 
 
 @each
