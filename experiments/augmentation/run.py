@@ -4,7 +4,12 @@ Command:  python experiments/augmentation/run.py        (--smoke runs in seconds
 Data:     MNIST, all 60,000 training images; the 10,000 test images score the network of the last epoch
 Network:  Simard's, wider and with batch normalization: 5x5 convolutions of stride 2 with 10 and 50 channels, 100 dense
           units, ReLU; SGD with Nesterov momentum 0.9, batches of 120, and a learning rate that falls from 0.1 along a
-          cosine
+          cosine; once more with 16 and 64 channels and 128 units
+Hardware: two cores of an AMD EPYC (AVX-512), no GPU, busy with other work; 20 min, 2,200 s of processor time
+Result:   test errors in %, means of three networks after 5 epochs: none 0.79, shift 0.71, rotation 0.80, elastic and
+          shift 0.89, flip 1.17; elastic and shift after 30 epochs: 0.75; the wider network with a milder distortion
+          after 12: 0.54 (two together 0.44). Published: 0.4 (Simard et al. 2003, convolutional, elastic), 0.7 (their
+          MLP), 0.35 (Ciresan et al. 2010, MLP of 12 million weights)
 """
 
 from __future__ import annotations
@@ -40,10 +45,10 @@ STRONG = "elastic and shift"
 MILD = {"elastic and shift, milder": {**NOTHING, "alpha": 36.0, "sigma": 6.0, "shift": 1.0}}
 # Channels of the convolutions, dense units, pixels of the window.
 NARROW, WIDE, SMALL = ((10, 50), 100, 5), ((16, 64), 128, 5), ((4, 8), 16, 2)
-NAMES = {"all": "", "longer": "", "wider": "wider, milder, "}
+NAMES = {"all": "", "longer": "", "wider": "wider, milder, ", "control": "wider, "}
 # Test errors in %: Simard et al. (2003), table 1, and Ciresan et al. (2010), whose network has 12 million weights.
 PUBLISHED = {"convolutional, elastic": 0.4, "MLP, elastic": 0.7, "deep MLP, elastic and affine": 0.35}
-COLOURS = ("#1f4e79", "#c0571a", "#2a8a6e")
+COLOURS = ("#1f4e79", "#c0571a", "#2a8a6e", "#2a8a6e")
 
 
 class Network(linen.Module):
@@ -169,7 +174,7 @@ def drawn(found: dict[str, Any], data: jreg.Dataset) -> Figure:
     left.set_xticks([])
     left.set_yticks(range(len(VARIANTS)), list(VARIANTS))
     left.set_title("what training sees", fontsize=10)
-    for (stage, one), colour, marker, shift in zip(found.items(), COLOURS, "osD", (0.0, 0.2, 0.36), strict=True):
+    for (stage, one), colour, marker, shift in zip(found.items(), COLOURS, "osDv", (0.0, 0.2, 0.36, 0.2), strict=False):
         variants, epochs = one["variants"], one["epochs"]
         places = np.array([list(VARIANTS).index(name.removesuffix(", milder")) for name in variants]) + shift
         errors = [variant["errors"] for variant in variants.values()]
@@ -212,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "all": (NARROW, VARIANTS, options.epochs, 3),
         "longer": (NARROW, strong, options.more_epochs, 2),
         "wider": (WIDE, MILD, options.wide_epochs, 2),
+        "control": (WIDE, {"none": NOTHING}, options.wide_epochs, 2),
     }
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "augmentation.json"
@@ -227,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         for variant, one in found[stage]["variants"].items():
             print(f"{epochs} epochs, {variant}: {one['mean']:.2f}% +- {one['standard_error']:.2f}", flush=True)
-    drawn(found, data).savefig(options.out / "augmentation.png", dpi=120)
+    drawn(found, data).savefig(options.out / "augmentation.png", dpi=105)
     print(f"results are in {options.out}")
 
 
