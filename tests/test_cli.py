@@ -345,7 +345,7 @@ def test_help_names_every_option(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "a command is missing: jreg sweep, resume, predict, report, data or doctor"),
+        ([], "a command is missing: jreg sweep, resume, predict, report, merge, data or doctor"),
         (["swep"], "jreg has no command 'swep': did you mean jreg sweep (see jreg --help)?"),
         (["version"], "did you mean jreg --version"),
         (["train", "--data", "mine.csv"], "did you mean jreg sweep (see jreg --help)?"),

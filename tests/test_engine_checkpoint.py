@@ -418,6 +418,7 @@ def test_what_an_interruption_took_is_left_out(monkeypatch):
     design, layout = design_of(space="both"), LAYOUTS["two devices"]
     every, real = jobs_of(design), program.program
     first, second = every
+    stopped(local(design, layout, turns=True), every, 1)  # compiles both programs
 
     def saved_after(interrupted):
         """(plan, epochs) of what is left when the second program is interrupted in its second call."""

@@ -170,7 +170,7 @@ def drawn(found: dict[str, dict[str, list[dict[str, Any]]]]) -> Figure:
     right.set_xticks([4, 8, BATCH], ["4", "8", str(BATCH)], minor=False)
     right.minorticks_off()
     right.set_xlabel("batch size (best learning rate of each)")
-    right.set_title("With batches of 4 it needs renormalization", fontsize=10)
+    right.set_title("Batches of 4 need renormalization", fontsize=10)
     for axes in (left, middle, right):
         axes.set_ylabel("validation accuracy")
         axes.spines[["top", "right"]].set_visible(False)
