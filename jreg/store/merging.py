@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,7 +115,7 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
                 fresh, differ = _news(results, some)
                 disagreements += [_disagreement(key, place, had) for key in differ]
                 # What it kept is read from the store where it is wanted.
-                results.add(_without_kept(fresh))
+                results.add(dataclasses.replace(fresh, kept={}))
                 store.append(results, [fresh] if len(fresh) else [])
             had.append((place, source))
             results.layouts = source.layouts | results.layouts
@@ -183,10 +184,6 @@ def _disagreement(key: tuple[int, int, int], other: Path, had: Sequence[tuple[Pa
 def _has(results: Results, key: tuple[int, int, int]) -> bool:
     found = results.get(*key)
     return found is not None and found.status != Status.WAITING
-
-
-def _without_kept(some: Trained) -> Trained:
-    return Trained(some.setting, some.fold, some.seed, some.status, some.epochs, some.best_epoch, some.history, kept={})
 
 
 def _sum(one: Timing, two: Timing) -> Timing:
