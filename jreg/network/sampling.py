@@ -126,8 +126,8 @@ def sampled(
     if count and len(outputs) > 1 and (outputs == outputs[:1]).all():
         raise ValueError(
             "the network's passes are all alike: its model has no noise, such as dropout with a rate above 0, or none "
-            "that reaches these outputs, so that they say nothing of its uncertainty; take an ensemble, study.ensemble() "
-            "or jreg.refit_ensemble(study)"
+            "that reaches these outputs, so that they say nothing of its uncertainty; take an ensemble, "
+            "study.ensemble() or jreg.refit_ensemble(study)"
         )
     if task == "regression":
         return Sampled(np.stack([labels_of(one, task, shape) for one in outputs]).astype(np.float64), task)
