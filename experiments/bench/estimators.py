@@ -16,10 +16,9 @@ Two measurements, each for so many rounds of A B A B:
               processes are there
 
 Command:   python experiments/bench/estimators.py        (--smoke runs in seconds)
-Hardware:  two cores of an AMD EPYC (AVX-512) on which others worked as well, no GPU; Python 3.11.7, jax 0.10.2,
-           scikit-learn 1.9.1; 3 minutes
-Numbers:   sklearn / jreg, of the medians (smallest to largest round): end to end 1.07 (0.62 to 1.52), 8.19 and 7.62 s;
-           again 3.05 (2.85 to 12.47), 6.00 and 1.97 s; test accuracy 0.9694 and 0.9722
+Hardware:  two quiet cores of an AMD EPYC (AVX-512), no GPU; Python 3.11.7, jax 0.10.2, scikit-learn 1.9.1; 2 minutes
+Numbers:   sklearn / jreg, of the medians (smallest to largest round): end to end 1.19 (1.15 to 1.30), 8.22 and 6.90 s;
+           again 2.92 (2.81 to 3.09), 5.52 and 1.89 s; test accuracy 0.9694 and 0.9722
 """
 
 import argparse
