@@ -47,7 +47,7 @@ def cross_validate(
     store: str | Path | None = None,
     layout: Layout | None = None,
     timeout: float | None = None,
-    shard: str | Shard | None = None,
+    shard: str | tuple[int, int] | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Study:
     r"""Trains every setting on every fold with every seed and scores it on the fold's validation rows.
@@ -91,7 +91,7 @@ def cross_validate(
         study that was killed goes on.
       layout: devices and slots; default: `choose_layout` decides by rule, and a measurement in a long study.
       timeout: seconds after which the study ends in good order, with what has been found by then; default: none.
-      shard: the share of the trainings that this process trains, such as ``"3/16"`` or ``"auto/16"``, see
+      shard: the share of the trainings that this process trains, such as ``"3/16"``, ``(3, 16)`` or ``"auto/16"``, see
         `jreg.study.Shard`; `jreg.merge` joins the stores of all of them. Default: all trainings.
       progress: True shows it on standard error; False doesn't; a function, or several, are called with each
         `jreg.report.Progress`.

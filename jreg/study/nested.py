@@ -59,7 +59,7 @@ def nested_cross_validate(
     store: str | Path | None = None,
     layout: Layout | None = None,
     timeout: float | None = None,
-    shard: str | Shard | None = None,
+    shard: str | tuple[int, int] | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> NestedStudy:
     r"""Estimates without bias how well the whole procedure does: settings tried, one chosen, a network trained.

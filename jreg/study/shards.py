@@ -62,7 +62,7 @@ class Shard(NamedTuple):
         if found is None:
             raise ValueError(f"shard is {shown(text)}, {wanted}")
         number, of = _own(environment) if found[1] == "auto" else int(found[1]), int(found[2])
-        if number >= of:
+        if not 0 <= number < of:
             numbered = f"numbered 0 to {of - 1}" if of else "none"
             raise ValueError(f"shard is {number}/{of}, but {of} shards are {numbered}")
         return cls(number, of)
