@@ -8,7 +8,6 @@ import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -199,6 +198,7 @@ def test_small_networks_are_kept_where_nothing_else_is_asked(monkeypatch):
 
 
 @pytest.mark.slow
+@looks_again
 def test_more_seeds_train_what_is_missing(found, whole, capsys):
     assert ends(["sweep", *SMALL, "--seeds", "2", "--out", found], capsys)[0] == 0
     np.testing.assert_array_equal(jreg.load_results(found).scores[..., :1], jreg.load_results(whole).scores)
@@ -424,9 +424,12 @@ def environment(**more):
     )
 
 
-def started(arguments, **how):
+def started(arguments, before=None, **how):
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | how
-    return subprocess.Popen([sys.executable, "-P", "-m", "jreg", *arguments], text=True, env=environment(), **streams)
+    command = [sys.executable, "-P", "-m", "jreg", *arguments]
+    if before:
+        command = ["bash", "-c", f'{before}; exec "$@"', "bash", *command]
+    return subprocess.Popen(command, text=True, env=environment(), **streams)
 
 
 def killed(arguments, pattern, number):
@@ -462,7 +465,7 @@ def test_ctrl_c_before_the_final_network_trains_says_what_goes_on():
     done = started(["resume", "found", "mine.py"])
     out, err = done.communicate(timeout=120)
     assert done.returncode == 0, err
-    assert out.splitlines()[-1].endswith("the final network in found/final")
+    assert "the final network in found/final, the report in found/report.html" in out
     assert "nothing was trained again" in err
 
 
@@ -505,11 +508,8 @@ def test_a_home_that_cannot_be_written_is_no_error():
 
 @pytest.mark.slow
 def test_a_full_disk_in_the_middle_loses_nothing(whole):
-    # No file may become larger, which SQLite and Python see as a disk that is full.
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
-
-    done = started(["sweep", *SMALL, "--out", "found"], preexec_fn=limit)
+    # No file may become larger than so many blocks of 1,024, which SQLite and Python see as a disk that is full.
+    done = started(["sweep", *SMALL, "--out", "found"], before="ulimit -f 40")
     out, err = done.communicate(timeout=300)
     assert (done.returncode, out.startswith("best:")) == (2, True), err
     assert "not everything could be written into found" in err.splitlines()[-1]

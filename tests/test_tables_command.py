@@ -101,11 +101,12 @@ def test_a_sweep_of_that_recipe_is_quiet_and_says_what_is_next(capsys):
     code, out, err = ends(["sweep", "mine.py", "--data", "wine", "--epochs", "2", "--cv", "2", "--quiet"], capsys)
     assert (code, err, out.splitlines()[-1]) == (
         *(0, ""),
-        "results and pictures are in runs/wine, the final network in runs/wine/final",
+        "results and pictures are in runs/wine, the final network in runs/wine/final, the report in "
+        "runs/wine/report.html",
     )
     small = ["--epochs", "2", "--cv", "2", "--store", "found"]
     code, out, _ = ends(["sweep", "visits.csv", *OPTIONS, *small], capsys)
-    assert (code, out.splitlines()[-3]) == (0, "predict:  jreg predict found NEW.csv --out predictions.csv")
+    assert (code, out.splitlines()[-2]) == (0, "predict:  jreg predict found NEW.csv --out predictions.csv")
     Path("new.csv").write_text("city;price\nBonn;1.100,5\nMars;900\n")
     assert "unseen='zeros' (--unseen zeros)" in ends(["predict", "found", "new.csv"], capsys)[2]
     code, out, err = ends(["predict", "found", "new.csv", "--unseen", "zeros"], capsys)

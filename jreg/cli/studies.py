@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import sqlite3
 import tempfile
 import time
 import warnings
@@ -257,7 +258,7 @@ def _elsewhere(study: jreg.Study | jreg.NestedStudy, final: Network | None) -> s
         write_results(place, study.results, report.test_result(final))
         if final is not None:
             final.save(place / FINAL)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, sqlite3.Error) as error:
         return f"there is no room for it in {tempfile.gettempdir()} either ({_short(error)}), so what is above is all"
     return f"it is in {place}"
 
