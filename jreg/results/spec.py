@@ -20,6 +20,9 @@ from jreg.search.space import Setting, Space
 from jreg.splits import repeats
 from jreg.training import FINAL, Column, EarlyStopping
 
+# What a training is computed by; another NumPy or Python changes nothing.
+COMPUTED_BY = ("jreg", "jax", "jaxlib", "flax", "optax")
+
 
 class FoldRows(NamedTuple):
     """One fold.

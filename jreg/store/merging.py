@@ -12,7 +12,7 @@ import numpy as np
 
 from jreg._base.names import cut, listed, shown
 from jreg.results import Results, Spec, Timing, Trained
-from jreg.results.spec import rows_key
+from jreg.results.spec import COMPUTED_BY, rows_key
 from jreg.store.database import Folder
 from jreg.store.reading import NAME, load_note, load_results
 from jreg.training import Status
@@ -20,8 +20,6 @@ from jreg.training import Status
 # What a store notes of the share of the study that it has, and what all shards have noted alike.
 SHARD = "shard"
 _NOTES = ("steps", "recipe", "command")
-# Other versions of these may train otherwise; of what else there is, machines may have different ones.
-_VERSIONS = ("jreg", "jax", "jaxlib", "flax", "optax")
 
 
 class Disagreement(NamedTuple):
@@ -145,7 +143,7 @@ def _check_alike(spec: Spec, place: Path, other: Spec, there: Path) -> None:
 
 def _asked(spec: Spec) -> dict[str, Any]:
     head = spec.head()
-    versions = {f"the version of {name}": head["versions"].get(name) for name in _VERSIONS}
+    versions = {f"the version of {name}": head["versions"].get(name) for name in COMPUTED_BY}
     return {name: value for name, value in head.items() if name not in ("versions", "space", "block")} | versions
 
 

@@ -14,7 +14,7 @@ from jreg._base.names import cut, listed, qualified_name
 from jreg.engine import Layout
 from jreg.results import Spec, canonical
 from jreg.results.nested import NESTED
-from jreg.results.spec import rows_key
+from jreg.results.spec import COMPUTED_BY, rows_key
 from jreg.search.racing import Race
 from jreg.store import SHARD, Folder, Nowhere
 from jreg.study import fingerprints
@@ -23,8 +23,6 @@ from jreg.study.halfway import text_of
 from jreg.study.policy import Policy
 from jreg.training import Plan, keep
 
-# What a training is computed by; another NumPy or Python changes nothing.
-_VERSIONS = ("jreg", "jax", "jaxlib", "flax", "optax")
 _OPTIONS = (
     "epochs",
     "batch_size",
@@ -129,7 +127,7 @@ def _changes(design: Design, stored: Spec, store: Nowhere) -> list[str]:
         found.append(f"the policy was {_worded(stored.policy)} and is now {_worded(spec.policy)}")
     if stored.fingerprint != spec.fingerprint:
         found.append(f"the data were others ({stored.data}, now {spec.data})")
-    for name in _VERSIONS:
+    for name in COMPUTED_BY:
         if stored.versions.get(name) != spec.versions.get(name):
             found.append(f"the version of {name} was {stored.versions.get(name)} and is now {spec.versions.get(name)}")
     if not found and isinstance(store, Folder):
