@@ -34,7 +34,7 @@ SHARED, ALONE = Layout(data=2), Layout(DEVICES[:1])
 # dozen steps of plain gradient descent carry them on without making them much larger. Numbers are of about 1.
 TOLERANCE = 1e-5
 # Beside shared trainings that would fit into one device and are as many as there are devices; all of these do.
-quiet = pytest.mark.filterwarnings("ignore:with data=2 devices share each training")
+quiet = pytest.mark.filterwarnings("ignore:data=2 has 2 devices share each training")
 
 
 class Device:
@@ -94,7 +94,7 @@ def test_what_no_axis_is_for_is_left_as_it_is():
 # What is computed of rows that are split.
 
 
-@pytest.mark.some(12)
+@pytest.mark.some(6)
 @pytest.mark.parametrize(
     "case", [pytest.param(case, id=f"{case.of.__name__}{number}") for number, case in enumerate(contract.CASES)]
 )
@@ -121,6 +121,10 @@ def test_a_study_on_eight_devices_is_that_of_one(tmp_path, name):
 
 def test_a_small_study_on_eight_devices_is_that_of_one(tmp_path):
     run(tmp_path, "small")
+    # What trains beside a training changes no bit of it.
+    two, one = (np.load(tmp_path / f"small-{kind}.npz") for kind in ("shared", "group"))
+    for what in two:
+        np.testing.assert_array_equal(two[what], one[what], err_msg=what)
 
 
 def run(folder, name):
@@ -203,6 +207,7 @@ def test_a_study_that_goes_on_shares_its_trainings_as_before_and_says_when_that_
         assert list(going_on.layouts(found.design, store).values()) == [ALONE]
 
 
+@pytest.mark.slow
 @quiet
 def test_a_checkpoint_of_one_device_goes_on_with_two(wines):
     plan, jobs = scheduler.plan_of(epochs=scheduler.EPOCHS), scheduler.members(seeds=(0,))

@@ -120,9 +120,9 @@ class Pool:
         if not self._fits or -(-trainings // devices) * layout.data > -(-trainings // layout.groups):
             return
         warnings.warn(
-            f"with data={layout.data} devices share each training and wait for each other in every step, but one fits "
-            f"into the memory of a single device, and {trainings} trainings keep {devices} devices busy: a layout "
-            "without data trains them at least as fast",
+            f"data={layout.data} has {layout.data} devices share each training, which wait for each other in every "
+            f"step, but a training fits into the memory of one device, and {trainings} trainings keep {devices} devices "
+            "busy: a layout without data trains them at least as fast",
             UserWarning,
             stacklevel=2,
         )
