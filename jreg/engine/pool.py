@@ -121,8 +121,8 @@ class Pool:
             return
         warnings.warn(
             f"data={layout.data} has {layout.data} devices share each training, which wait for each other in every "
-            f"step, but a training fits into the memory of one device, and {trainings} trainings keep {devices} devices "
-            "busy: a layout without data trains them at least as fast",
+            f"step, but a training fits into the memory of one device, and {trainings} trainings keep {devices} "
+            "devices busy: a layout without data trains them at least as fast",
             UserWarning,
             stacklevel=2,
         )

@@ -17,7 +17,7 @@ DATA = "data"
 
 
 def split(tree: PyTree) -> PyTree:
-    """Arrays with one row per example, a part of the rows on each device; the compiler pads where they don't go up."""
+    """Arrays with one row per example, a part of the rows on each device; the compiler pads them to equal parts."""
     return jax.lax.with_sharding_constraint(tree, PartitionSpec(DATA)) if _is_shared() else tree
 
 
