@@ -135,6 +135,7 @@ LONG = {
     "gallery.md",
     "how-to.md",
     "index.md",
+    "large-members.md",
     "migrating.md",
     "networks.md",
     "reliability.md",

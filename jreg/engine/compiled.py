@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jreg.engine import program
 from jreg.engine.jobs import Job, Outcome, Slot, Work
 from jreg.engine.layout import AXIS, Layout
-from jreg.engine.memory import QUEUE, SHARE, bytes_of, fitting, outbox_length, sizes_of
+from jreg.engine.memory import QUEUE, SHARE, alone, bytes_of, fitting, outbox_length, sizes_of
 from jreg.splits import Folds
 from jreg.training import Plan, Rows
 
@@ -28,6 +28,7 @@ class Compiled(NamedTuple):
       rows: the data, on each device.
       folds: on each device.
       seconds: that tracing and compiling took.
+      fits: whether a training that devices share is known to fit into the memory of one of them.
     """
 
     layout: Layout
@@ -36,6 +37,7 @@ class Compiled(NamedTuple):
     rows: Rows
     folds: Folds
     seconds: float
+    fits: bool
 
 
 def compile_program(plan: Plan, layout: Layout, example: Job, rows: Rows, folds: Folds, limit: int | None) -> Compiled:
@@ -48,27 +50,47 @@ def compile_program(plan: Plan, layout: Layout, example: Job, rows: Rows, folds:
       MemoryError: not even one training fits.
     """
     began = time.perf_counter()
-    lanes = len(layout.devices)
-    own, all_ = (NamedSharding(layout.mesh, spec) for spec in (PartitionSpec(AXIS), PartitionSpec()))
-    data = _shapes((rows, folds), all_)
+    example = jax.tree.map(np.asarray, example)
+    data = _shapes((rows, folds))
     slot, outcome = program.shapes_of(plan, example, *data)
     sizes = sizes_of(slot, outcome, *data)
     if limit is not None:
         layout = fitting(sizes, layout, limit)
     while True:
-        counts = layout.slots * lanes, outbox_length(sizes, layout.slots, limit) * lanes
-        state = tuple(_shapes(one, own, (count,)) for one, count in zip((slot, outcome), counts, strict=True))
-        queue = _shapes(jax.tree.map(np.asarray, example), None, (lanes, QUEUE))
-        work = Work(queue, *_shapes((np.zeros(lanes, np.int32), np.zeros(counts[0], bool), np.False_, np.int32(0))))
-        leaves, structure = jax.tree.flatten((state, work, *data))
-        needed = _bytes_needed(plan, layout, structure, tuple(leaves))
+        outcomes = outbox_length(sizes, layout.slots, limit)
+        first, *others = layout.programs
+        needed = _needed(plan, first, (slot, outcome), outcomes, example, *data)
         if limit is None or needed is None or needed <= SHARE * limit:
             break
         layout = fitting(sizes, layout, limit, needed)
+    for one in others:
+        _needed(plan, one, (slot, outcome), outcomes, example, *data)
+    most = alone(sizes, layout, needed, limit)
+    fits = limit is not None and most is not None and most <= SHARE * limit
+    counts = layout.lanes, outcomes * layout.groups
+    own, all_ = _shardings(layout)
     slots, outbox = (program.empty(one, count) for one, count in zip((slot, outcome), counts, strict=True))
     slots = slots._replace(stage=np.full(counts[0], example.id.shape[-1], np.int32))
     there = (*jax.device_put((slots, outbox), own), *jax.device_put((rows, folds), all_))
-    return Compiled(layout, *there, time.perf_counter() - began)
+    return Compiled(layout, *there, time.perf_counter() - began, fits)
+
+
+def _shardings(layout: Layout) -> tuple[NamedSharding, NamedSharding]:
+    """Of what each group of devices has for itself, and of what all have."""
+    return NamedSharding(layout.mesh, PartitionSpec(AXIS)), NamedSharding(layout.mesh, PartitionSpec())
+
+
+def _needed(
+    plan: Plan, layout: Layout, state: tuple[Slot, Outcome], outcomes: int, example: Job, rows: Rows, folds: Folds
+) -> int | None:
+    """Compiles the program of a layout with room for so many outcomes on a device; the bytes that it takes there."""
+    own, all_ = _shardings(layout)
+    lanes, counts = layout.groups, (layout.lanes, outcomes * layout.groups)
+    there = tuple(_shapes(one, own, (count,)) for one, count in zip(state, counts, strict=True))
+    queue = _shapes(example, None, (lanes, QUEUE))
+    work = Work(queue, *_shapes((np.zeros(lanes, np.int32), np.zeros(counts[0], bool), np.False_, np.int32(0))))
+    leaves, structure = jax.tree.flatten((there, work, *_shapes((rows, folds), all_)))
+    return _bytes_needed(plan, layout, structure, tuple(leaves))
 
 
 def _shapes(tree: Any, sharding: Any = None, leading: tuple[int, ...] = ()) -> Any:

@@ -12,7 +12,9 @@ from jax.sharding import Mesh
 
 from jreg._base import checks
 from jreg._base.machine import free_memory
+from jreg.training.spreading import DATA
 
+# The axis along which devices, or groups of them, have slots of their own.
 AXIS = "slots"
 # Slots of a batch on an accelerator and, on a CPU, for networks of at most the last number of parameters.
 _BATCH, _TINY_BATCH, _TINY = 64, 32, 2000
@@ -51,19 +53,27 @@ class Layout:
     """How many trainings run at once and where.
 
     Attributes:
-      devices: the devices the slots are spread over.
-      slots: trainings at once on each device.
+      devices: the devices the slots are spread over; default: all that this process has.
+      slots: trainings at once on each device, or with `data` on each group of devices.
       batch: how many of a device's slots are computed as one batch (`jax.vmap`); the batches run one after the
         other, and one without a running training is left out. 1 runs each slot by itself.
+      data: how many devices share a training, for one whose batches are too large for the memory of a single device.
+        Each has a part of the rows of every batch and of every block of an evaluation, and all of the parameters.
 
     Raises:
-      ValueError: `slots` is no multiple of `batch`, or one of them is below 1.
+      ValueError: `slots` is no multiple of `batch`, the devices can't be put into groups of `data`, or a number is
+        below 1.
       TypeError: one of them is no whole number, or `devices` are none.
+
+    >>> layout = Layout(jax.devices()[:1], slots=4)
+    >>> layout.groups, layout.lanes
+    (1, 4)
     """
 
-    devices: tuple[jax.Device, ...]
-    slots: int
+    devices: tuple[jax.Device, ...] = dataclasses.field(default_factory=lambda: tuple(jax.local_devices()))
+    slots: int = 1
     batch: int = 1
+    data: int = 1
 
     def __post_init__(self) -> None:
         devices = (self.devices,) if isinstance(self.devices, jax.Device) else tuple(self.devices)
@@ -74,11 +84,41 @@ class Layout:
         checks.count(self.batch, "the layout's batch")
         if self.slots % self.batch:
             raise ValueError(f"the layout's slots are {self.slots}, but must be a multiple of its batch, {self.batch}")
+        checks.count(self.data, "the layout's data")
+        if len(devices) % self.data:
+            raise ValueError(
+                f"the layout has {len(devices)} device{'s' * (len(devices) > 1)}, but with data={self.data} their "
+                f"number must be a multiple of {self.data}: leave some out, or take another data"
+            )
 
     @property
     def mesh(self) -> Mesh:
-        """The devices as a mesh with the one axis `AXIS`."""
-        return Mesh(np.array(self.devices), (AXIS,))
+        """The devices as a mesh with the axis `AXIS`, and where they share trainings a second one, ``"data"``."""
+        devices = np.array(self.devices)
+        return Mesh(devices, (AXIS,)) if self.data == 1 else Mesh(devices.reshape(-1, self.data), (AXIS, DATA))
+
+    @property
+    def groups(self) -> int:
+        """How many devices, or groups that share their trainings, have slots and a queue of their own."""
+        return len(self.devices) // self.data
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """(slots, batch), and where devices share trainings also how many: what a study that goes on has to know."""
+        return (self.slots, self.batch) if self.data == 1 else (self.slots, self.batch, self.data)
+
+    @property
+    def lanes(self) -> int:
+        """Trainings at once."""
+        return self.slots * self.groups
+
+    @property
+    def programs(self) -> tuple[Layout, ...]:
+        """The layouts of the programs that train: one for all devices, or one for each group that shares trainings."""
+        if self.data == 1:
+            return (self,)
+        first = range(0, len(self.devices), self.data)
+        return tuple(dataclasses.replace(self, devices=self.devices[at : at + self.data]) for at in first)
 
     def with_slots(self, slots: int) -> Layout:
         """A copy with at most `slots` slots per device: whole batches, or one batch that is smaller."""
@@ -88,7 +128,8 @@ class Layout:
     def __str__(self) -> str:
         how = "one by one" if self.batch == 1 else f"in batches of {self.batch}"
         kind = self.devices[0].platform.upper()
-        return f"{len(self.devices)} {kind} x {self.slots} slots {how}"
+        devices = f"{len(self.devices)} {kind}" if self.data == 1 else f"{self.groups} x {self.data} {kind}"
+        return f"{devices} x {self.slots} slots {how}"
 
 
 def choose_layout(trainings: int, parameters: int, devices: Sequence[jax.Device] | None = None) -> Layout:

@@ -167,7 +167,7 @@ class Local:
 
     def _begin(self, plan: Plan, jobs: Job) -> Pool:
         """Free slots for jobs like these."""
-        if plan not in self._known:
+        if new := plan not in self._known:
             self._compiling(jobs.id.size)
             self._known.add(plan)
         layout = self._given or self.layouts.get(plan)
@@ -178,6 +178,8 @@ class Local:
                 each = -(-self._together // len(layout.devices))
                 layout = layout.with_slots(max(layout.slots, -(-each // layout.batch) * layout.batch))
             pool = Pool(plan, layout, jax.tree.map(lambda leaf: leaf[0], jobs), self._rows, self._folds)
+        if new and pool.layout.data > 1:
+            pool.warn_of_sharing(len(jobs.fold))
         self._pools[plan] = pool
         return pool
 

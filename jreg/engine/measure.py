@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -53,13 +54,13 @@ def fastest(pool: Pool, jobs: Job, rows: Rows, folds: Folds) -> Layout:
       jobs: those that are to train, NumPy arrays with a leading axis.
       rows, folds: the data.
     """
-    layout, lanes = pool.layout, len(pool.layout.devices)
+    layout, lanes = pool.layout, pool.layout.groups
     notes = _Notes(pool)
     if notes.slots is None:
         rates: dict[int, float] = {}
         share = -(-len(jobs.fold) // lanes)
         for slots in _BATCHES.get(layout.devices[0].platform, _BATCHES["other"]):
-            rate = _throughput(pool, Layout(layout.devices, slots, slots), jobs, rows, folds)
+            rate = _throughput(pool, dataclasses.replace(layout, slots=slots, batch=slots), jobs, rows, folds)
             if rate is None or (rates and rate < _FASTER * max(rates.values())):
                 break
             rates[slots] = rate
@@ -67,12 +68,12 @@ def fastest(pool: Pool, jobs: Job, rows: Rows, folds: Folds) -> Layout:
                 break
         notes.write(max(rates, key=rates.__getitem__) if rates else layout.slots)
     slots = notes.slots or layout.slots
-    return Layout(layout.devices, slots, slots)
+    return dataclasses.replace(layout, slots=slots, batch=slots)
 
 
 def _throughput(pool: Pool, layout: Layout, jobs: Job, rows: Rows, folds: Folds) -> float | None:
     """Job-epochs a second; None when the layout doesn't fit into memory."""
-    few = jax.tree.map(lambda leaf: leaf[: 4 * layout.slots * len(layout.devices)], jobs)
+    few = jax.tree.map(lambda leaf: leaf[: 4 * layout.lanes], jobs)
     trial = Pool(pool.plan, layout, jax.tree.map(lambda leaf: leaf[0], few), rows, folds)
     if trial.layout != layout:
         return None

@@ -107,12 +107,25 @@ def fitting(sizes: Sizes, layout: Layout, limit: int, needed: int | None = None)
         # CPU devices are parts of one memory, and each holds the data.
         shares = layout.devices[0].platform == "cpu" and len(layout.devices) > 1
         other = "fewer devices (jreg.use_cpu_devices(1))" if shares else "another device"
+        if not shares and layout.data < len(layout.devices) and arguments(sizes, 1, limit) <= SHARE * limit:
+            other = f"more devices for each training (jreg.Layout(data={2 * layout.data}))"
         raise MemoryError(
             f"one training needs {needed / 2**20:.0f} MiB with its data, but {layout.devices[0]} has "
             f"{limit / 2**20:.0f} MiB for it: use a smaller network, smaller batches or {other}"
         )
     # Its program may need less than was estimated.
     return layout.with_slots(1)
+
+
+def alone(sizes: Sizes, layout: Layout, needed: int | None, limit: int | None) -> int | None:
+    """At most so many bytes a training takes on a device of its own, where its layout has several devices share it.
+
+    ``arguments + data * (needed - arguments)``: what one device of a group needs beside its arguments, each of the
+    others needs too. None where `needed` isn't known.
+    """
+    if needed is None:
+        return None
+    return arguments(sizes, 1, limit) + layout.data * max(0, needed - arguments(sizes, layout.slots, limit))
 
 
 def bytes_of(compiled: Any) -> int | None:

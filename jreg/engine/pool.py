@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jreg import training
 from jreg._base.types import PyTree
-from jreg.engine import compiled, program
+from jreg.engine import compiled, groups
 from jreg.engine import layout as layouts
 from jreg.engine import saved as states
 from jreg.engine.jobs import Job, Outcome, Work
@@ -95,7 +96,7 @@ class Pool:
     @property
     def lanes(self) -> int:
         """Trainings that run at once."""
-        return self.layout.slots * len(self.layout.devices)
+        return self.layout.lanes
 
     @property
     def queued(self) -> int:
@@ -111,6 +112,20 @@ class Pool:
     def free(self) -> int:
         """Slots without a training, or with one that has been given up."""
         return self.lanes - self._in_slots + self._leaving
+
+    def warn_of_sharing(self, trainings: int) -> None:
+        """Says so where devices share trainings of which each could have one for itself, at no time lost."""
+        layout, devices = self.layout, len(self.layout.devices)
+        # In rounds of one training per device or group, where sharing costs nothing and makes each as much shorter.
+        if not self._fits or -(-trainings // devices) * layout.data > -(-trainings // layout.groups):
+            return
+        warnings.warn(
+            f"data={layout.data} has {layout.data} devices share each training, which wait for each other in every "
+            f"step, but a training fits into the memory of one device, and {trainings} trainings keep {devices} "
+            "devices busy: a layout without data trains them at least as fast",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def submit(self, jobs: Job) -> None:
         """Puts jobs, arrays with a leading axis, at the end of the queue."""
@@ -141,13 +156,14 @@ class Pool:
         """Trains on: for `budget` epochs per slot, or for about half a second and less near the end."""
         if budget is None:
             self._shrink()
-        lanes = len(self.layout.devices)
+        lanes = self.layout.groups
         turn = self._waiting.take(lanes * QUEUE)
         work = self._work(turn, budget)
         self._dropped, self._leaving = set(), 0
         began = time.perf_counter()
-        self._slots, self._outbox, counts = program.program(self.layout)(
-            self._slots, self._outbox, work, self._rows, self._folds, plan=self.plan, layout=self.layout
+        state = (self._slots, self._outbox)
+        self._slots, self._outbox, counts = groups.advance(
+            self.plan, self.layout, *state, work, self._rows, self._folds
         )
         counts = jax.tree.map(np.asarray, counts)
         # Everything above waits for the program, so this is its time.
@@ -193,7 +209,7 @@ class Pool:
         return (*training.final_network(state), state.statistics)
 
     def _work(self, turn: Sequence[Run], budget: int | None) -> Work:
-        lanes, count = len(self.layout.devices), _count(turn)
+        lanes, count = self.layout.groups, _count(turn)
         blocks = [jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], jobs) for jobs, rows in turn]
 
         def queue(example: np.ndarray, *leaves: np.ndarray) -> np.ndarray:
@@ -229,7 +245,8 @@ class Pool:
         """The program before compilation, which says all that its speed depends on."""
         work = self._work([], budget=0)
         state = (self._slots, self._outbox)
-        return compiled.lower(self.plan, self.layout, state, work, self._rows, self._folds).as_text()
+        slots, outbox, *given = groups.of_programs(self.layout, *state, work, self._rows, self._folds)[0]
+        return compiled.lower(self.plan, self.layout.programs[0], (slots, outbox), *given).as_text()
 
     def _finished(self, ended: np.ndarray) -> Outcome:
         """A copy of the outcomes in the outboxes, which the next call writes over."""
@@ -237,7 +254,9 @@ class Pool:
         def gathered(leaf: Any) -> np.ndarray:
             if not ended.any():
                 return np.empty((0, *leaf.shape[1:]), leaf.dtype)
-            shards = sorted(leaf.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+            # Devices that share trainings have the same outcomes.
+            shards = [shard for shard in leaf.addressable_shards if shard.replica_id == 0]
+            shards.sort(key=lambda shard: shard.index[0].start or 0)
             return np.concatenate([np.asarray(s.data)[:count] for s, count in zip(shards, ended, strict=True)])
 
         found = jax.tree.map(gathered, self._outbox)
@@ -246,7 +265,7 @@ class Pool:
     def _shrink(self) -> None:
         """Moves the last trainings into fewer slots, once empty ones have cost as much as compiling does."""
         smaller = self.layout.with_slots(max(1, self.layout.slots // _SHRINK))
-        lanes = len(self.layout.devices)
+        lanes = self.layout.groups
         fit = smaller.slots < self.layout.slots and self._in_slots <= smaller.slots * lanes
         # Slots that run one by one are left out when they are empty.
         worth = self.layout.batch > 1 and fit and not self._waiting and self._idle_seconds >= self._compiling
@@ -263,7 +282,7 @@ class Pool:
 
     def _compile(self, layout: Layout, limit: int | None) -> None:
         found = compiled.compile_program(self.plan, layout, self._example, self._rows, self._folds, limit)
-        self.layout, self._slots, self._outbox, self._rows, self._folds, seconds = found
+        self.layout, self._slots, self._outbox, self._rows, self._folds, seconds, self._fits = found
         self._compile_seconds = self._compiling = seconds
 
 

@@ -1,8 +1,9 @@
 """Many trainings at once: slots that are refilled from a queue inside one compiled program.
 
-Each device owns some slots and a queue. The program trains for a budget of epochs; a slot whose training has ended
-puts its outcome into the outbox and takes the next one from the queue. What a queue doesn't get to is handed out again
-at the next call (`jreg.engine.pool`), so devices stay evenly busy. The number of trainings is no part of any shape.
+Each device, or with `Layout.data` each group of devices that share their trainings, owns some slots and a queue. The
+program trains for a budget of epochs; a slot whose training has ended puts its outcome into the outbox and takes the
+next one from the queue. What a queue doesn't get to is handed out again at the next call (`jreg.engine.pool`), so
+devices stay evenly busy. The number of trainings is no part of any shape.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jreg import training
 from jreg._base.random import unrolled
@@ -29,21 +30,28 @@ AXIS_OF_BATCH = "batch"
 
 
 def program(layout: Layout) -> Any:
-    """The jitted ``(slots, outbox, work, rows, folds, *, plan, layout) -> (slots, outbox, Counts)``."""
+    """The jitted ``(slots, outbox, work, rows, folds, *, plan, layout) -> (slots, outbox, Counts)``.
+
+    `layout` is one of `Layout.programs`.
+    """
     return _advance_on_cpu if layout.devices[0].platform == "cpu" else _advance_elsewhere
 
 
 def _advance(slots: Slot, outbox: Outcome, work: Work, rows: Rows, folds: Folds, *, plan: Plan, layout: Layout):
     own, all_ = PartitionSpec(AXIS), PartitionSpec()
     device = functools.partial(_device, plan=plan, layout=layout)
-    return jax.shard_map(
+    found = jax.shard_map(
         device,
         mesh=layout.mesh,
         in_specs=(own, own, Work(own, own, own, all_, all_), all_, all_),
         out_specs=own,
-        # Nothing is communicated, so there is no replication for JAX to check.
+        # How a group's devices share its trainings is the compiler's business.
+        axis_names={AXIS},
+        # Between groups nothing is communicated, so there is no replication for JAX to check.
         check_vma=False,
     )(slots, outbox, work, rows, folds)
+    # The compiler might split what comes out, too.
+    return found if layout.data == 1 else jax.lax.with_sharding_constraint(found, NamedSharding(layout.mesh, own))
 
 
 _compiled = functools.partial(

@@ -94,7 +94,7 @@ class Meter:
             useful=chunk.useful,
             executed=chunk.executed,
             running=chunk.running,
-            slots=chunk.layout.slots * len(chunk.layout.devices),
+            slots=chunk.layout.lanes,
             completed=int(counts[Status.COMPLETED]),
             stopped=int(counts[Status.STOPPED]),
             pruned=pruned,

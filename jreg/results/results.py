@@ -29,13 +29,14 @@ class Results:
     Attributes:
       baseline: what a constant prediction scores on each validation fold; None where nobody has said.
       layouts: by what is static in settings the (slots, batch) with which their program trains, where that is known;
-        what is added later has to train in batches of the same size.
+        what is added later has to train in batches of the same size. A third number says how many devices share a
+        training.
     """
 
     def __init__(self, spec: Spec):
         self.timing = Timing()
         self.baseline: Baseline | None = None
-        self.layouts: dict[str, tuple[int, int]] = {}
+        self.layouts: dict[str, tuple[int, ...]] = {}
         self._rows, self._spec = Rows(spec), None
         self._selected: dict[Any, Any] = {}
 

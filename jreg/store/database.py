@@ -105,8 +105,8 @@ class Folder(Nowhere):
         """Begins anew, whatever was stored."""
         self._past = None
 
-    def layouts(self) -> dict[str, tuple[int, int]]:
-        """The (slots, batch) with which its programs trained, see `jreg.results.Results`."""
+    def layouts(self) -> dict[str, tuple[int, ...]]:
+        """The numbers of the layouts with which its programs trained, see `jreg.results.Results`."""
         return {} if self._past is None else self._past.results.layouts
 
     def known(self, name: str) -> Any:

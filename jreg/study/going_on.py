@@ -86,9 +86,11 @@ def layouts(design: Design, store: Nowhere) -> dict[Plan, Layout]:
     plans = {text_of(static): plan for static, plan in design.plans.items()} if known else {}
     devices = tuple(jax.local_devices())
     found = {}
-    for static, (slots, batch) in known.items():
+    for static, (slots, batch, *shared) in known.items():
         if static in plans:
-            found[plans[static]] = Layout(devices, slots, batch)
+            # On another number of devices each has its own trainings, as in a study that never shared any.
+            data = shared[0] if shared and shared[0] > 1 and len(devices) % shared[0] == 0 else 1
+            found[plans[static]] = Layout(devices, slots, batch, data)
     return found
 
 

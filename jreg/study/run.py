@@ -135,7 +135,7 @@ class _Run:
         log = self.policy.log() if isinstance(self.policy, Replayed) else []
         # A layout is known, and stays, once its program has trained.
         layouts = getattr(self.executor, "layouts", {}).items()
-        self.results.layouts = {text_of(plan.static): (layout.slots, layout.batch) for plan, layout in layouts}
+        self.results.layouts = {text_of(plan.static): layout.numbers for plan, layout in layouts}
         found = [some for some in found if len(some)]
         if found or log:
             self.store.append(self.results, found, log)

@@ -67,7 +67,7 @@ def networks_of(
     ledger, count, left = Ledger(), len(wanted.folds), 0
     while left < count:
         executor = Local(design.data, design.folds, layout, trainings=count)
-        lanes = 1 if layout is None else layout.slots * len(layout.devices)
+        lanes = 1 if layout is None else layout.lanes
         some = wanted.take(slice(left, left + lanes))
         left += lanes
         for plan, jobs in design.jobs(some, ledger.enter(design, some)):

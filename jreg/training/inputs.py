@@ -11,6 +11,7 @@ from jreg._base.brief import brief
 from jreg._base.types import Array, Key, Model, PyTree
 from jreg.recipe import Recipe
 from jreg.splits import Folds
+from jreg.training.spreading import split
 
 
 class Rows(NamedTuple):
@@ -34,8 +35,8 @@ class Rows(NamedTuple):
 
 
 def take(tree: PyTree, chosen: Array) -> PyTree:
-    """The rows `chosen` of an array or a tree of arrays."""
-    return jax.tree.map(lambda leaf: leaf[chosen], tree)
+    """The rows `chosen` of an array or a tree of arrays; where devices share the training, each has some of them."""
+    return split(jax.tree.map(lambda leaf: leaf[chosen], tree))
 
 
 def counted(rows: Rows, chosen: Array, meant: Array) -> Array:

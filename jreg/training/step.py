@@ -19,6 +19,7 @@ from jreg.training.inputs import Rows, counted, examples, fit_preprocessing, tak
 from jreg.training.objective import Carry, purposes_of, term_names, train_batch
 from jreg.training.plan import Plan
 from jreg.training.shuffle import shuffled
+from jreg.training.spreading import whole
 from jreg.training.status import Status
 from jreg.training.stopping import StoppingState
 from jreg.transforms import evaluation_params
@@ -247,7 +248,7 @@ def _train(
         own, x, y, weight = batch(number)
         given = (own, before, carry, number, x, y, weight, full, classes)
         new, (seen, added) = train_batch(recipe, state.statistics, *given)
-        after = (new, measure.update(recipe, plan.task, states, seen, weight, added))
+        after = (whole(new), measure.update(recipe, plan.task, states, seen, weight, added))
         if axis is not None:
             # Trainings with fewer steps wait for the others.
             after = jax.tree.map(functools.partial(jnp.where, number < steps), after, everything)
