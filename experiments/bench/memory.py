@@ -71,7 +71,7 @@ def run_on(devices: int, rows: int) -> None:
     import optax
 
     import jreg
-    from jreg.engine import memory, program
+    from jreg.engine import compiled, memory, program
     from jreg.training import rows_of
 
     jreg.use_cpu_devices(devices)
@@ -83,6 +83,8 @@ def run_on(devices: int, rows: int) -> None:
         return jreg.Recipe(jreg.nn.MLP((64, 10)), jreg.losses.softmax_cross_entropy, optax.adam(1e-3), penalty=penalty)
 
     found: dict[str, Any] = {"devices": devices}
+    account = compiled.bytes_of
+    compiled.bytes_of = lambda made: found.setdefault("account_bytes", account(made))  # ty: ignore[invalid-assignment]
 
     def look(progress: Any) -> None:
         if not progress.running:
@@ -125,8 +127,11 @@ def on_devices(counts: list[int], rows: int) -> dict[str, Any]:
     print(f"\nby formula {expected / 2**20:.2f} MiB on each device: {runs[0]['formula']}")
     for one in runs:
         on = [size / 2**20 for size in one["device_bytes"]]
-        whole = one["resident_bytes"] / 2**20
-        print(f"{one['devices']} devices: {report.spread(on)} MiB on each, {whole:.0f} MiB the process")
+        whole, account = one["resident_bytes"] / 2**20, one["account_bytes"] / 2**20
+        print(
+            f"{one['devices']} devices: {report.spread(on)} MiB on each, by XLA's account with temporaries "
+            f"{account:.0f} MiB; {whole:.0f} MiB the process"
+        )
     found: dict[str, Any] = {"rows": rows, "runs": runs, "formula_bytes": expected}
     if len(runs) > 1:
         first, last = runs[0], runs[-1]

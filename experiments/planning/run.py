@@ -336,6 +336,7 @@ def conducted(trainings: int, fleet: Fleet, epochs: int = 20, tables: bool = Tru
     return {
         "trainings": trainings,
         "epochs": epochs,
+        "columns": len(design.spec.columns),
         "fleet": fleet._asdict(),
         "host": host,
         "asking": designed - began,
@@ -400,7 +401,8 @@ def spared(fleet: Mapping[str, Any]) -> dict[str, float]:
 
 def occupied(workers: float, slots: int, seconds: float, per_training: float) -> float:
     """The share of the slots that one conductor keeps busy: all, until trainings end faster than it takes them in."""
-    return min(1.0, seconds / (workers * slots * per_training))
+    # Of studies as small as in a smoke test the fit may find no cost at all.
+    return min(1.0, seconds / max(workers * slots * per_training, 1e-12))
 
 
 # Running, resuming and telling.
@@ -414,6 +416,7 @@ def planned(smoke: bool) -> dict[str, list[dict[str, Any]]]:
         return {
             "sizes": [{"trainings": n, "fleet": spot} for n in (100, 500)],
             "chunks": [{"trainings": 200, "fleet": Fleet(2)}],
+            "histories": [{"trainings": 200, "fleet": Fleet(20), "epochs": 3}],
             "workers": [
                 {"trainings": 210, "fleet": Fleet(w, seconds=2.0, block=0.5), "tables": False} for w in (3, 30)
             ],
@@ -426,6 +429,7 @@ def planned(smoke: bool) -> dict[str, list[dict[str, Any]]]:
         "sizes": [{"trainings": n, "fleet": spot} for n in sizes],
         # Few outcomes at a look, and many.
         "chunks": [{"trainings": 4_000, "fleet": Fleet(w)} for w in (10, 100, 4_000)],
+        "histories": [{"trainings": 10_000, "fleet": Fleet(1_000), "epochs": epochs} for epochs in (1, 5, 50)],
         "workers": [
             {"trainings": max(7_000, 7 * w), "fleet": Fleet(w, seconds=c, block=c / 4), "tables": False}
             for c, several in counts.items()
@@ -449,12 +453,16 @@ def fresh(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def told(found: Mapping[str, Any]) -> str:
     """Everything as Markdown."""
-    f, sizes, workers, losses = found["formula"], [], [], []
+    f, sizes, histories, workers, losses = found["formula"], [], [], [], []
     for one in found["sizes"]:
         n, us = one["trainings"], [1e6 * one[name] / one["trainings"] for name in ("asking", "loop", "end")]
         row = [f"{n:,}", f"{one['host']:.1f}", *(f"{each:.0f}" for each in us), f"{one['chunks']:,}"]
         row += [f"{one[name] / n:,.0f}" for name in ("database", "tables", "memory")]
         sizes.append([*row, f"{one['losses']:,}", percent(one["shares"].get("useful"))])
+    for one in found["histories"]:
+        n, stored = one["trainings"], f["row"] + 4 * one["epochs"] * one["columns"]
+        row = [f"{one['epochs']}", f"{1e6 * one['loop'] / n:.0f}", f"{1e6 * one['end'] / n:.0f}", f"{stored:.0f}"]
+        histories.append([*row, *(f"{one[name] / n:,.0f}" for name in ("database", "tables"))])
     for one in found["workers"]:
         fleet, own = one["fleet"], one["loop"] / one["trainings"]
         load = fleet["workers"] * fleet["slots"] * own / fleet["seconds"]
@@ -473,6 +481,10 @@ def told(found: Mapping[str, Any]) -> str:
             f"By all studies but the largest the loop takes {f['once']:.2f} s once, {1e6 * f['per look']:.0f} us per "
             f"look and {1e6 * f['per training']:.0f} us per training, the end {1e6 * f['end']:.0f} us per training. "
             f"For the largest that predicts {f['predicted']:.0f} s; it took {found['sizes'][-1]['host']:.0f} s.",
+            table(
+                "epochs, us of the loop per training, of the end, bytes in the database by formula, measured, tables",
+                histories,
+            ),
             table(
                 "workers, seconds per training, us of the loop per training, load, useful by formula, simulated",
                 workers,
@@ -539,13 +551,17 @@ def by_seconds(runs: Iterable[Mapping[str, Any]]) -> dict[float, list[Mapping[st
 
 
 def formulas(found: Mapping[str, Any]) -> dict[str, float]:
-    """The costs that the smaller studies show, in seconds, and what they predict of the largest one."""
+    """The costs that the smaller studies show, in seconds, and what they predict of the largest one.
+
+    A training's row in the database takes some bytes beside its history.
+    """
     *small, large = found["sizes"]
     once, per_look, per_training = fitted([*small, *found["chunks"]])
     n, last = large["trainings"], small[-1]
     end, asking = last["end"] / last["trainings"], last["asking"] / last["trainings"]
     predicted = once + per_look * large["chunks"] + (asking + per_training + end) * n
-    costs = {"once": once, "per look": per_look, "per training": per_training, "asking": asking, "end": end}
+    row = (last["database"] / last["trainings"]) - 4 * last["epochs"] * found["histories"][0]["columns"]
+    costs = {"row": row, "once": once, "per look": per_look, "per training": per_training, "asking": asking, "end": end}
     return {**costs, "predicted": predicted}
 
 
