@@ -212,13 +212,21 @@ def test_the_scaling_benchmark_measures_sizes_and_devices(tmp_path: Path) -> Non
 @pytest.mark.bench
 def test_the_memory_benchmark_measures_both_sizes(tmp_path: Path) -> None:
     out = tmp_path / "memory.json"
-    run("bench/memory.py", "--epochs", "1", "--strengths", "1", "2", "--out", out)
+    several = ["--devices", "1", "2", "--rows", "300"]
+    run("bench/memory.py", "--epochs", "1", "--strengths", "1", "2", *several, "--out", out)
     found = json.loads(out.read_text())
     assert [study["trainings"] for study in found["studies"]] == [5, 10]
     assert [study["steps"] for study in found["studies"]] == [5 * 23, 10 * 23]
     assert all(0 < study["imports_mib"][0] <= study["peak_mib"][0] for study in found["studies"])
     assert found["ratio"] > 0.5
     assert found["goal"] == 1.5
+    one, two = found["devices"]["runs"]
+    expected = sum(one["formula"].values())
+    # Beside it lies what a call has counted.
+    for run_, count in ((one, 1), (two, 2)):
+        assert len(run_["device_bytes"]) == count
+        assert all(expected <= size < expected + 100 for size in run_["device_bytes"])
+        assert run_["account_bytes"] > expected
 
 
 @pytest.mark.bench

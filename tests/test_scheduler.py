@@ -228,7 +228,10 @@ class Accelerator:
         ([Accelerator()], 1, 10, 1, 1),
         ([Accelerator()], 3, 10**6, 4, 1),
         ([Accelerator()], 1000, 10**6, 64, 1),
-        ([Accelerator()] * 4, 20, 10, 8, 4),
+        ([Accelerator()] * 4, 25, 10, 8, 4),
+        # Three batches of 8 have room for all.
+        ([Accelerator()] * 4, 20, 10, 8, 3),
+        ([Accelerator()] * 8, 3, 10, 1, 3),
     ],
 )
 def test_the_rule_for_a_layout(chosen, trainings, parameters, slots, devices):

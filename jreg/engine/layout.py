@@ -149,14 +149,13 @@ def choose_layout(trainings: int, parameters: int, devices: Sequence[jax.Device]
     chosen = tuple(jax.local_devices() if devices is None else devices)
     if chosen[0].platform == "cpu":
         # Measured, see docs/performance.md: below this a batch wins, above it the cache does. How many trainings
-        # there are has no say, because the last bits of a result depend on the size of the batch; but a device
-        # without a training would work for nothing.
+        # there are has no say, because the last bits of a result depend on the size of the batch.
         slots = _TINY_BATCH if parameters <= _TINY else 1
-        chosen = chosen[: max(1, -(-trainings // slots))]
     else:
         share = -(-trainings // len(chosen))
         slots = min(_BATCH, 2 ** (share - 1).bit_length())
-    return Layout(chosen, slots, slots)
+    # A device without a training would have slots for nothing.
+    return Layout(chosen[: max(1, -(-trainings // slots))], slots, slots)
 
 
 def memory(device: jax.Device, sharing: int = 1) -> int | None:

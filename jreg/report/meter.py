@@ -13,6 +13,8 @@ from jreg.report.progress import Progress
 from jreg.results import Results, Stretch, Trained
 from jreg.training import Status
 
+# By status.
+_HAS_SCORE, _IS_ERROR = (np.array([getattr(s, name) for s in Status]) for name in ("has_score", "is_error"))
 # Settings that are named while a study trains.
 _LEADERS = 5
 
@@ -105,14 +107,13 @@ class Meter:
         spec = self._results.spec
         validation = [fold.number for fold in spec.numbered()]
         counts = np.isin(found.fold, validation) & (found.status != Status.WAITING)
-        found = found.take(counts)
+        found = found if counts.all() else found.take(counts)
         place, (settings, folds, seeds) = spec.columns.index(spec.score), self._results.shape
         if len(self._sums) < settings:
             more = max(settings, 2 * len(self._sums)) - len(self._sums)
             self._sums, self._counts = np.pad(self._sums, (0, more)), np.pad(self._counts, (0, more))
-        scored = np.isin(found.status, [status for status in Status if status.has_score]) & (found.epochs > 0)
-        errors = np.isin(found.status, [status for status in Status if status.is_error])
-        scores = np.where(errors, spec.score_of_errors, np.nan)
+        scored = _HAS_SCORE[found.status] & (found.epochs > 0)
+        scores = np.where(_IS_ERROR[found.status], spec.score_of_errors, np.nan)
         rows = np.flatnonzero(scored)
         scores[rows] = found.history[rows, np.maximum(found.best_epoch[rows], 0), place]
         np.add.at(self._sums, found.setting, scores)

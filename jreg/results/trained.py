@@ -74,8 +74,8 @@ class Trained:
 
     def take(self, rows: Any) -> Trained:
         """Some of them, by a mask, a slice or their places."""
-        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Trained(**{name: jax.tree.map(lambda leaf: leaf[rows], array) for name, array in arrays.items()})
+        arrays = {field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)[:-1]}
+        return Trained(**arrays, kept=jax.tree.map(lambda leaf: leaf[rows], self.kept))
 
 
 def as_trained(found: Iterable[Found]) -> list[Trained]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import time
 import warnings
@@ -18,10 +17,11 @@ from jreg.store import checkpoints, schema, trainings
 from jreg.store.files import export, tables
 from jreg.store.lock import NAME as LOCK
 from jreg.store.lock import Lock
+from jreg.store.noted import Noted, known
 from jreg.store.past import Past, past_of
 from jreg.store.protocol import Halfway, Nowhere
 from jreg.store.reading import NAME, check_file
-from jreg.store.writer import Writer, connected
+from jreg.store.writer import Joining, Writer, connected
 
 
 class Folder(Nowhere):
@@ -58,6 +58,7 @@ class Folder(Nowhere):
         # How much of it is in the database, or on its way there.
         self._settings = self._folds = self._appends = self._entries = self._number = 0
         self._last = time.monotonic()
+        self._noted = Noted()
 
     def __repr__(self) -> str:
         return f"Folder({str(self.folder)!r})"
@@ -128,6 +129,7 @@ class Folder(Nowhere):
         self._is_new = past is None
         self._fresh = past is None
         self._settings = self._folds = self._appends = self._entries = self._number = 0
+        self._noted = Noted()
         if past is None:
             results = Results(spec)
         else:
@@ -156,7 +158,7 @@ class Folder(Nowhere):
         settings = schema.setting_rows(spec.settings[self._settings :], self._settings)
         folds = schema.fold_rows(spec.folds[self._folds :], spec.rows)
         new = bool(settings or folds) or not self._settings
-        values = _known(results) | ({"spec": schema.head(spec)} if new else {})
+        values = self._noted.changed(results) | ({"spec": schema.head(spec)} if new else {})
         self._settings, self._folds = len(spec.settings), len(spec.folds)
         self._entries += len(log)
 
@@ -172,7 +174,7 @@ class Folder(Nowhere):
                 trainings.insert(connection, some, score, append)
             schema.write_log(connection, entry, log)
 
-        self._writer.put(write)
+        self._writer.put(Joining(write))
 
     @property
     def due(self) -> bool:
@@ -206,7 +208,7 @@ class Folder(Nowhere):
         """Writes the rest, and the tables; what can't be written is warned of, and stays in the results."""
         if self._writer is None:
             return
-        values = _known(results) | {"spec": schema.head(results.spec)}
+        values = known(results) | {"spec": schema.head(results.spec)}
         self._writer.put(lambda connection: schema.write_study(connection, values))
         self._writer.end()
         self.trouble, self._writer = self._writer.error or self.trouble, None
@@ -221,16 +223,6 @@ class Folder(Nowhere):
                 RuntimeWarning,
                 stacklevel=2,
             )
-
-
-def _known(results: Results) -> dict[str, Any]:
-    """What changes while a study trains."""
-    base = results.baseline
-    baseline = None if base is None else {"name": base.name, "scores": base.scores}
-    timing = results.timing
-    # Apart from the totals, so that a jreg that doesn't know of them yet reads these.
-    stretches = json.dumps(timing.stretches)
-    return {"timing": timing.totals(), "stretches": stretches, "baseline": baseline, "layouts": results.layouts}
 
 
 def folder_or_nowhere(folder: str | Path | Nowhere | None) -> Nowhere:

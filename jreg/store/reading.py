@@ -6,6 +6,7 @@ import contextlib
 import functools
 import shutil
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Generator
@@ -240,8 +241,10 @@ def check_links(path: Path) -> None:
     """Raises ValueError where a database or its journal lies elsewhere, or the journal names another one."""
     journal = journal_of(path)
     for own in (path, journal):
-        if own.is_symlink() or (own.exists() and not own.is_file()):
-            raise ValueError(f"{own} is a link or no file, which jreg doesn't follow in the folder of a study")
+        # Looked at once: a journal comes and goes with its transaction.
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(own.lstat().st_mode):
+                raise ValueError(f"{own} is a link or no file, which jreg doesn't follow in the folder of a study")
     with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
         file.seek(max(0, journal.stat().st_size - 8))
         # SQLite would delete the file that it names when it has read the journal.

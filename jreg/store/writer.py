@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import sqlite3
 import threading
@@ -11,10 +12,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 Work = Callable[[sqlite3.Connection], None]
+# How much is written in one transaction at most, so that what a process loses that is killed stays little.
+_MOST = 64
+
+
+class Joining:
+    """Work that may share its transaction with other work of this kind.
+
+    Each transaction waits for the disk, some milliseconds, and many small ones would fall behind.
+    """
+
+    def __init__(self, work: Work):
+        self._work = work
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Does it."""
+        self._work(connection)
 
 
 class Writer:
     """Writes in the order in which it is asked to, while the caller goes on.
+
+    Work has a transaction of its own, unless it is `Joining`.
 
     What couldn't be written is tried again whenever there is more to write, and at the end: a disk that was full may
     have room again.
@@ -57,13 +76,18 @@ class Writer:
 
     def _try(self, connection: sqlite3.Connection | None) -> sqlite3.Connection | None:
         """Writes what is left, as far as that goes."""
+        # What can't be written may be one work's fault, and those before it still can.
+        most = _MOST if self.error is None else 1
         try:
             while self._left:
                 connection = connection or connected(self._path)
+                works = self._next(most)
                 with connection:
                     connection.execute("BEGIN IMMEDIATE")
-                    self._left[0](connection)
-                self._left.popleft()
+                    for work in works:
+                        work(connection)
+                for _ in works:
+                    self._left.popleft()
         # Anything else than an error of the disk would be one of jreg's own, and must not lose results either.
         except Exception as error:
             self.error = error
@@ -73,6 +97,11 @@ class Writer:
             return None
         self.error = None
         return connection
+
+    def _next(self, most: int) -> list[Work]:
+        """What is written in one transaction."""
+        joining = itertools.takewhile(lambda work: isinstance(work, Joining), itertools.islice(self._left, most))
+        return list(joining) or [self._left[0]]
 
 
 def connected(path: Path) -> sqlite3.Connection:

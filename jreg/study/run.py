@@ -56,8 +56,10 @@ class _Run:
         self.design, self.policy, self.executor, self.store = design, policy, executor, store
         self.observers, self.ledger = observers, Ledger()
         stored = store.stored()
-        if isinstance(policy, Replayed) and stored is not None:
-            self.design = policy.replay(store.log(), design, stored)
+        # A protocol is asked for its members one by one, which is too much for every round of the loop.
+        self.replayed = policy if isinstance(policy, Replayed) else None
+        if self.replayed is not None and stored is not None:
+            self.design = self.replayed.replay(store.log(), design, stored)
         self.results = store.open(self.design.spec)
         note(self.design, policy, store)
         self.halfway: Sequence[Halfway] = store.halfway()
@@ -117,10 +119,10 @@ class _Run:
         # The policy hears of failed settings as of what has been trained.
         self.advanced = bool(failed)
         if decision.again or not self.executor.busy:
-            self.keep([*failed, pruned])
+            self.keep([*failed, *pruned])
             return True
         found = self.trained(decision.epochs)
-        self.keep([*failed, pruned, *found])
+        self.keep([*failed, *pruned, *found])
         errors.check(self.design.spec, found)
         self.advanced = True
         if self.store.due:
@@ -132,7 +134,7 @@ class _Run:
         """Stores what trainings have left, and what the policy has decided."""
         if not self.store.keeps:
             return
-        log = self.policy.log() if isinstance(self.policy, Replayed) else []
+        log = [] if self.replayed is None else self.replayed.log()
         # A layout is known, and stays, once its program has trained.
         layouts = getattr(self.executor, "layouts", {}).items()
         self.results.layouts = {text_of(plan.static): layout.numbers for plan, layout in layouts}
@@ -153,13 +155,15 @@ class _Run:
                 failed.append(without)
         return failed
 
-    def cancel(self, decision: Decision) -> Trained:
+    def cancel(self, decision: Decision) -> list[Trained]:
         """Gives trainings up; returns those."""
+        if not decision.cancel:
+            return []
         names = self.ledger.give_up(decision.cancel)
         if names:
             self.executor.cancel(names)
         self.meter.given_up(len(names))
-        return self.results.prune(decision.cancel)
+        return [self.results.prune(decision.cancel)]
 
     def start(self, decision: Decision, view: View) -> None:
         """Hands trainings to the executor."""
