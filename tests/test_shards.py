@@ -241,7 +241,7 @@ def test_the_command_line_trains_shards_merges_them_and_goes_on(tmp_path, monkey
 @pytest.mark.slow
 def test_the_job_array_of_the_page_runs_as_it_is_written(tmp_path):
     """Slurm's own commands stand for themselves: srun runs what it is given."""
-    page = (Path(__file__).parents[1] / "docs" / "scaling.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "slurm.md").read_text()
     [script] = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", page, re.DOTALL)
     (tmp_path / "my_recipe.py").write_text(RECIPE)
     tools = {"srun": 'exec "$@"', "jreg": f'exec {sys.executable} -m jreg "$@"', "scontrol": "exit 1"}
