@@ -146,7 +146,10 @@ class Seldom(Folder):
 
 
 def conduct_and_tell(kind: str, folder: str) -> None:
-    """Conducts a study that takes some seconds, and tells when it begins, trains and ends."""
+    """Conducts a study that takes some seconds, and tells when it begins, trains and ends.
+
+    A kind may name a shard of such a study with more seeds: grid:3/16:4.
+    """
     warnings.simplefilter("ignore")
     jreg.use_cpu_devices(2)
     told = []
@@ -156,6 +159,8 @@ def conduct_and_tell(kind: str, folder: str) -> None:
             told.append(print("training", flush=True))
 
     more: dict[str, Any] = {"epochs": 300, "stopping": jreg.EarlyStopping(patience=40)}
+    kind, *shard = kind.split(":")
+    more |= {"shard": shard[0], "seeds": int(shard[1])} if shard else {}
     more |= {"trials": 16, "every": 10} if kind == "search" else {}
     if kind in ("race", "warm"):
         more["space"] = jreg.grid(**SPACE | {"l2": [1e-5, 1e-3, 1e-1], "width": [4]})

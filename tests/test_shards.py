@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import pytest
+from resuming import Server
 
 import jreg
 from jreg import losses, nn, penalties
@@ -63,7 +65,7 @@ def same(one, two):
     for a, b in zip(sorted(one, key=lambda f: f[:3]), sorted(two, key=lambda f: f[:3]), strict=True):
         assert a[:3] == b[:3]
         for name in a.kept:
-            np.testing.assert_array_equal(a.kept[name], b.kept[name])
+            jax.tree.map(np.testing.assert_array_equal, a.kept[name], b.kept[name])
 
 
 def test_sixteen_shards_in_any_order_three_of_them_interrupted_are_the_whole_study(whole, wine, tmp_path):
@@ -78,6 +80,28 @@ def test_sixteen_shards_in_any_order_three_of_them_interrupted_are_the_whole_stu
     merged = jreg.merge([tmp_path / str(number) for number in order], tmp_path / "all")
     assert (merged.missing, merged.disagreements) == (0, ())
     same(merged.results, whole.results)
+
+
+@pytest.mark.parametrize("of", [4, pytest.param(16, marks=pytest.mark.slow)])
+def test_shards_of_which_three_are_killed_and_resumed_are_the_whole_study(of, tmp_path):
+    """Processes that end without a word in the middle of their share, and others that go on in the same folder."""
+    server = Server(tmp_path / "programs")
+    assert server.run(f"grid:0/1:{of // 4}", tmp_path / "whole")[0] == 0
+    order = list(range(of))
+    random.Random(of).shuffle(order)
+    for number in order[:3]:
+        folder = tmp_path / str(number)
+        assert server.run(f"grid:{number}/{of}:{of // 4}", folder, "training", 0.05)[0] == -signal.SIGKILL
+        left, share = Shard(number, of).left(jreg.load_results(folder))
+        print(f"shard {number} was killed with {left} of {share} trainings left")
+        assert 0 < left <= share
+    random.Random(-of).shuffle(order)
+    for number in order:
+        assert server.run(f"grid:{number}/{of}:{of // 4}", tmp_path / str(number))[0] == 0
+    server.close()
+    merged = jreg.merge([tmp_path / str(number) for number in order], tmp_path / "all")
+    assert (merged.missing, merged.disagreements) == (0, ())
+    same(merged.results, jreg.load_results(tmp_path / "whole"))
 
 
 def stop(progress):
@@ -217,7 +241,7 @@ def test_the_command_line_trains_shards_merges_them_and_goes_on(tmp_path, monkey
 @pytest.mark.slow
 def test_the_job_array_of_the_page_runs_as_it_is_written(tmp_path):
     """Slurm's own commands stand for themselves: srun runs what it is given."""
-    page = (Path(__file__).parents[1] / "docs" / "scaling.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "slurm.md").read_text()
     [script] = re.findall(r"```sh\n(#!/bin/bash\n.*?)```", page, re.DOTALL)
     (tmp_path / "my_recipe.py").write_text(RECIPE)
     tools = {"srun": 'exec "$@"', "jreg": f'exec {sys.executable} -m jreg "$@"', "scontrol": "exit 1"}

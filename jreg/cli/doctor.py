@@ -111,7 +111,7 @@ def _tried(find: Callable[[], str]) -> str:
 
 
 def _devices() -> str:
-    counted = Counter((device.platform, device.device_kind) for device in jax.devices())
+    counted = Counter((device.platform, device.device_kind) for device in jax.local_devices())
     return ", ".join(f"{count} {kind} ({name})" for (name, kind), count in counted.items())
 
 

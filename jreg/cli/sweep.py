@@ -132,7 +132,7 @@ def sweep(
     if own is not None:
         if folder.restart:
             raise ValueError(f"--shard {own} goes on with its folder, so it can't --restart: take another --out")
-        place = place / f"shard-{own.number}-of-{own.of}"
+        place = place / own.folder
     elif folder.store is None or folder.restart:
         place = free_folder(place)
     goes_on = resume_command(place, recipe)

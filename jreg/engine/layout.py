@@ -41,7 +41,7 @@ def use_cpu_devices(count: int | None = None) -> None:
         jax.config.update("jax_num_cpu_devices", wanted)
     except RuntimeError:
         # JAX refuses even the number it has when that was not set but found.
-        if len(jax.devices("cpu")) == wanted:
+        if len(jax.local_devices(backend="cpu")) == wanted:
             return
         raise RuntimeError(
             "JAX has already started, so its number of CPU devices is fixed: call jreg.use_cpu_devices() first"
@@ -61,8 +61,8 @@ class Layout:
         Each has a part of the rows of every batch and of every block of an evaluation, and all of the parameters.
 
     Raises:
-      ValueError: `slots` is no multiple of `batch`, the devices can't be put into groups of `data`, or a number is
-        below 1.
+      ValueError: `slots` is no multiple of `batch`, the devices can't be put into groups of `data`, a number is
+        below 1, or a device is of another process.
       TypeError: one of them is no whole number, or `devices` are none.
 
     >>> layout = Layout(jax.devices()[:1], slots=4)
@@ -78,7 +78,14 @@ class Layout:
     def __post_init__(self) -> None:
         devices = (self.devices,) if isinstance(self.devices, jax.Device) else tuple(self.devices)
         if not devices or not all(hasattr(device, "platform") for device in devices):
-            raise TypeError(f"the layout's devices are {self.devices!r}, but must be devices of JAX's: jax.devices()")
+            raise TypeError(
+                f"the layout's devices are {self.devices!r}, but must be devices of JAX's: jax.local_devices()"
+            )
+        if others := [device for device in devices if device.process_index != jax.process_index()]:
+            raise ValueError(
+                f"the layout has {others[0]!r} of process {others[0].process_index}, but process {jax.process_index()} "
+                "trains on its own devices: jax.local_devices()"
+            )
         object.__setattr__(self, "devices", devices)
         checks.count(self.slots, "the layout's slots")
         checks.count(self.batch, "the layout's batch")

@@ -1,7 +1,7 @@
 """Settings: spaces of them, distributions to draw them from, and rules that choose and give up while a study runs."""
 
 from jreg.search.anytime import anytime_elimination
-from jreg.search.asking import Asker, Ending, Optuna
+from jreg.search.asking import Asker, Ending, Optuna, SharedAsker
 from jreg.search.distributions import (
     Choice,
     Distribution,
@@ -30,6 +30,7 @@ __all__ = [
     "Race",
     "Round",
     "Setting",
+    "SharedAsker",
     "Space",
     "Uniform",
     "When",

@@ -1,5 +1,6 @@
 """Studies on disk."""
 
+from jreg.store.beside import Beside
 from jreg.store.database import Folder, add_note, folder_or_nowhere, write
 from jreg.store.examine import Examined, examine
 from jreg.store.files import export, to_csv, to_text, write_results
@@ -11,6 +12,7 @@ from jreg.store.salvage import Salvaged, salvage
 __all__ = [
     "NAME",
     "SHARD",
+    "Beside",
     "Disagreement",
     "Examined",
     "Folder",

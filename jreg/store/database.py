@@ -36,7 +36,7 @@ class Folder(Nowhere):
         killed loses at most this.
 
     Attributes:
-      folder: where to.
+      folder, checkpoint_seconds: as given.
       trouble: why not everything could be written, or None.
 
     Raises:
@@ -47,7 +47,7 @@ class Folder(Nowhere):
 
     def __init__(self, folder: str | Path, checkpoint_seconds: float = 60.0):
         check_folder(folder)
-        self.folder, self._seconds = Path(folder), checkpoint_seconds
+        self.folder, self.checkpoint_seconds = Path(folder), checkpoint_seconds
         self.trouble: Exception | None = None
         self._lock: Lock | None = None
         # Whether this process has made the folder, and whether no training has ever left anything there.
@@ -179,7 +179,7 @@ class Folder(Nowhere):
     @property
     def due(self) -> bool:
         """Whether it is time for a checkpoint."""
-        return time.monotonic() >= self._last + self._seconds
+        return time.monotonic() >= self._last + self.checkpoint_seconds
 
     def checkpoint(self, halfway: Sequence[Halfway]) -> None:
         """Has the trainings that are under way written; the checkpoint before stays as well."""

@@ -13,13 +13,14 @@ import numpy as np
 from jreg._base.names import cut, listed, shown
 from jreg.results import Results, Spec, Timing, Trained
 from jreg.results.spec import COMPUTED_BY, rows_key
+from jreg.results.values import plain
 from jreg.store.database import Folder
 from jreg.store.reading import NAME, load_note, load_results
 from jreg.training import Status
 
 # What a store notes of the share of the study that it has, and what all shards have noted alike.
 SHARD = "shard"
-_NOTES = ("steps", "recipe", "command")
+NOTES = ("steps", "recipe", "command")
 
 
 class Disagreement(NamedTuple):
@@ -60,8 +61,8 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
     """Joins stores of one study, such as those of its shards, into one that `jreg.resume` goes on with.
 
     Stores may overlap: of trainings that two have, the result of the one that is named first stays, and where they
-    differ that is reported. What `out` has of the study already counts as named before all others. The stores are only
-    read, so that a shard may be training meanwhile.
+    differ that is reported. What `out` has of the study already, also of one that had fewer settings, folds or seeds,
+    counts as named before all others. The stores are only read, so that a shard may be training meanwhile.
 
     Args:
       folders: of the stores.
@@ -96,21 +97,21 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
     sources = [(place, load_results(place)) for place in places]
     first, spec = places[0], sources[0][1].spec
     for place, source in sources:
-        _check_alike(spec, first, source.spec, place)
+        check_alike(spec, first, source.spec, place)
     disagreements: list[Disagreement] = []
     had = [(target, load_results(target))] if (target / NAME).is_file() else []
     with Folder(target) as store:
         if (stored := store.stored()) is not None:
-            _check_alike(spec, first, stored, target)
+            check_alike(spec, first, stored, target, grows=True)
         results = store.open(spec)
-        for name in _NOTES:
+        for name in NOTES:
             if store.known(name) is None and (value := load_note(first, name)) is not None:
                 store.note(name, value)
         store.note(SHARD, None)
         for place, source in sources:
             before = len(results)
             for some in source.blocks():
-                fresh, differ = _news(results, some)
+                fresh, differ = news(results, some)
                 disagreements += [_disagreement(key, place, had) for key in differ]
                 # What it kept is read from the store where it is wanted.
                 results.add(dataclasses.replace(fresh, kept={}))
@@ -126,14 +127,20 @@ def merge(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]
     return Merged(load_results(target), tuple(disagreements))
 
 
-def _check_alike(spec: Spec, place: Path, other: Spec, there: Path) -> None:
-    """Raises ValueError where two stores ask for different things."""
-    one, two = (_asked(some) for some in (spec, other))
+def check_alike(spec: Spec, place: Path, other: Spec, there: Path, grows: bool = False) -> None:
+    """Raises ValueError where two stores ask for different things; the other may ask for less where it `grows`."""
+    sizes = [(len(some.settings), len(some.folds), len(some.seeds)) for some in (spec, other)]
+    size = tuple(map(min, *sizes)) if grows and all(n >= m for n, m in zip(*sizes, strict=True)) else None
+    one, two = (_asked(some, size) for some in (spec, other))
     others = [name for name in one if one[name] != two[name]]
     found = [f"{name} is {cut(str(one[name]), 60)} and {cut(str(two[name]), 60)}" for name in others]
     # How many rows an evaluation takes at once follows from the folds.
-    for name, get in (("settings", _settings), ("folds", _folds), ("blocks of an evaluation", lambda some: some.block)):
-        if not found and get(spec) != get(other):
+    for name, get in (
+        ("settings", _settings),
+        ("folds", _folds),
+        ("blocks of an evaluation", lambda some, _: some.block),
+    ):
+        if not found and get(spec, size) != get(other, size):
             found.append(f"the {name} differ")
     if found:
         raise ValueError(
@@ -141,21 +148,31 @@ def _check_alike(spec: Spec, place: Path, other: Spec, there: Path) -> None:
         )
 
 
-def _asked(spec: Spec) -> dict[str, Any]:
+# How many settings, folds and seeds of two studies are compared; None for all.
+_Size = tuple[int, ...] | None
+
+
+def _asked(spec: Spec, size: _Size) -> dict[str, Any]:
     head = spec.head()
     versions = {f"the version of {name}": head["versions"].get(name) for name in COMPUTED_BY}
-    return {name: value for name, value in head.items() if name not in ("versions", "space", "block")} | versions
+    seeds = {"seeds": head["seeds"][: None if size is None else size[2]]}
+    return (
+        {name: value for name, value in head.items() if name not in ("versions", "space", "block")} | versions | seeds
+    )
 
 
-def _settings(spec: Spec) -> Any:
-    return spec.head()["space"], spec.settings
+def _settings(spec: Spec, size: _Size) -> Any:
+    if size is None:
+        return spec.head()["space"], spec.settings
+    # The axes have grown with the settings, and of a study that is being trained values may be functions.
+    return [plain([list(setting), list(setting.values())]) for setting in spec.settings[: size[0]]]
 
 
-def _folds(spec: Spec) -> Any:
-    return [(fold.number, fold.role, rows_key(*fold[2:])) for fold in spec.folds]
+def _folds(spec: Spec, size: _Size) -> Any:
+    return [(fold.number, fold.role, rows_key(*fold[2:])) for fold in spec.folds[: None if size is None else size[1]]]
 
 
-def _news(results: Results, some: Trained) -> tuple[Trained, list[tuple[int, int, int]]]:
+def news(results: Results, some: Trained) -> tuple[Trained, list[tuple[int, int, int]]]:
     """Of some trainings those that are new, and the (setting, fold, seed) of known ones with another result."""
     some = some.take(np.asarray(some.status) != Status.WAITING)
     known = results.statuses(some.setting, some.fold, some.seed) != Status.WAITING

@@ -59,7 +59,9 @@ def past_of(path: Path) -> Past | None:
             number, appends, entries, halfway = _last(connection, path.parent)
             known = {name: json.loads(v) for name, v in connection.execute("SELECT name, value FROM study")}
             log = [json.loads(entry) for [entry] in connection.execute("SELECT entry FROM log ORDER BY number")]
-            if known["spec"].get("policy", {}).get("kind") == "search":
+            policy = known["spec"].get("policy", {})
+            # Of one that is shared the asker knows everything, as others do.
+            if policy.get("kind") == "search" and not policy.get("shared"):
                 log = log[:entries]
                 asked = sum("ask" in entry for entry in log)
                 return Past(read(connection, path, appends, max(1, asked)), log, halfway, number, appends, known)

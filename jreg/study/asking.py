@@ -9,7 +9,7 @@ import numpy as np
 
 from jreg._base.names import cut
 from jreg.results import Found, Spec, canonical
-from jreg.search.asking import Asker, Ending
+from jreg.search.asking import Asker, Ending, SharedAsker
 from jreg.search.space import Setting
 from jreg.study import errors
 from jreg.study.design import Design, Trainings
@@ -25,10 +25,13 @@ class Asking:
       trials: how many settings to ask for.
       every: epochs that are trained before the asker receives their scores.
       first: the first trial, whose setting the design has.
+      owner: of an asker that is shared, what its trials know this process by.
     """
 
-    def __init__(self, asker: Asker, trials: int, every: int, first: Any):
+    def __init__(self, asker: Asker, trials: int, every: int, first: Any, owner: Mapping[str, str] | None = None):
         self._asker, self._trials, self._every = asker, trials, every
+        self._shared = asker if isinstance(asker, SharedAsker) and asker.shared else None
+        self.owner = owner or {}
         self._open: dict[int, Any] = {0: first}
         self._asked = 0
         self._told: dict[int, int] = {}
@@ -50,7 +53,11 @@ class Asking:
         for entry in entries:
             if "ask" in entry:
                 number = entry["ask"]
-                setting = self._ask() if number else design.spec.settings[0]
+                setting = stored.settings[number] if self._shared is not None else design.spec.settings[0]
+                if self._shared is not None:
+                    self._open[number] = self._shared.recall(entry["trial"])
+                elif number:
+                    setting = self._ask() or {}
                 if canonical(setting) != canonical(stored.settings[number]):
                     raise ValueError(
                         f"the search asked for {cut(str(stored.settings[number]))} as trial {number}, but asks for "
@@ -60,12 +67,19 @@ class Asking:
                 self._asked = number + 1
             elif "report" in entry:
                 number, epoch, mean, went_on = entry["report"]
-                if self._report(number, epoch, _float(mean)) != went_on:
+                if self._shared is None and self._report(number, epoch, _float(mean)) != went_on:
                     raise ValueError(f"the search decides otherwise about trial {number} than it did: give it its seed")
                 self._told[number] = epoch
             else:
                 number, ending, mean = entry["tell"]
-                self._end(number, ending, None if ending != "complete" else _float(mean))
+                if self._shared is not None:
+                    # It has remembered.
+                    del self._open[number]
+                    self._told.pop(number, None)
+                else:
+                    self._end(number, ending, None if ending != "complete" else _float(mean))
+        if self._shared is not None:
+            self._shared.forget(self.owner, {entry["trial"] for entry in entries if "ask" in entry})
         self._log, self._goes_on = [], bool(entries)
         return design
 
@@ -76,27 +90,38 @@ class Asking:
             # An asker that goes on first has its trials in slots again, and then hears what they have left so far.
             self._goes_on, self._follows = False, True
             start = [view.missing(self._start(view, number)) for number in self._open if number < self._asked]
-            return Decision(start=start, again=True, epochs=self._every, total=self._trials * self._size(view))
+            return Decision(start=start, again=True, epochs=self._every, total=self._total(view))
         if view.advanced or self._follows:
             for number in list(self._open):
                 cancel += self._follow(view, number)
         self._follows = False
-        wanted: dict[str, Any] = {"cancel": cancel, "epochs": self._every, "total": self._trials * self._size(view)}
+        wanted: dict[str, Any] = {"cancel": cancel, "epochs": self._every, "total": self._total(view)}
         # What is given up frees a slot, or leaves the line.
-        if self._asked < self._trials and (view.is_new or view.free + len(cancel) > 0):
-            settings = () if self._asked == 0 else (self._ask(),)
-            number, self._asked = self._asked, self._asked + 1
-            self._log.append({"ask": number})
-            return Decision(start=[self._start(view, number)], settings=settings, again=True, **wanted)
+        free = view.is_new or view.free + len(cancel) > 0
+        if free and (self._shared is not None or self._asked < self._trials):
+            setting = self._ask() if self._asked else None
+            if setting is not None or not self._asked:
+                number, self._asked = self._asked, self._asked + 1
+                self._log.append({"ask": number} | self._named(number))
+                settings = () if setting is None else (setting,)
+                return Decision(start=[self._start(view, number)], settings=settings, again=True, **wanted)
         return Decision(done=not self._open and not view.busy, **wanted)
 
-    def _size(self, view: View) -> int:
+    def _total(self, view: View) -> int | None:
+        """How many trainings there will be; which of a search with others, only its end shows."""
         _, folds, seeds = view.results.shape
-        return folds * seeds
+        return None if self._shared is not None else self._trials * folds * seeds
 
-    def _ask(self) -> Setting:
-        self._open[self._asked], setting = self._asker.ask()
+    def _ask(self) -> Setting | None:
+        """The setting of the next trial; None where the processes that share a search have asked for all."""
+        asked = self._asker.ask() if self._shared is None else self._shared.ask_within(self._trials, self.owner)
+        if asked is None:
+            return None
+        self._open[self._asked], setting = asked
         return dict(setting) if isinstance(setting, Mapping) else setting
+
+    def _named(self, number: int) -> Entry:
+        return {} if self._shared is None else {"trial": self._shared.name(self._open[number])}
 
     def _start(self, view: View, number: int) -> Trainings:
         spec = view.design.spec
@@ -164,10 +189,13 @@ class Asking:
         self._asker.tell(self._open.pop(number), score if ending == "complete" else None, ending)
         self._log.append({"tell": [number, ending, score]})
 
-    def close(self) -> None:
-        """Tells trials that have not ended as failed."""
-        for number in list(self._open):
-            self._end(number, "failed")
+    def close(self, lasts: bool = False) -> None:
+        """Tells trials that have not ended as failed; of a shared search that `lasts` they wait for who goes on."""
+        for number in [] if lasts and self._shared is not None else list(self._open):
+            if self._shared is None:
+                self._end(number, "failed")
+            else:
+                self._shared.drop(self._open.pop(number))
 
 
 def _float(value: Any) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,12 @@ from jreg.recipe import Recipe
 from jreg.report.progress import Progress
 from jreg.search.racing import Race
 from jreg.search.space import Space
-from jreg.store import folder_or_nowhere
-from jreg.study import going_on
+from jreg.study import going_on, pods
 from jreg.study.design import Design, Trainings
 from jreg.study.observing import observers
 from jreg.study.policies import Everything, Racing
 from jreg.study.policy import Policy
 from jreg.study.run import run
-from jreg.study.shards import Shard
 from jreg.study.study import Study
 from jreg.training import EarlyStopping, Keep
 
@@ -92,7 +91,9 @@ def cross_validate(
       layout: devices and slots; default: `choose_layout` decides by rule, and a measurement in a long study.
       timeout: seconds after which the study ends in good order, with what has been found by then; default: none.
       shard: the share of the trainings that this process trains, such as ``"3/16"``, ``(3, 16)`` or ``"auto/16"``, see
-        `jreg.study.Shard`; `jreg.merge` joins the stores of all of them. Default: all trainings.
+        `jreg.study.Shard`; `jreg.merge` joins the stores of all of them. Default: all trainings, or with a store after
+        ``jax.distributed.initialize()`` the share of this process, into a folder of its own in `store`, where process 0
+        joins them at the end; ``"0/1"`` is all trainings even then.
       progress: True shows it on standard error; False doesn't; a function, or several, are called with each
         `jreg.report.Progress`.
 
@@ -124,18 +125,20 @@ def cross_validate(
     if race is not None and warm is not None:
         raise ValueError("a warm path trains every setting to its end, so it can't race: give race or warm, not both")
     if not isinstance(layout, Layout | None):
-        raise TypeError(f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.devices(), 4)")
+        raise TypeError(
+            f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.local_devices(), 4)"
+        )
     checks.seconds(timeout, "timeout")
-    own = None if shard is None else Shard.named(shard)
+    begun, (place, own) = time.monotonic(), pods.share_of(shard, store)
     if own is not None and (race is not None or warm is not None):
         why = "race decides by all scores" if warm is None else "warm path goes on from network to network"
         raise ValueError(
             f"shard is {own}, but a {why}, so its trainings can't be dealt out: leave out "
-            f"{'race' if warm is None else 'warm'} or shard"
+            f"{'race' if warm is None else 'warm'}, or have one process train all: shard='0/1'"
         )
     asked: dict[str, Any] = {"cv": cv, "seeds": seeds, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
     asked["validation_fraction"] = validation_fraction
-    with folder_or_nowhere(store) as kept, observers(progress) as watching:
+    with place as kept, observers(progress) as watching:
         design = Design.of(recipe, data, space, warm=warm, score=score, keep=keep, error_score=error_score, **asked)
         how = {} if race is None else going_on.described(race)
         if race is not None and race.needs_rows:
@@ -146,7 +149,9 @@ def cross_validate(
         executor = Local(
             data, design.folds, layout, trainings=int(np.prod(_shape(design))), layouts=known, measures=own is None
         )
-        return Study.of(*run(design, policy, executor, kept, watching, timeout), executor, kept)
+        study = Study.of(*run(design, policy, executor, kept, watching, timeout), executor, kept)
+    pods.join(place, own, study.results, begun)
+    return study
 
 
 def policy_of(design: Design, race: Race | None) -> Policy:

@@ -23,6 +23,8 @@ from jreg.study.halfway import text_of
 from jreg.study.policy import Policy
 from jreg.training import Plan, keep
 
+# What a store notes of the process that asks for its trials, of a search that others share.
+OWNER = "owner"
 _OPTIONS = (
     "epochs",
     "batch_size",
@@ -74,6 +76,8 @@ def note(design: Design, policy: Policy, store: Nowhere) -> None:
     shard = getattr(policy, "shard", None)
     if isinstance(store, Folder) and store.known(SHARD) != (known := None if shard is None else list(shard)):
         store.note(SHARD, known)
+    if isinstance(store, Folder) and (owner := getattr(policy, "owner", None)) and store.known(OWNER) != owner:
+        store.note(OWNER, owner)
     if isinstance(store, Folder) and store.known("steps") is None:
         # While the first trainings run; their results are written after it.
         store.note("steps", functools.partial(fingerprints.of_steps, design))

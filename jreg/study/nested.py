@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,7 @@ from jreg.report.progress import Progress
 from jreg.results import Estimate, Nested, Results, SettingResult, Spec
 from jreg.results.nested import NESTED
 from jreg.search.space import Setting, Space, as_space
-from jreg.store import folder_or_nowhere
-from jreg.study import going_on, reporting, scoring
+from jreg.study import going_on, pods, reporting, scoring
 from jreg.study import out_of_fold as outside
 from jreg.study.design import Design
 from jreg.study.given import seeds_of
@@ -29,7 +29,6 @@ from jreg.study.observing import observers
 from jreg.study.out_of_fold import OutOfFold
 from jreg.study.policies import Nesting
 from jreg.study.run import run
-from jreg.study.shards import Shard
 from jreg.training import EarlyStopping, Keep, Plan, doors
 
 # What says which setting an outer fold takes.
@@ -114,10 +113,12 @@ def nested_cross_validate(
     """
     doors.check_data(data)
     if not isinstance(layout, Layout | None):
-        raise TypeError(f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.devices(), 4)")
+        raise TypeError(
+            f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.local_devices(), 4)"
+        )
     checks.seconds(timeout, "timeout")
     rule, name = _rule(choose)
-    own = None if shard is None else Shard.named(shard)
+    begun, (place, own) = time.monotonic(), pods.share_of(shard, store)
     folds, counts = nested_folds(outer, inner, data)
     numbers, space = seeds_of(seeds), as_space(space)
     count = (len(space.settings) * sum(counts) + len(counts)) * len(numbers)
@@ -125,12 +126,13 @@ def nested_cross_validate(
     asked: dict[str, Any] = {"seeds": numbers, "epochs": epochs, "batch_size": batch_size, "stopping": stopping}
     asked |= {"validation_fraction": validation_fraction, "score": score, "keep": keep, "error_score": error_score}
     asked |= {"trainings": count}
-    with folder_or_nowhere(store) as kept, observers(progress) as watching:
+    with place as kept, observers(progress) as watching:
         design = Design.of(recipe, data, space, folds=folds, policy=how, **asked)
         design = going_on.asked(design, kept, how, default_keep=keep is None)
         known = going_on.layouts(design, kept)
         executor = Local(data, design.folds, layout, trainings=count, layouts=known, measures=own is None)
         found = run(design, Nesting(rule, own), executor, kept, watching, timeout)
+    pods.join(place, own, found[1], begun)
     return NestedStudy(*found, executor.layouts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from jreg.data import Dataset
 from jreg.engine import Layout, Local
 from jreg.recipe import Recipe
 from jreg.report.progress import Progress
-from jreg.search.asking import Asker
+from jreg.search.asking import Asker, SharedAsker
 from jreg.search.space import as_space
 from jreg.splits import as_pairs
-from jreg.store import folder_or_nowhere
+from jreg.store import NAME, Folder, Nowhere, folder_or_nowhere
 from jreg.study import going_on
 from jreg.study.asking import Asking
 from jreg.study.design import Design
@@ -61,7 +62,8 @@ def optimize(
       store: as in `cross_validate`; a search that goes on asks its `asker` once more for the trials that were, so that
         its sampler needs a seed.
       asker: `jreg.Optuna`, or anything with the methods of `jreg.search.Asker`.
-      trials: how many settings to ask for; those that are open when Ctrl-C ends the search end as failed.
+      trials: how many settings to ask for, of a search that processes share all of them together; those that are open
+        when Ctrl-C ends the search end as failed, or wait in a shared search's store for who goes on.
       every: epochs that are trained before the asker receives their scores.
       error_score: as in `cross_validate`; where it is a number, a trial with a diverged training is complete. A recipe
         that raises for a later trial than the first leaves that trial's trainings failed, with a warning that says why,
@@ -87,13 +89,9 @@ def optimize(
     checks.seconds(timeout, "timeout")
     doors.check_data(data)
     numbers, pairs = seeds_of(seeds), as_pairs(cv, data)
-    trial, setting = asker.ask()
-    policy = Asking(asker, trials, every, trial)
+    shared = asker if isinstance(asker, SharedAsker) and asker.shared else None
+    policy, place = None, folder_or_nowhere(store)
     try:
-        if not isinstance(setting, Mapping):
-            raise TypeError(f"the asker gave the setting {setting!r}, but must give a mapping of names to values")
-        if not setting:
-            raise ValueError("the asker gave the setting {}, but must give at least one hyperparameter with its value")
         together = len(pairs) * len(numbers)
         options: dict[str, Any] = {
             "epochs": epochs,
@@ -104,11 +102,15 @@ def optimize(
             "keep": keep,
             "error_score": error_score,
         }
-        space = as_space([setting])
-        with folder_or_nowhere(store) as kept, observers(progress) as watching:
+        with place as kept, observers(progress) as watching:
+            owner = None if shared is None else _owner(kept)
+            trial, setting = asker.ask() if shared is None else _first(shared, kept, trials, owner or {})
+            policy = Asking(asker, trials, every, trial, owner)
+            space = as_space([_checked(setting)])
             design = Design.of(recipe, data, space, cv=pairs, seeds=numbers, trainings=trials * together, **options)
             asker.check(design.spec.score.maximize)
             how = {"kind": "search", "asker": type(asker).__name__, "trials": trials, "every": every}
+            how |= {} if shared is None else {"shared": True}
             design = going_on.asked(design, kept, how, default_keep=keep is None)
             known = going_on.layouts(design, kept)
             # All trainings of a trial at once, so that its mean is known after each epoch.
@@ -117,5 +119,34 @@ def optimize(
             design, results = run(design, policy, executor, kept, watching, timeout)
     finally:
         # Also when Ctrl-C ends the search.
-        policy.close()
+        if policy is not None:
+            policy.close(lasts=isinstance(place, Folder) and (place.folder / NAME).exists())
     return Study.of(design, results, executor, kept)
+
+
+def _checked(setting: Any) -> Mapping[str, Any]:
+    if not isinstance(setting, Mapping):
+        raise TypeError(f"the asker gave the setting {setting!r}, but must give a mapping of names to values")
+    if not setting:
+        raise ValueError("the asker gave the setting {}, but must give at least one hyperparameter with its value")
+    return setting
+
+
+def _owner(store: Nowhere) -> dict[str, str]:
+    """What the trials of a shared search know this process by, and a later one that goes on with its store."""
+    place = str(store.folder.resolve()) if isinstance(store, Folder) else ""
+    known = store.known(going_on.OWNER) if isinstance(store, Folder) else None
+    return {"id": known["id"] if known else uuid.uuid4().hex, "store": place}
+
+
+def _first(asker: SharedAsker, store: Nowhere, trials: int, owner: Mapping[str, str]) -> tuple[Any, Any]:
+    """The first trial of this process and its setting: of one that goes on with a store the one that it was."""
+    if (stored := store.stored()) is not None and stored.policy.get("shared") and (log := store.log()):
+        return asker.recall(log[0]["trial"]), stored.settings[0]
+    asked = asker.ask_within(trials, owner)
+    if asked is None:
+        raise ValueError(
+            f"the processes of this search have asked for {trials} trials already, so nothing is left for this one: "
+            "read what they have stored, or search with more trials"
+        )
+    return asked

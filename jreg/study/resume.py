@@ -50,7 +50,8 @@ def resume(
 ) -> Study | NestedStudy:
     """Trains what a stored study asks and is missing: settings, folds, seeds and options come from the store.
 
-    Of a shard's store that is its share; of one that `jreg.merge` has written, everything.
+    Of a shard's store that is its share; of one that `jreg.merge` has written, everything, also in one of JAX's
+    processes.
 
     Trainings that were under way go on from the last checkpoint. On the same machine the results are those of a study
     that was never interrupted, bit for bit.
@@ -93,7 +94,7 @@ def resume(
         "layout": layout,
         "timeout": timeout,
         "progress": progress,
-        "shard": load_note(folder.folder, SHARD),
+        "shard": load_note(folder.folder, SHARD) or (0, 1),
     }
     if spec.policy.get("kind") == "search":
         del options["shard"]

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from jreg._base.names import shown
-from jreg.results import Results
-from jreg.results.nested import NESTED
+from jreg.results import Results, Spec, Trained
+from jreg.results.nested import NESTED, inner_folds
 from jreg.study.design import Trainings
 from jreg.training import Status
 
@@ -67,6 +67,15 @@ class Shard(NamedTuple):
             raise ValueError(f"shard is {number}/{of}, but {of} shards are {numbered}")
         return cls(number, of)
 
+    @property
+    def folder(self) -> str:
+        """The name of its folder, among those of the others."""
+        return f"shard-{self.number}-of-{self.of}"
+
+    def all(self) -> list[Shard]:
+        """It and the others."""
+        return [Shard(number, self.of) for number in range(self.of)]
+
     def outer(self, count: int) -> range:
         """Which of so many outer folds are its."""
         return range(self.number, count, self.of)
@@ -75,6 +84,17 @@ class Shard(NamedTuple):
         """Those of all trainings that are its."""
         return trainings.take(np.arange(len(trainings.folds)) % self.of == self.number)
 
+    def owns(self, spec: Spec, trained: Trained) -> np.ndarray:
+        """Of trainings of a study, whether each one is its."""
+        if spec.policy.get("kind") == NESTED:
+            inner, outer = inner_folds(spec), spec.numbered("outer")
+            numbers = [number for k in self.outer(len(outer)) for number in (*inner[k], outer[k].number)]
+            return np.isin(trained.fold, numbers) & np.isin(trained.seed, spec.seeds)
+        folds, seeds = np.array([fold.number for fold in spec.numbered()]), np.array(spec.seeds)
+        known = np.isin(trained.fold, folds) & np.isin(trained.seed, seeds)
+        fold, seed = (_places(*pair) for pair in ((folds, trained.fold), (seeds, trained.seed)))
+        return known & (((trained.setting * len(folds) + fold) * len(seeds) + seed) % self.of == self.number)
+
     def left(self, results: Results) -> tuple[int, int]:
         """How many of its trainings are still to end, and how many it has."""
         if results.spec.policy.get("kind") != NESTED:
@@ -82,6 +102,12 @@ class Shard(NamedTuple):
             return int((status == Status.WAITING).sum()), len(status)
         missing = [results.nested.missing_of(k) for k in self.outer(len(results.nested.choices))]
         return sum(left for left, _ in missing), sum(total for _, total in missing)
+
+
+def _places(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where values are among the known ones, which have no order; anything where they aren't."""
+    order = np.argsort(known)
+    return order[np.searchsorted(known, values, sorter=order).clip(max=len(known) - 1)]
 
 
 def _own(environment: Mapping[str, str]) -> int:
