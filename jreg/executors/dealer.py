@@ -110,8 +110,9 @@ class Dealer:
         found = []
         for hand in self._hands:
             if hand.running is not None:
-                mask = np.isin(hand.running.id, list(set(hand.held) - hand.cancelled))
-                found.append(Running(*(part[mask] for part in hand.running)))
+                ids = {number for held in hand.held.values() for number in held.left} - hand.cancelled
+                if (mask := np.isin(hand.running.id, list(ids))).any():
+                    found.append(Running(*(part[mask] for part in hand.running)))
         return joined(found)
 
     def network(self, wanted: int) -> tuple[PyTree, PyTree, PyTree]:
