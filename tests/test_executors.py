@@ -65,13 +65,13 @@ class Fake:
       trained: how often each training was sent to a worker, by its id.
     """
 
-    def __init__(self, shared, count, clock, dies=(), silent=(), raises=(), gone=()):
+    def __init__(self, shared, count, clock, dies=(), silent=(), raises=(), gone=(), epochs=None):
         self.count, self._shared, self._clock = count, shared, clock
         self._workers = [Worker(shared) for _ in range(count)]
         self._steps = [deque() for _ in range(count)]
         self._events = []
         self._dies, self._silent, self._raises, self._gone = dict(dies), dict(silent), dict(raises), set(gone)
-        self._done = Counter()
+        self._done, self._epochs = Counter(), epochs
         self.trained, self.sent, self.restarts, self.late = Counter(), [], [], 0
 
     def send(self, worker, step, plans):
@@ -92,6 +92,7 @@ class Fake:
             self.late += place in self._silent
             self._done[number] += 1
             step, plans = steps.popleft()
+            step = step._replace(epochs=step.epochs or self._epochs)
             if place in self._dies:
                 found += self._die(number)
             elif place in self._raises:
@@ -102,6 +103,7 @@ class Fake:
 
     def restart(self, worker):
         self.restarts.append(worker)
+        self._done[worker] += bool(self._steps[worker])
         self._die(worker)
 
     def _die(self, number):
@@ -243,19 +245,21 @@ def test_a_race_is_that_of_this_process(monkeypatch, wine):
 def test_a_warm_path_whose_worker_dies_in_the_middle_is_that_of_this_process(monkeypatch, wine):
     space = jreg.grid(l2=[1e-4, 1e-3, 1e-2], rate=[1e-2])
     local = jreg.cross_validate(recipe, wine, space, warm="l2", **ASKED, progress=False)
-    design, dealer, crew = prepared(monkeypatch, wine, space=space, warm="l2", dies={(0, 1): True, (0, 3): True})
+    # A path has 3 trainings of 4 epochs; with one epoch for each answer the first has ended when its worker dies.
+    design, dealer, crew = prepared(monkeypatch, wine, space=space, warm="l2", dies={(0, 6): True}, epochs=1)
     counted = Counted()
     _, results = run(design, policy_of(design, None), dealer, counted)
     assert_same(results, local.results)
     assert set(counted.seen.values()) == {1}
     assert len(counted.seen) == 18
+    assert max(crew.trained.values()) == 2
 
 
 def test_a_search_loses_nothing_and_does_nothing_twice(monkeypatch, wine):
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
     asker = jreg.Optuna(study, lambda trial: {"l2": trial.suggest_float("l2", 1e-4, 1e-1), "rate": 0.1})
     _, setting = first = asker.ask()
-    design, dealer, crew = prepared(
+    design, dealer, _ = prepared(
         monkeypatch, wine, space=[setting], turns=True, together=6, dies={(0, 2): True, (1, 5): True}
     )
     counted = Counted()
@@ -339,7 +343,7 @@ def test_without_ray_a_sentence_says_what_to_install(monkeypatch, wine, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-class Own(ValueError):
+class OwnError(ValueError):
     pass
 
 
@@ -347,8 +351,8 @@ class Own(ValueError):
     ("error", "kind", "text"),
     [
         (KeyError("no 'l2'"), KeyError, "no 'l2'"),
-        (Own("mine"), ValueError, "Own: mine"),
-        (UnicodeDecodeError("utf-8", b"x", 0, 1, "why"), ValueError, "why"),
+        (OwnError("mine"), ValueError, "OwnError: mine"),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "why"), UnicodeError, "UnicodeDecodeError: "),
         (OSError("full"), OSError, "full"),
         (Exception("plain"), RuntimeError, "Exception: plain"),
     ],
