@@ -122,7 +122,7 @@ def browser(session: nox.Session) -> None:
 def ray(session: nox.Session) -> None:
     """Train on a local Ray cluster whose workers are killed, stopped and short of memory."""
     install(session, "ray")
-    session.run("pytest", "tests/ray", *session.posargs, env={"RAY_USAGE_STATS_ENABLED": "0"})
+    session.run("pytest", "tests/cluster", *session.posargs, env={"RAY_USAGE_STATS_ENABLED": "0"})
 
 
 @nox.session(default=False)

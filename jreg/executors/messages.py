@@ -55,18 +55,30 @@ class Step(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """An error on a worker: the names of its class and of those above it, its text and its traceback."""
+    """An error on a worker.
+
+    Attributes:
+      classes: the names of its class and of those above it.
+      text: what it says.
+      traceback: where it was raised.
+      lacks_memory: whether the worker had too little memory.
+    """
 
     classes: tuple[str, ...]
     text: str
     traceback: str
+    lacks_memory: bool = False
 
     @classmethod
     def of(cls, error: Exception) -> Raised:
         """An error as text, which is read where its class isn't known."""
         classes = tuple(one.__name__ for one in type(error).__mro__)
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        return cls(classes, text, "".join(traceback.format_exception(error)))
+        causes: list[BaseException] = [error]
+        while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+            causes.append(cause)
+        lacks_memory = any(isinstance(one, MemoryError) or "RESOURCE_EXHAUSTED" in str(one) for one in causes)
+        return cls(classes, text, "".join(traceback.format_exception(error)), lacks_memory)
 
     def error(self) -> Exception:
         """The error, or the nearest one of Python's own; its cause shows the traceback of the worker."""
@@ -82,11 +94,6 @@ class Raised(NamedTuple):
                 break
         found.__cause__ = OnWorker(f'\n"""\n{self.traceback}"""')
         return found
-
-    @property
-    def lacks_memory(self) -> bool:
-        """Whether the worker had too little memory."""
-        return "MemoryError" in self.classes or "RESOURCE_EXHAUSTED" in self.text
 
 
 class OnWorker(Exception):  # noqa: N818  # it is never raised, and says where the traceback is from
