@@ -11,6 +11,8 @@ import pytest
 
 import jreg
 from jreg import losses, nn, penalties
+from jreg.cli import main
+from jreg.cli.ray import with_address
 from jreg.engine import Local
 from jreg.executors.dealer import Dealer
 from jreg.executors.messages import Answered, Gone, Lost, Raised, Ready, Shared
@@ -361,3 +363,26 @@ def test_errors_travel_as_text_and_are_of_the_nearest_known_kind(error, kind, te
     found = Raised.of(error).error()
     assert type(found) is kind
     assert text in found.args[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--ray-workers", "2"], "--ray-workers 2 is for --ray, which isn't given"),
+        (["--ray", "--shard", "0/2"], "--shard 0/2 is for processes without --ray"),
+        (["--ray=ray://host:10001"], "Ray's address is 'ray://host:10001', but must be a host and a port"),
+        (["--ray", "auto", "--ray-workers", "0"], "num_workers is 0, but must be at least 1"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments, sentence, capsys, monkeypatch):
+    # As where it is installed: these are found before it is looked at.
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    with pytest.raises(SystemExit, match="2"):
+        main(["sweep", "wine", *arguments])
+    assert capsys.readouterr().err.startswith(f"jreg: {sentence}")
+
+
+def test_ray_may_stand_before_a_recipe_file():
+    assert with_address(["--ray", "mine.py", "--ray"]) == ["--ray=local", "mine.py", "--ray=local"]
+    assert with_address(["--ray", "auto"]) == ["--ray", "auto"]
+    assert with_address(["--ray", "10.0.0.5:6379", "mine.py"]) == ["--ray", "10.0.0.5:6379", "mine.py"]

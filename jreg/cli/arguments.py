@@ -45,8 +45,8 @@ _EXAMPLES = {
   jreg sweep --recipe-template --data wine > my_recipe.py
   jreg sweep my_recipe.py --data wine --seeds 3 --time-limit 2h
   jreg sweep wine --nested 5                        an honest estimate of the whole procedure
-  jreg sweep my_recipe.py --shard auto/16           one of 16 tasks of a job array; then jreg merge
-  jreg sweep my_recipe.py --ray auto                on the workers of the Ray cluster that this machine belongs to""",
+  jreg sweep my_recipe.py --ray auto                on the workers of a Ray cluster
+  jreg sweep my_recipe.py --shard auto/16           one of 16 tasks of a job array; then jreg merge""",
     "predict": """examples:
   jreg predict runs/wine new.csv
   jreg predict runs/wine new.csv --unseen zeros --out predictions.csv""",
