@@ -119,6 +119,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def ray(session: nox.Session) -> None:
+    """Train on a local Ray cluster whose workers are killed, stopped and short of memory."""
+    install(session, "ray")
+    session.run("pytest", "tests/cluster", *session.posargs, env={"RAY_USAGE_STATS_ENABLED": "0"})
+
+
+@nox.session(default=False)
 def faults(session: nox.Session) -> None:
     """Kill a hundred studies at random moments, read one while it is written; a quarter of an hour."""
     install(session, "test")

@@ -389,6 +389,7 @@ def test_the_options_have_the_names_of_the_python_arguments():
     python = {name for function in functions for name in inspect.signature(function).parameters}
     # Of the command line, and EarlyStopping's.
     others = {"help", "json", "traceback", "restart", "time_limit", "patience", "quiet", "recipe_template"}
+    others |= {"ray", "ray_workers"}
     assert {option.replace("-", "_") for option in own.values()} - others <= python
     assert {name: own[name] for name in ("folds", "out", "nested")} == {
         "folds": "cv",

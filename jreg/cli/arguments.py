@@ -19,6 +19,7 @@ import tyro
 
 from jreg.cli import completion
 from jreg.cli.output import say
+from jreg.cli.ray import with_address
 
 # What is written for an option although it is something else, by command.
 _ELSEWHERE = {
@@ -44,6 +45,7 @@ _EXAMPLES = {
   jreg sweep --recipe-template --data wine > my_recipe.py
   jreg sweep my_recipe.py --data wine --seeds 3 --time-limit 2h
   jreg sweep wine --nested 5                        an honest estimate of the whole procedure
+  jreg sweep my_recipe.py --ray auto                on the workers of a Ray cluster
   jreg sweep my_recipe.py --shard auto/16           one of 16 tasks of a job array; then jreg merge""",
     "predict": """examples:
   jreg predict runs/wine new.csv
@@ -182,7 +184,7 @@ def _bound(command: str, function: Callable[..., None], rest: Sequence[str]) -> 
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint), _as_asked():
-            return tyro.cli(bound, prog=f"jreg {command}", args=list(rest), config=_CONFIG)
+            return tyro.cli(bound, prog=f"jreg {command}", args=with_address(rest), config=_CONFIG)
     except SystemExit as ended:
         if ended.code in (0, None):
             if command in _EXAMPLES:

@@ -11,6 +11,7 @@ import jreg
 from jreg.cli.data import NOTHING, File, Switch, load_noted, noted
 from jreg.cli.merge import finish_shard
 from jreg.cli.output import next_steps, say
+from jreg.cli.ray import Ray, executor_of
 from jreg.cli.recipes import load_recipe
 from jreg.cli.studies import FINAL, NOTE, Clock, Noted, finish, going_on_by, resume_command
 from jreg.store import SHARD, load_note
@@ -25,6 +26,8 @@ def resume(
     data: Annotated[str | None, tyro.conf.arg(metavar="DATA", **NOTHING)] = None,
     test: File = None,
     time_limit: Annotated[str | None, tyro.conf.arg(metavar="TIME", **NOTHING)] = None,
+    ray: Ray = None,
+    ray_workers: Annotated[int | None, tyro.conf.arg(metavar="INT", **NOTHING)] = None,
     json: Switch = False,
     traceback: Switch = False,
 ) -> None:
@@ -36,11 +39,14 @@ def resume(
       data: where the data are now, if they aren't where they were.
       test: where the test set of a .csv is now.
       time_limit: end in good order after this time, such as 90s, 15m, 2h or 1d.
+      ray: train on the workers of a Ray cluster, as in jreg sweep.
+      ray_workers: how many; by default as many as there is room for.
       json: print one JSON object on standard output and nothing else there.
       traceback: show where in the code a mistake was noticed.
     """
     del traceback  # main looks at it when a mistake is noticed
     clock = Clock(time_limit)
+    executor = executor_of(ray, ray_workers)
     if not run.is_dir():
         raise FileNotFoundError(f"there is no folder {run}: jreg resume takes the folder of a study")
     found = load_note(run, NOTE)
@@ -60,7 +66,7 @@ def resume(
     with going_on_by(run, goes_on):
         moved = noted(data or found["data"], {**found, "test": test or found["test"]})
         kept = Noted(run, {**found, **moved})
-        asked: dict[str, Any] = {"space": space, "timeout": clock.left}
+        asked: dict[str, Any] = {"space": space, "timeout": clock.left, "executor": executor}
         study = jreg.resume(kept, function, dataset, **asked)
         if (shard := load_note(run, SHARD)) is not None:
             finish_shard(study.results, run, Shard.named(shard), clock, goes_on, json)

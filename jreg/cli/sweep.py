@@ -15,6 +15,7 @@ from jreg._base.files import free_folder
 from jreg.cli.data import ALL_ROWS, NOTHING, SUFFIXES, Switch, TableOptions, noted
 from jreg.cli.merge import finish_shard
 from jreg.cli.output import next_steps, say
+from jreg.cli.ray import Ray, executor_of
 from jreg.cli.recipes import load_recipe, template_for
 from jreg.cli.studies import FINAL, Clock, Noted, finish, going_on_by, resume_command, small_networks
 from jreg.data.load import BUILT_IN
@@ -74,6 +75,11 @@ class FolderOptions:
     shard: Annotated[str | None, tyro.conf.arg(metavar="NUMBER/OF", **NOTHING)] = None
     """train one of many shares of the trainings, such as 3/16, numbered from 0, into a folder of its own in FOLDER,
     for jreg merge; auto/16 takes the number from Slurm, Kubernetes or JAX."""
+    ray: Ray = None
+    """train on the workers of a Ray cluster: ADDRESS is HOST:PORT, or auto for the one that this machine belongs to; by
+    default one on this machine alone."""
+    ray_workers: Annotated[int | None, tyro.conf.arg(metavar="INT", **NOTHING)] = None
+    """how many workers --ray has; by default as many as there is room for."""
     keep: Annotated[Kept, tyro.conf.arg(metavar="WHAT ...", **NOTHING)] = ()
     """what each training leaves in the folder: outputs, network, train_scores. By default outputs where they are few,
     and without a recipe all three where networks are small, so that the report has more to show."""
@@ -111,6 +117,7 @@ def sweep(
     del traceback  # main looks at it when a mistake is noticed
     # Checked before the data is read, which takes longer.
     clock = Clock(folder.time_limit)
+    executor = executor_of(folder.ray, folder.ray_workers, folder.shard)
     stopping = jreg.EarlyStopping(patience=training.patience)
     fraction_of(folds.validation_fraction, stopping)
     numbers = range(folds.seed, folds.seed + checks.count(folds.seeds, "seeds"))
@@ -144,7 +151,7 @@ def sweep(
         asked["keep"] = [KNOWN[name] for name in dict.fromkeys(folder.keep)] or None
         if made is None and folds.outer is None and not folder.keep and not (place / NAME).exists():
             asked["keep"] = small_networks(function, dataset, space, folds.cv, len(numbers))
-        asked["shard"] = own
+        asked |= {"shard": own, "executor": executor}
         if folds.outer is None:
             study = jreg.cross_validate(function, dataset, space, cv=folds.cv, **asked)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -208,11 +208,7 @@ class Local:
 
     def running(self) -> Running:
         """The trainings that are under way."""
-        found = [pool.snapshot() for pool in self._pools.values()]
-        empty = Running(np.empty(0, np.int32), np.empty(0, np.int32), np.empty((0, 0, 0), np.float32))
-        widest = max((running.history.shape[-1] for running in found), default=0)
-        wide = [r._replace(history=_widened(r.history, widest)) for r in found]
-        return Running(*(np.concatenate(parts) for parts in zip(*wide, strict=True))) if wide else empty
+        return joined([pool.snapshot() for pool in self._pools.values()])
 
     def network(self, wanted: int) -> tuple[PyTree, PyTree, PyTree]:
         """The (parameters, running averages, preprocessing statistics) of a training that ended in the last chunk.
@@ -226,6 +222,14 @@ class Local:
             except KeyError:
                 continue
         raise KeyError(f"no slot holds the network of training {wanted} any more")
+
+
+def joined(found: Sequence[Running]) -> Running:
+    """The trainings of several programs or processes; their histories may have different numbers of columns."""
+    empty = Running(np.empty(0, np.int32), np.empty(0, np.int32), np.empty((0, 0, 0), np.float32))
+    widest = max((running.history.shape[-1] for running in found), default=0)
+    wide = [r._replace(history=_widened(r.history, widest)) for r in found]
+    return Running(*(np.concatenate(parts) for parts in zip(*wide, strict=True))) if wide else empty
 
 
 def _joined(blocks: list[Job]) -> Job:

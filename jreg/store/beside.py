@@ -61,7 +61,7 @@ class Beside(Folder):
         """What an earlier run was asked, here or beside it."""
         return super().stored() if self._leads is None else self._leads[1]
 
-    def layouts(self) -> dict[str, tuple[int, int]]:
+    def layouts(self) -> dict[str, tuple[int, ...]]:
         """As `Folder`, so that what is trained here runs in batches of the same size."""
         if self._leads is None:
             return super().layouts()

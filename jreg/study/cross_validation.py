@@ -12,13 +12,15 @@ import numpy as np
 from jreg._base import checks
 from jreg._base.names import shown
 from jreg.data import Dataset
-from jreg.engine import Layout, Local
+from jreg.engine import Layout
+from jreg.executors import Ray
 from jreg.recipe import Recipe
 from jreg.report.progress import Progress
 from jreg.search.racing import Race
 from jreg.search.space import Space
 from jreg.study import going_on, pods
 from jreg.study.design import Design, Trainings
+from jreg.study.executing import check_executor, executing
 from jreg.study.observing import observers
 from jreg.study.policies import Everything, Racing
 from jreg.study.policy import Policy
@@ -45,6 +47,7 @@ def cross_validate(
     error_score: float | str = np.nan,
     store: str | Path | None = None,
     layout: Layout | None = None,
+    executor: Ray | None = None,
     timeout: float | None = None,
     shard: str | tuple[int, int] | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
@@ -89,6 +92,7 @@ def cross_validate(
         the same study already, or one with fewer settings, folds or seeds, only what is missing is trained, so that a
         study that was killed goes on.
       layout: devices and slots; default: `choose_layout` decides by rule, and a measurement in a long study.
+      executor: who trains, such as ``jreg.executors.Ray(num_workers=4)``; default: this process, on its own devices.
       timeout: seconds after which the study ends in good order, with what has been found by then; default: none.
       shard: the share of the trainings that this process trains, such as ``"3/16"``, ``(3, 16)`` or ``"auto/16"``, see
         `jreg.study.Shard`; `jreg.merge` joins the stores of all of them. Default: all trainings, or with a store after
@@ -101,6 +105,7 @@ def cross_validate(
       A `Study`.
 
     Raises:
+      ConnectionError: there is no cluster for `executor`, or none of its workers is left.
       FloatingPointError: a training diverges, and `error_score` is ``"raise"``.
       KeyError: the recipe reads a hyperparameter that is not in the space.
       TypeError: an argument, or what the recipe returns, has the wrong type; or a traced value stands where
@@ -129,7 +134,8 @@ def cross_validate(
             f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.local_devices(), 4)"
         )
     checks.seconds(timeout, "timeout")
-    begun, (place, own) = time.monotonic(), pods.share_of(shard, store)
+    check_executor(executor, layout, shard)
+    begun, (place, own) = time.monotonic(), pods.share_of(shard if executor is None else (0, 1), store)
     if own is not None and (race is not None or warm is not None):
         why = "race decides by all scores" if warm is None else "warm path goes on from network to network"
         raise ValueError(
@@ -146,10 +152,10 @@ def cross_validate(
         design = going_on.asked(design, kept, how, default_keep=keep is None)
         policy = policy_of(design, race) if own is None else Everything([own.share(design.everything())], own)
         known = going_on.layouts(design, kept)
-        executor = Local(
-            data, design.folds, layout, trainings=int(np.prod(_shape(design))), layouts=known, measures=own is None
-        )
-        study = Study.of(*run(design, policy, executor, kept, watching, timeout), executor, kept)
+        wanted: dict[str, Any] = {"trainings": int(np.prod(_shape(design))), "measures": own is None}
+        with executing(executor, design, layout, known, **wanted) as trains:
+            found = run(design, policy, trains, kept, watching, timeout)
+        study = Study.of(*found, trains, kept)
     pods.join(place, own, study.results, begun)
     return study
 

@@ -14,7 +14,8 @@ from jreg import report, store
 from jreg._base import checks
 from jreg._base.names import qualified_name, shown
 from jreg.data import Dataset
-from jreg.engine import Layout, Local
+from jreg.engine import Layout
+from jreg.executors import Ray
 from jreg.recipe import Recipe
 from jreg.report.progress import Progress
 from jreg.results import Estimate, Nested, Results, SettingResult, Spec
@@ -23,6 +24,7 @@ from jreg.search.space import Setting, Space, as_space
 from jreg.study import going_on, pods, reporting, scoring
 from jreg.study import out_of_fold as outside
 from jreg.study.design import Design
+from jreg.study.executing import check_executor, executing
 from jreg.study.given import seeds_of
 from jreg.study.nested_folds import nested_folds
 from jreg.study.observing import observers
@@ -57,6 +59,7 @@ def nested_cross_validate(
     error_score: float | str = np.nan,
     store: str | Path | None = None,
     layout: Layout | None = None,
+    executor: Ray | None = None,
     timeout: float | None = None,
     shard: str | tuple[int, int] | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
@@ -79,8 +82,8 @@ def nested_cross_validate(
     `cross_validate` with as many folds as there are inner ones, and `refit` with the same choice.
 
     Args:
-      recipe, data, space, seeds, epochs, batch_size, stopping, score, keep, error_score, layout, timeout, progress: as
-        in `cross_validate`.
+      recipe, data, space, seeds, epochs, batch_size, stopping, score, keep, error_score, layout, executor, timeout,
+        progress: as in `cross_validate`.
       validation_fraction: as in `cross_validate`, of the inner folds' training rows; outer trainings stop on nothing.
       outer: a number of folds, a scikit-learn splitter, or pairs of (training rows, validation rows).
       inner: a number of folds or a scikit-learn splitter, for the training rows of each outer fold; or for each outer
@@ -117,8 +120,9 @@ def nested_cross_validate(
             f"layout is {shown(layout)}, but must be a jreg.Layout, such as jreg.Layout(jax.local_devices(), 4)"
         )
     checks.seconds(timeout, "timeout")
+    check_executor(executor, layout, shard)
     rule, name = _rule(choose)
-    begun, (place, own) = time.monotonic(), pods.share_of(shard, store)
+    begun, (place, own) = time.monotonic(), pods.share_of(shard if executor is None else (0, 1), store)
     folds, counts = nested_folds(outer, inner, data)
     numbers, space = seeds_of(seeds), as_space(space)
     count = (len(space.settings) * sum(counts) + len(counts)) * len(numbers)
@@ -130,10 +134,10 @@ def nested_cross_validate(
         design = Design.of(recipe, data, space, folds=folds, policy=how, **asked)
         design = going_on.asked(design, kept, how, default_keep=keep is None)
         known = going_on.layouts(design, kept)
-        executor = Local(data, design.folds, layout, trainings=count, layouts=known, measures=own is None)
-        found = run(design, Nesting(rule, own), executor, kept, watching, timeout)
+        with executing(executor, design, layout, known, trainings=count, measures=own is None) as trains:
+            found = run(design, Nesting(rule, own), trains, kept, watching, timeout)
     pods.join(place, own, found[1], begun)
-    return NestedStudy(*found, executor.layouts)
+    return NestedStudy(*found, trains.layouts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

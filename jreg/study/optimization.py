@@ -10,7 +10,8 @@ from typing import Any
 
 from jreg._base import checks
 from jreg.data import Dataset
-from jreg.engine import Layout, Local
+from jreg.engine import Layout
+from jreg.executors import Ray
 from jreg.recipe import Recipe
 from jreg.report.progress import Progress
 from jreg.search.asking import Asker, SharedAsker
@@ -20,6 +21,7 @@ from jreg.store import NAME, Folder, Nowhere, folder_or_nowhere
 from jreg.study import going_on
 from jreg.study.asking import Asking
 from jreg.study.design import Design
+from jreg.study.executing import check_executor, executing
 from jreg.study.given import seeds_of
 from jreg.study.observing import observers
 from jreg.study.run import run
@@ -45,6 +47,7 @@ def optimize(
     error_score: float | str = math.nan,
     store: str | Path | None = None,
     layout: Layout | None = None,
+    executor: Ray | None = None,
     timeout: float | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Study:
@@ -69,6 +72,7 @@ def optimize(
         that raises for a later trial than the first leaves that trial's trainings failed, with a warning that says why,
         and ends the search with ``"raise"``.
       layout: devices and slots; default: at least one slot per fold and seed.
+      executor: as in `cross_validate`; what is asked then depends on which worker answers first.
 
     Returns:
       A `Study` of the settings in the order they were asked for.
@@ -87,6 +91,7 @@ def optimize(
     checks.count(trials, "trials")
     checks.count(every, "every")
     checks.seconds(timeout, "timeout")
+    check_executor(executor, layout)
     doors.check_data(data)
     numbers, pairs = seeds_of(seeds), as_pairs(cv, data)
     shared = asker if isinstance(asker, SharedAsker) and asker.shared else None
@@ -115,13 +120,13 @@ def optimize(
             known = going_on.layouts(design, kept)
             # All trainings of a trial at once, so that its mean is known after each epoch.
             wanted: dict[str, Any] = {"trainings": trials * together, "turns": True, "together": together}
-            executor = Local(data, design.folds, layout, layouts=known, **wanted)
-            design, results = run(design, policy, executor, kept, watching, timeout)
+            with executing(executor, design, layout, known, **wanted) as trains:
+                design, results = run(design, policy, trains, kept, watching, timeout)
     finally:
         # Also when Ctrl-C ends the search.
         if policy is not None:
             policy.close(lasts=isinstance(place, Folder) and (place.folder / NAME).exists())
-    return Study.of(design, results, executor, kept)
+    return Study.of(design, results, trains, kept)
 
 
 def _checked(setting: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from jreg._base.names import listed
 from jreg.data import Dataset
 from jreg.engine import Layout
+from jreg.executors import Ray
 from jreg.recipe import Recipe
 from jreg.report.progress import Progress
 from jreg.results import Spec
@@ -45,6 +46,7 @@ def resume(
     choose: Choose | None = None,
     keep: Sequence[Keep] | None = None,
     layout: Layout | None = None,
+    executor: Ray | None = None,
     timeout: float | None = None,
     progress: bool | Callable[[Progress], None] | Sequence[Callable[[Progress], None]] = True,
 ) -> Study | NestedStudy:
@@ -65,7 +67,7 @@ def resume(
       asker: what it asked, of a search, with the seed that its sampler had.
       choose: its rule, of a nested study; needed where that is a function.
       keep: its keep functions; needed where they are none of jreg's own.
-      layout, timeout, progress: as in `jreg.cross_validate`.
+      layout, executor, timeout, progress: as in `jreg.cross_validate`.
 
     Returns:
       The `Study`; of nested folds the `NestedStudy`.
@@ -92,6 +94,7 @@ def resume(
         "error_score": spec.error_score,
         "store": folder,
         "layout": layout,
+        "executor": executor,
         "timeout": timeout,
         "progress": progress,
         "shard": load_note(folder.folder, SHARD) or (0, 1),

@@ -12,6 +12,7 @@ import numpy as np
 from jreg import report, store
 from jreg.data import Dataset
 from jreg.engine import Layout, Local
+from jreg.executors.dealer import Dealer
 from jreg.network import Ensemble, Network
 from jreg.results import Results
 from jreg.study import greedy, intervals, reporting, scoring
@@ -47,8 +48,8 @@ class Study(Answers):
     looks: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def of(cls, design: Design, results: Results, executor: Local, kept: store.Nowhere | None = None) -> Study:
-        """The study that an executor of this process has trained."""
+    def of(cls, design: Design, results: Results, executor: Local | Dealer, kept: store.Nowhere | None = None) -> Study:
+        """The study that an executor has trained."""
         return cls(design, results, executor.layouts, kept.folder if isinstance(kept, store.Folder) else None)
 
     def __repr__(self) -> str:
