@@ -56,5 +56,5 @@ class Gathered:
             sum(answer.executed for answer in self.answers),
             running,
             queued,
-            Elsewhere(layout.devices[:1] * sum(kinds.values()), layout.slots, layout.batch, where),
+            Elsewhere(layout.devices[:1] * sum(kinds.values()), layout.slots, layout.batch, where=where),
         )

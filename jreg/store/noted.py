@@ -27,7 +27,7 @@ class Noted:
     """When that was noted last."""
 
     def __init__(self) -> None:
-        self._when, self._layouts = -math.inf, dict[str, tuple[int, int]]()
+        self._when, self._layouts = -math.inf, dict[str, tuple[int, ...]]()
 
     def changed(self, results: Results) -> dict[str, Any]:
         """What is to be noted again; layouts, on which the bits depend, at once."""
