@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import socket
 import time
@@ -151,7 +152,9 @@ class RayCrew:
     def end(self) -> None:
         """Ends the actors."""
         for actor in self._actors:
-            self._ray.kill(actor.handle)
+            # A cluster that is gone has no actors either, and why the study ended says more.
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.kill(actor.handle)
 
     def _greet(self, actor: Actor) -> None:
         actor.again = None

@@ -82,8 +82,8 @@ def nested_cross_validate(
     `cross_validate` with as many folds as there are inner ones, and `refit` with the same choice.
 
     Args:
-      recipe, data, space, seeds, epochs, batch_size, stopping, score, keep, error_score, layout, executor, timeout,
-        progress: as in `cross_validate`.
+      recipe, data, space, seeds, epochs, batch_size, stopping, score: as in `cross_validate`.
+      keep, error_score, layout, executor, timeout, progress: as there.
       validation_fraction: as in `cross_validate`, of the inner folds' training rows; outer trainings stop on nothing.
       outer: a number of folds, a scikit-learn splitter, or pairs of (training rows, validation rows).
       inner: a number of folds or a scikit-learn splitter, for the training rows of each outer fold; or for each outer
