@@ -114,7 +114,7 @@ def test_each_leaf_function_of_split_rows_is_that_of_whole_ones(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sharing.FAMILIES)
+@pytest.mark.parametrize("name", [name for name in sharing.FAMILIES if name != "small"])
 def test_a_study_on_eight_devices_is_that_of_one(tmp_path, name):
     run(tmp_path, name)
 
@@ -122,9 +122,14 @@ def test_a_study_on_eight_devices_is_that_of_one(tmp_path, name):
 def test_a_small_study_on_eight_devices_is_that_of_one(tmp_path):
     run(tmp_path, "small")
     # What trains beside a training changes no bit of it.
-    two, one = (np.load(tmp_path / f"small-{kind}.npz") for kind in ("shared", "group"))
+    two, one = (left(tmp_path, "small", kind) for kind in ("shared", "group"))
     for what in two:
         np.testing.assert_array_equal(two[what], one[what], err_msg=what)
+
+
+def left(folder, name, kind):
+    with np.load(folder / f"{name}-{kind}.npz") as found:
+        return dict(found)
 
 
 def run(folder, name):
@@ -135,7 +140,7 @@ def run(folder, name):
         script, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
-    expected, found = (np.load(folder / f"{name}-{kind}.npz") for kind in ("one", "shared"))
+    expected, found = (left(folder, name, kind) for kind in ("one", "shared"))
     assert sorted(found) == sorted(expected)
     assert {"history", "epochs", "network 0 0", "outputs 0 0"} <= set(found)
     for what in expected:
@@ -147,8 +152,9 @@ def run(folder, name):
         assert (len(devices), partitions, collectives > 0) == (4, 4, True)
     assert not set(programs[0][0]) & set(programs[1][0])
     # The settings and the epochs are no copies of each other.
-    assert np.nanstd(expected["history"], axis=0).max() > 100 * TOLERANCE
-    assert np.nanstd(expected["history"], axis=3).max() > 100 * TOLERANCE
+    first, second = expected["history"][..., 0, :], expected["history"][..., 1, :]
+    assert np.nanmax(np.abs(first[0] - first[1])) > 100 * TOLERANCE
+    assert np.nanmax(np.abs(first - second)) > 100 * TOLERANCE
 
 
 # On this process's two devices.
