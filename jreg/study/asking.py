@@ -57,7 +57,7 @@ class Asking:
                 if self._shared is not None:
                     self._open[number] = self._shared.recall(entry["trial"])
                 elif number:
-                    setting = self._ask() or {}
+                    [setting] = self._ask()
                 if canonical(setting) != canonical(stored.settings[number]):
                     raise ValueError(
                         f"the search asked for {cut(str(stored.settings[number]))} as trial {number}, but asks for "
@@ -99,11 +99,10 @@ class Asking:
         # What is given up frees a slot, or leaves the line.
         free = view.is_new or view.free + len(cancel) > 0
         if free and (self._shared is not None or self._asked < self._trials):
-            setting = self._ask() if self._asked else None
-            if setting is not None or not self._asked:
+            settings = self._ask() if self._asked else ()
+            if settings or not self._asked:
                 number, self._asked = self._asked, self._asked + 1
                 self._log.append({"ask": number} | self._named(number))
-                settings = () if setting is None else (setting,)
                 return Decision(start=[self._start(view, number)], settings=settings, again=True, **wanted)
         return Decision(done=not self._open and not view.busy, **wanted)
 
@@ -112,13 +111,13 @@ class Asking:
         _, folds, seeds = view.results.shape
         return None if self._shared is not None else self._trials * folds * seeds
 
-    def _ask(self) -> Setting | None:
-        """The setting of the next trial; None where the processes that share a search have asked for all."""
+    def _ask(self) -> tuple[Setting, ...]:
+        """The setting of the next trial; none where the processes that share a search have asked for all."""
         asked = self._asker.ask() if self._shared is None else self._shared.ask_within(self._trials, self.owner)
         if asked is None:
-            return None
+            return ()
         self._open[self._asked], setting = asked
-        return dict(setting) if isinstance(setting, Mapping) else setting
+        return (dict(setting) if isinstance(setting, Mapping) else setting,)
 
     def _named(self, number: int) -> Entry:
         return {} if self._shared is None else {"trial": self._shared.name(self._open[number])}
