@@ -120,7 +120,7 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def ray(session: nox.Session) -> None:
-    """Train on a local Ray cluster whose workers are killed, stopped and short of memory; check Kubernetes' manifests."""
+    """Train on a local Ray cluster whose workers die, and check Kubernetes' manifests."""
     install(session, "ray")
     files = ["tests/cluster", "tests/test_manifests.py"]
     session.run("pytest", "-m", "not slow", *files, *session.posargs, env={"RAY_USAGE_STATS_ENABLED": "0"})
