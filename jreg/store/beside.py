@@ -66,7 +66,7 @@ class Beside(Folder):
         if self._leads is None:
             return super().layouts()
         found = load_note(self._leads[0], "layouts") or {}
-        return {static: (int(slots), int(batch)) for static, (slots, batch) in found.items()}
+        return {static: tuple(map(int, numbers)) for static, numbers in found.items()}
 
     def known(self, name: str) -> Any:
         """As `Folder`, of what all stores of a study note alike also from beside it."""
