@@ -41,6 +41,8 @@ from jreg.study.run import run
 from jreg.training import Plan, Status
 
 FOLDS = 10
+# Seconds; infinity isn't JSON.
+NEVER = 1e12
 # How long an executor looks for outcomes before it hands them to the conductor, as the local one does.
 LOOK = 0.5
 # What trainings take and leave repeats after so many.
@@ -65,7 +67,7 @@ class Fleet(NamedTuple):
     seconds: float = 60.0
     block: float = 2.0
     ahead: int = 1
-    life: float = math.inf
+    life: float = NEVER
     restart: float = 120.0
 
 
@@ -143,7 +145,7 @@ class Simulated:
         # How many wait when the shares begin, and what had been spent until then.
         self._begins, self._spent, self._over = 0, np.zeros(5), False
         self.shares: dict[str, float] = {}
-        for place in range(fleet.workers) if fleet.life < math.inf else ():
+        for place in range(fleet.workers) if fleet.life < NEVER else ():
             self._expect(random.exponential(fleet.life), place, self._die)
 
     @property
@@ -224,6 +226,8 @@ class Simulated:
         worker = self._workers[place]
         worker.train(when)
         found, worker.ended = worker.ended, []
+        # Until it was heard it went on with what was on board.
+        worker.train(self.now)
         self._useful += sum(seconds for seconds, _ in found)
         self._refill(place)
         return [one for _, one in found]
@@ -399,6 +403,12 @@ def spared(fleet: Mapping[str, Any]) -> dict[str, float]:
     return {"useful": useful, "lost": there - useful, "down": 1 - there}
 
 
+def stored(epochs: int, columns: int) -> float:
+    """Bytes per training in the database: 62 beside the history, and a page of 4,096 bytes holds whole rows."""
+    row = 62 + 4 * epochs * columns
+    return 4096 / max(1, 4088 // row) if row < 4088 else row
+
+
 def occupied(workers: float, slots: int, seconds: float, per_training: float) -> float:
     """The share of the slots that one conductor keeps busy: all, until trainings end faster than it takes them in."""
     # Of studies as small as in a smoke test the fit may find no cost at all.
@@ -424,20 +434,21 @@ def planned(smoke: bool) -> dict[str, list[dict[str, Any]]]:
         }
     spot = Fleet(1_000, life=2 * hours)
     sizes = (1_000, 10_000, 100_000, 1_000_000)
-    counts = {1.0: (100, 1_000, 4_000, 8_000, 16_000, 32_000), 10.0: (1_000, 10_000)}
+    # As many as it takes for the conductor to be too slow.
+    short = [Fleet(1_000, slots, seconds=0.5, block=0.25) for slots in (1, 8, 24, 48, 64, 96)]
+    longer = [Fleet(w, seconds=10.0, block=2.5) for w in (1_000, 10_000)]
     return {
         "sizes": [{"trainings": n, "fleet": spot} for n in sizes],
         # Few outcomes at a look, and many.
         "chunks": [{"trainings": 4_000, "fleet": Fleet(w)} for w in (10, 100, 4_000)],
         "histories": [{"trainings": 10_000, "fleet": Fleet(1_000), "epochs": epochs} for epochs in (1, 5, 50)],
         "workers": [
-            {"trainings": max(7_000, 7 * w), "fleet": Fleet(w, seconds=c, block=c / 4), "tables": False}
-            for c, several in counts.items()
-            for w in several
+            {"trainings": max(7_000, 7 * fleet.workers * fleet.slots), "fleet": fleet, "tables": False}
+            for fleet in (*short, *longer)
         ],
         "losses": [
-            {"trainings": 40_000, "fleet": Fleet(1_000, life=life * hours), "tables": False}
-            for life in (0.1, 0.25, 0.5, 1.0, 2.0, 8.0)
+            {"trainings": 20_000, "fleet": Fleet(1_000, life=life * hours), "tables": False}
+            for life in (0.1, 0.5, 2.0, 8.0)
         ],
     }
 
@@ -460,13 +471,13 @@ def told(found: Mapping[str, Any]) -> str:
         row += [f"{one[name] / n:,.0f}" for name in ("database", "tables", "memory")]
         sizes.append([*row, f"{one['losses']:,}", percent(one["shares"].get("useful"))])
     for one in found["histories"]:
-        n, stored = one["trainings"], f["row"] + 4 * one["epochs"] * one["columns"]
-        row = [f"{one['epochs']}", f"{1e6 * one['loop'] / n:.0f}", f"{1e6 * one['end'] / n:.0f}", f"{stored:.0f}"]
+        n, bytes_ = one["trainings"], stored(one["epochs"], one["columns"])
+        row = [f"{one['epochs']}", f"{1e6 * one['loop'] / n:.0f}", f"{1e6 * one['end'] / n:.0f}", f"{bytes_:.0f}"]
         histories.append([*row, *(f"{one[name] / n:,.0f}" for name in ("database", "tables"))])
     for one in found["workers"]:
         fleet, own = one["fleet"], one["loop"] / one["trainings"]
         load = fleet["workers"] * fleet["slots"] * own / fleet["seconds"]
-        row = [f"{fleet['workers']:,}", f"{fleet['seconds']:g}", f"{1e6 * own:.0f}", f"{load:.2f}"]
+        row = [f"{fleet['workers'] * fleet['slots']:,}", f"{fleet['seconds']:g}", f"{1e6 * own:.0f}", f"{load:.2f}"]
         workers.append([*row, percent(min(1.0, 1 / load)), percent(one["shares"]["useful"])])
     for one in found["losses"]:
         formula, shares = spared(one["fleet"]), one["shares"]
@@ -486,7 +497,7 @@ def told(found: Mapping[str, Any]) -> str:
                 histories,
             ),
             table(
-                "workers, seconds per training, us of the loop per training, load, useful by formula, simulated",
+                "all slots, seconds per training, us of the loop per training, load, useful by formula, simulated",
                 workers,
             ),
             table("hours a worker lives, lost, work lost by formula, simulated, away by formula, simulated", losses),
@@ -511,11 +522,12 @@ def picture(found: Mapping[str, Any], path: Path) -> None:
 
     figure = Figure(figsize=(9.5, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    per_training, workers = found["formula"]["per training"], np.logspace(2, 7, 200)
+    per_training, workers = found["formula"]["least per training"], np.logspace(2, 7.5, 200)
     for marker, (seconds, several) in zip("os", by_seconds(found["workers"]).items(), strict=False):
         [line] = left.plot(workers, [occupied(w, 1, seconds, per_training) for w in workers], lw=1)
-        places = [one["fleet"]["workers"] for one in several], [one["shares"]["useful"] for one in several]
-        left.plot(*places, marker, color=line.get_color(), label=f"{seconds:g} s per training")
+        slots = [one["fleet"]["workers"] * one["fleet"]["slots"] for one in several]
+        useful = [one["shares"]["useful"] for one in several]
+        left.plot(slots, useful, marker, color=line.get_color(), label=f"{seconds:g} s per training")
     left.plot(workers, [occupied(w, 1, 60.0, per_training) for w in workers], "--", lw=1, label="60 s, formula alone")
     left.set(xscale="log", xlabel="slots of all workers", ylabel="share of their time that trains", ylim=(0, 1.05))
     left.legend(loc="lower left", fontsize="small")
@@ -553,15 +565,16 @@ def by_seconds(runs: Iterable[Mapping[str, Any]]) -> dict[float, list[Mapping[st
 def formulas(found: Mapping[str, Any]) -> dict[str, float]:
     """The costs that the smaller studies show, in seconds, and what they predict of the largest one.
 
-    A training's row in the database takes some bytes beside its history.
+    The least per training is that of the chunks with the most trainings.
     """
     *small, large = found["sizes"]
     once, per_look, per_training = fitted([*small, *found["chunks"]])
     n, last = large["trainings"], small[-1]
     end, asking = last["end"] / last["trainings"], last["asking"] / last["trainings"]
     predicted = once + per_look * large["chunks"] + (asking + per_training + end) * n
-    row = (last["database"] / last["trainings"]) - 4 * last["epochs"] * found["histories"][0]["columns"]
-    costs = {"row": row, "once": once, "per look": per_look, "per training": per_training, "asking": asking, "end": end}
+    least = min(one["loop"] / one["trainings"] for one in found["workers"])
+    costs = {"once": once, "per look": per_look, "per training": per_training, "asking": asking, "end": end}
+    costs["least per training"] = least
     return {**costs, "predicted": predicted}
 
 
