@@ -96,11 +96,11 @@ def cover(
     return float(((low <= y) & (y <= high)).mean()), float((high - low).mean())
 
 
-def of_networks(parts: int, sets: int, settings: int) -> dict[str, np.ndarray]:
+def of_networks(parts: int, sets: int, settings: int, epochs: int) -> dict[str, np.ndarray]:
     """Coverage and width by data set, with and without stopping and choosing on the rows that are scored."""
     space = jreg.grid(l2=[0.0, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2]).settings[:settings]
     found: dict[str, list[tuple[float, float]]] = {}
-    options = {"epochs": 60, "batch_size": 20, "keep": [jreg.keep.outputs, other_rows], "score": "val_loss"}
+    options = {"epochs": epochs, "batch_size": 20, "keep": [jreg.keep.outputs, other_rows], "score": "val_loss"}
     for stopping in (None, jreg.EarlyStopping(patience=10)):
         for part in range(parts):
             data = simulated(sets, part)
@@ -182,8 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=HERE, help="where the numbers and the picture go")
     args = parser.parse_args(arguments)
     began = time.perf_counter()
-    parts, sets, settings = (1, 5, 2) if args.smoke else (20, 10, 6)
-    found = table(of_networks(parts, sets, settings) | of_selection(parts * sets))
+    parts, sets, settings, epochs = (1, 2, 2, 6) if args.smoke else (20, 10, 6, 60)
+    found = table(of_networks(parts, sets, settings, epochs) | of_selection(parts * sets))
     seconds = round(time.perf_counter() - began)
     for name, row in found.items():
         print(f"{name:45} {row['coverage']:.3f} +- {row['standard_error']:.3f}  width {row['width']:.2f}")

@@ -5,7 +5,7 @@ Hardware: two cores of an Intel Xeon with AVX-512, beside seven times as much ot
           but the largest study, and five minutes of the processor for that
 Result:   1,000,000 trainings of 20 epochs took 280 s of the processor from the conductor and its store, 248 s by the
           formula that smaller ones gave; 193 s of them for the tables at the end. Its loop takes 38 microseconds per
-          training and 409 per look, 12 per training where thousands end at once, so that it keeps half a million slots busy
+          training and 409 per look, 12 per training where thousands end at once; it keeps half a million slots busy
           with trainings of a minute. 1,000 workers that are each lost once in 2 hours do 0.43% of the work again (0.42%
           by the formula). The tables are in README.md.
 """
