@@ -190,6 +190,7 @@ def wines():
     return jreg.Dataset((x - x.mean(0)) / x.std(0), wine.y, name="wine")
 
 
+@pytest.mark.slow
 def test_a_study_that_goes_on_shares_its_trainings_as_before_and_says_when_that_is_no_use(
     wines, tmp_path, counted, monkeypatch
 ):

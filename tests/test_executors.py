@@ -384,5 +384,6 @@ def test_options_that_do_not_go_together_are_refused(arguments, sentence, capsys
 
 def test_ray_may_stand_before_a_recipe_file():
     assert with_address(["--ray", "mine.py", "--ray"]) == ["--ray=local", "mine.py", "--ray=local"]
+    assert with_address([]) == []
     assert with_address(["--ray", "auto"]) == ["--ray", "auto"]
     assert with_address(["--ray", "10.0.0.5:6379", "mine.py"]) == ["--ray", "10.0.0.5:6379", "mine.py"]

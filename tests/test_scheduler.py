@@ -743,7 +743,11 @@ def test_only_a_cpu_gets_the_options_of_a_cpu():
 # JAX's checkers.
 
 
-@pytest.mark.parametrize("checker", [jax.checking_leaks, functools.partial(jax.debug_nans, True)])
+@pytest.mark.parametrize(
+    "checker",
+    # The one for leaks traces everything anew.
+    [pytest.param(jax.checking_leaks, marks=pytest.mark.slow), functools.partial(jax.debug_nans, True)],
+)
 def test_a_study_passes_the_checkers_for_leaks_and_nan(told, checker):
     with checker():
         study = jreg.cross_validate(recipe, DATA, SPACE, **STUDY, layout=Layout(tuple(jax.devices()), 5, 5))

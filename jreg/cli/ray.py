@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Annotated
@@ -23,10 +24,9 @@ def with_address(arguments: Sequence[str]) -> list[str]:
     >>> with_address(["my.py", "--ray"]), with_address(["--ray", "my.py"]), with_address(["--ray", "host:6379"])
     (['my.py', '--ray=local'], ['--ray=local', 'my.py'], ['--ray', 'host:6379'])
     """
-    behind = [*arguments[1:], ""]
     return [
         "--ray=local" if argument == "--ray" and not _ADDRESS.fullmatch(following) else argument
-        for argument, following in zip(arguments, behind, strict=True)
+        for argument, following in itertools.pairwise([*arguments, ""])
     ]
 
 

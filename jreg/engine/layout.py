@@ -81,10 +81,11 @@ class Layout:
             raise TypeError(
                 f"the layout's devices are {self.devices!r}, but must be devices of JAX's: jax.local_devices()"
             )
-        if others := [device for device in devices if device.process_index != jax.process_index()]:
+        own = jax.process_index()
+        if others := [device for device in devices if getattr(device, "process_index", own) != own]:
             raise ValueError(
-                f"the layout has {others[0]!r} of process {others[0].process_index}, but process {jax.process_index()} "
-                "trains on its own devices: jax.local_devices()"
+                f"the layout has {others[0]!r} of process {others[0].process_index}, but process {own} trains on its "
+                "own devices: jax.local_devices()"
             )
         object.__setattr__(self, "devices", devices)
         checks.count(self.slots, "the layout's slots")
