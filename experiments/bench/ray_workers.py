@@ -7,7 +7,8 @@ Both keep their programs in a folder, so that they compile in the first run, whi
 turn.
 
 Command:   python experiments/bench/ray_workers.py, where the extra `ray` is installed
-Numbers:   see docs/ray.md
+Numbers:   two cores of an Intel Xeon (AVX-512), --settings 12 --rounds 4, four minutes: 1.08 (0.95 to 1.19); the
+           cluster starts in 2.4 s, two workers in 1.4 s
 """
 
 import argparse

@@ -36,6 +36,9 @@ def shell() -> type:
 
             here = {"host": socket.gethostname(), "process": os.getpid()}
             kind, count = devices
+            if kind == "cpu":
+                # XLA would start a thread per core of the node, and workers would be in each other's way.
+                os.environ.setdefault("NPROC", str(count))
             try:
                 import jax
 
