@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -189,6 +190,24 @@ def test_what_was_asked_for_in_the_moment_of_a_kill_is_dropped(tmp_path):
     study = conduct(path, tmp_path / "0", trials=3)
     assert states(journal(path)) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
     assert len(study.spec.settings) == 3
+
+
+def test_a_process_that_was_killed_while_it_compiled_asks_for_its_first_trial_again(tmp_path):
+    path, store = tmp_path / "journal", tmp_path / "0"
+    conduct(path, store, trials=1)
+    storage = journal(path)
+    # As it is then: the store knows the study and nothing of its trial, which is open.
+    with sqlite3.connect(store / "study.db") as database:
+        for table in ("training", "log"):
+            database.execute(f"DELETE FROM {table}")
+    database.close()
+    owner = searched(storage).trials[0].user_attrs["jreg"]
+    asker = jreg.Optuna(searched(storage), suggest, storage=storage)
+    assert asker.ask_within(2, owner) is not None
+    study = conduct(path, store, trials=2)
+    assert states(journal(path)) == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert len(study.spec.settings) == 1
+    assert np.isfinite(study.scores).all()
 
 
 def test_a_storage_that_is_none_is_a_sentence(tmp_path):

@@ -103,7 +103,8 @@ class Folder(Nowhere):
         return None if self._past is None else self._past.results.spec
 
     def forget(self) -> None:
-        """Begins anew, whatever was stored."""
+        """Restarts, whatever was stored."""
+        (self.folder / NAME).unlink(missing_ok=True)
         self._past = None
 
     def layouts(self) -> dict[str, tuple[int, ...]]:
@@ -274,10 +275,9 @@ def write(folder: str | Path, results: Results) -> Path:
     # What trainings kept may have to be read from there first.
     blocks = list(results.blocks())
     with Folder(folder) as store:
-        if (stored := store.stored()) is not None:
-            if (schema.head(stored), stored.settings) != (schema.head(results.spec), results.spec.settings):
-                raise ValueError(f"{folder} has another study: take another folder")
-            (store.folder / NAME).unlink()
+        stored, wanted = store.stored(), results.spec
+        if stored and (schema.head(stored), stored.settings) != (schema.head(wanted), wanted.settings):
+            raise ValueError(f"{folder} has another study: take another folder")
         store.forget()
         store.open(results.spec)
         store.append(results, blocks)

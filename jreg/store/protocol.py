@@ -51,6 +51,9 @@ class Nowhere(contextlib.AbstractContextManager):
         """What an earlier run was asked, whose results are here."""
         return None
 
+    def forget(self) -> None:
+        """Restarts, whatever was stored."""
+
     def open(self, spec: Spec) -> Results:
         """The results of an earlier run, with room for what is asked now; none where there was no earlier run."""
         return Results(spec)

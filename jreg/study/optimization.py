@@ -146,8 +146,12 @@ def _owner(store: Nowhere) -> dict[str, str]:
 
 def _first(asker: SharedAsker, store: Nowhere, trials: int, owner: Mapping[str, str]) -> tuple[Any, Any]:
     """The first trial of this process and its setting: of one that goes on with a store the one that it was."""
-    if (stored := store.stored()) is not None and stored.policy.get("shared") and (log := store.log()):
-        return asker.recall(log[0]["trial"]), stored.settings[0]
+    if (stored := store.stored()) is not None and stored.policy.get("shared"):
+        if log := store.log():
+            return asker.recall(log[0]["trial"]), stored.settings[0]
+        # It ended before anything was stored of its first trial, as while that was compiled.
+        asker.forget(owner, ())
+        store.forget()
     asked = asker.ask_within(trials, owner)
     if asked is None:
         raise ValueError(
