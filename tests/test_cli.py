@@ -586,6 +586,7 @@ def said(lines: list[str]) -> list[str]:
     return [line for line in lines if not re.match(r"\d+/\d+ trainings|compiling one program|drawing|refitting", line)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_had_been_finished(tmp_path):
     Path("mine.py").write_text(RECIPE)
     # So many trainings that it would go on for minutes.

@@ -119,6 +119,7 @@ def test_a_study_on_eight_devices_is_that_of_one(tmp_path, name):
     run(tmp_path, name)
 
 
+@pytest.mark.slow
 def test_a_small_study_on_eight_devices_is_that_of_one(tmp_path):
     run(tmp_path, "small")
     # What trains beside a training changes no bit of it.

@@ -7,11 +7,12 @@ Network:  784-1024-1024-2048-10, ReLU, 3.97 million weights, drawn from N(0, 1 /
           and 50% of the hidden units; SGD, batches of 100, a learning rate that falls to 0, momentum from 0.5 to 0.95
 Budget:   tuning: 20 trainings of 3,000 updates (6 epochs); final: 6 rows x 3 seeds of 15,000 updates (25 epochs), where
           the paper has 1,000,000
-Hardware: two cores of an AMD EPYC (AVX-512), no GPU: 26 s of a processor per 60,000 images, four hours of it in all,
-          and so two hours on two quiet cores; a start goes on where the last one ended
-Result:   2 of 20 trainings of tuning have run, and no final one, so nothing can be said yet. Published errors: L2
-          1.62%, with L1 towards the end 1.60%, with KL sparsity 1.55%; max-norm 1.35%; dropout with L2 1.25%, with
-          max-norm 1.05%
+Hardware: two cores of an Intel Xeon (AVX-512), no GPU: 24 to 33 s of a processor per 60,000 images, four hours of it in
+          all, and so two hours on two quiet cores; a start goes on where the last one ended
+Result:   all 20 trainings of tuning have run (6 epochs, held-out error in %: L2 1.49, max-norm 1.54, dropout with L2 2.38,
+          with max-norm 2.55), and 2 of 18 final ones: L2 1.25%, dropout with max-norm 1.53%, the contrary of the
+          published order. Published errors: L2 1.62%, with L1 towards the end 1.60%, with KL sparsity 1.55%; max-norm
+          1.35%; dropout with L2 1.25%, with max-norm 1.05%
 """
 
 from __future__ import annotations
