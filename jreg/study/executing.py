@@ -13,6 +13,7 @@ from jreg.executors.dealer import Dealer
 from jreg.executors.messages import Shared
 from jreg.results.spec import COMPUTED_BY
 from jreg.study.design import Design
+from jreg.study.shards import Shard
 from jreg.training import Plan
 
 
@@ -29,8 +30,8 @@ def check_executor(executor: Any, layout: Any = None, shard: Any = None) -> None
         raise ValueError(
             "layout names devices of this process, but executor trains on those of its workers: leave one of them out"
         )
-    if shard is not None:
-        raise ValueError(f"shard is {shard}, but executor deals out all trainings by itself: leave one of them out")
+    if shard is not None and (own := Shard.named(shard)).of > 1:
+        raise ValueError(f"shard is {own}, but executor deals out all trainings by itself: leave one of them out")
 
 
 @contextlib.contextmanager
