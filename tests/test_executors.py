@@ -21,6 +21,7 @@ from jreg.store import Nowhere
 from jreg.study import Design, Everything, run
 from jreg.study.asking import Asking
 from jreg.study.cross_validation import policy_of
+from jreg.study.executing import check_executor
 from jreg.training import Status
 
 SPACE = jreg.grid(l2=[0.0, 1e-3, 1e-2], rate=[1e-2, 1e-1])
@@ -302,6 +303,11 @@ def test_a_given_up_training_of_a_dead_worker_does_not_come_back(monkeypatch, wi
     while dealer.busy:
         found += [number for outcome in dealer.advance().outcomes for number in outcome.id.tolist()]
     assert sorted(found) == [number for number in range(36) if number not in held]
+
+
+def test_all_of_a_study_is_no_share_of_it():
+    """So `jreg.resume`, which trains all that is missing, may have an executor."""
+    check_executor(jreg.executors.Ray(), shard=(0, 1))
 
 
 @pytest.mark.parametrize(
