@@ -11,7 +11,7 @@ import numpy as np
 from jreg.results import Results, Spec, Trained
 from jreg.store.database import Folder
 from jreg.store.merging import NOTES, check_alike, news
-from jreg.store.reading import load_note, load_results, load_spec
+from jreg.store.reading import layout_numbers, load_note, load_results, load_spec
 
 
 class Beside(Folder):
@@ -66,7 +66,7 @@ class Beside(Folder):
         if self._leads is None:
             return super().layouts()
         found = load_note(self._leads[0], "layouts") or {}
-        return {static: tuple(map(int, numbers)) for static, numbers in found.items()}
+        return {static: layout_numbers(*numbers) for static, numbers in found.items()}
 
     def known(self, name: str) -> Any:
         """As `Folder`, of what all stores of a study note alike also from beside it."""

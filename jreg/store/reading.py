@@ -124,13 +124,14 @@ def read(
             repeats = () if results.spec.repeats is None else tuple(results.spec.repeats.tolist())
             results.baseline = Baseline(baseline["name"], tuple(map(float, baseline["scores"])), repeats)
         layouts = schema.read_study(connection, "layouts") or {}
-        results.layouts = {static: _layout(*numbers) for static, numbers in layouts.items()}
+        results.layouts = {static: layout_numbers(*numbers) for static, numbers in layouts.items()}
     except _DAMAGED as error:
         raise schema.damaged(str(path), error) from None
     return results
 
 
-def _layout(slots: int, batch: int, *data: int) -> tuple[int, ...]:
+def layout_numbers(slots: int, batch: int, *data: int) -> tuple[int, ...]:
+    """A layout as `Results.layouts` has it, of the numbers that a database has."""
     return (int(slots), int(batch), *map(int, data))
 
 
