@@ -135,7 +135,7 @@ def cross_validate(
         )
     checks.seconds(timeout, "timeout")
     check_executor(executor, layout, shard)
-    begun, (place, own) = time.monotonic(), pods.share_of(shard if executor is None else (0, 1), store)
+    begun, (place, own) = time.monotonic(), pods.share_of(shard, store, executor)
     if own is not None and (race is not None or warm is not None):
         why = "race decides by all scores" if warm is None else "warm path goes on from network to network"
         raise ValueError(

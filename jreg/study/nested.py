@@ -122,7 +122,7 @@ def nested_cross_validate(
     checks.seconds(timeout, "timeout")
     check_executor(executor, layout, shard)
     rule, name = _rule(choose)
-    begun, (place, own) = time.monotonic(), pods.share_of(shard if executor is None else (0, 1), store)
+    begun, (place, own) = time.monotonic(), pods.share_of(shard, store, executor)
     folds, counts = nested_folds(outer, inner, data)
     numbers, space = seeds_of(seeds), as_space(space)
     count = (len(space.settings) * sum(counts) + len(counts)) * len(numbers)

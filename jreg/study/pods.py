@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -18,8 +19,10 @@ from jreg.study.shards import Shard
 _PATIENCE, _PAUSE = 60.0, 0.5
 
 
-def share_of(shard: str | Sequence[int] | None, store: str | Path | Nowhere | None) -> tuple[Nowhere, Shard | None]:
-    """The store and the share of this process, or None for the whole study.
+def share_of(
+    shard: str | Sequence[int] | None, store: str | Path | Nowhere | None, executor: Any = None
+) -> tuple[Nowhere, Shard | None]:
+    """The store and the share of this process, or None for the whole study, which an executor always trains.
 
     After `jax.distributed.initialize()` a process takes the share of its number into a folder of its own inside,
     unless it is given a shard, or a store that is no folder. The processes exchange nothing.
@@ -28,6 +31,8 @@ def share_of(shard: str | Sequence[int] | None, store: str | Path | Nowhere | No
       TypeError, ValueError: there is no such shard, or the store can't be written.
     """
     own, kept = None if shard is None else Shard.named(shard), folder_or_nowhere(store)
+    if executor is not None:
+        return kept, None
     if own is not None or type(kept) is not Folder or not jax.distributed.is_initialized():
         return kept, None if own is not None and own.of == 1 else own
     own, root = Shard(jax.process_index(), jax.process_count()), kept.folder
