@@ -17,6 +17,8 @@ nox.options.reuse_existing_virtualenvs = True
 
 # One process has a file's programs and fixtures, which the other would compile again.
 BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")
+# Examples run once, so programs needn't be fast: tests/quick.py.
+DOCTESTS = ("-p", "quick", "-n", "2", "--doctest-modules", "jreg")
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 
@@ -75,9 +77,7 @@ def tests_bench(session: nox.Session) -> None:
 def doctest(session: nox.Session) -> None:
     """Run the examples in docstrings."""
     install(session, "test")
-    # Examples run once, so programs needn't be fast; tests/conftest.py has more such options.
-    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    session.run("pytest", "-n", "2", "--doctest-modules", "jreg", *session.posargs, env=quick)
+    session.run("pytest", *DOCTESTS, *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @nox.session
@@ -94,7 +94,7 @@ def tests_all(session: nox.Session) -> None:
     """Run the tests and the docstrings' examples on every Python."""
     install(session, "test")
     session.run("pytest", "-n", "2", "-m", "not bench", *session.posargs)
-    session.run("pytest", "-n", "2", "--doctest-modules", "jreg")
+    session.run("pytest", *DOCTESTS, env={"PYTHONPATH": "tests"})
 
 
 @nox.session(default=False)

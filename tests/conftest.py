@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 import pytest
+import quick
 
 import jreg
 
@@ -20,13 +21,7 @@ gc.freeze()
 gc.set_threshold(100_000, 50, 50)
 
 jreg.use_cpu_devices(2)
-# The compiler's last effort makes programs faster, which tests run once, and its emitters of fusions take more than
-# half of the time. Processes that tests start do without, too. An unknown flag would end the process, so versions of
-# which nothing is known get the one that is old.
-QUICK = "--xla_backend_optimization_level=0"
-if jax.__version_info__ < (0, 11):
-    QUICK += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
+quick.use()
 jax.devices()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
