@@ -72,7 +72,7 @@ def at(calls: int, do: Any) -> Any:
 
 def written(folder: Path) -> bool:
     """Whether a first transaction is over."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, FileNotFoundError):
         return bool(jreg.load_results(folder).spec.settings)
     return False
 
