@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -19,6 +20,10 @@ os.environ["XDG_CACHE_HOME"] = _CACHE.name
 # Thousands of traces leave millions of objects, and looking through them for cycles took a sixth of the time.
 gc.freeze()
 gc.set_threshold(100_000, 50, 50)
+
+# Where all is started by `nohup ... &`, processes that tests interrupt would ignore it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jreg.use_cpu_devices(2)
 quick.use()
