@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import jreg
 from jreg import losses, training
 from jreg._base.random import unrolled
 from jreg.cli import main
-from jreg.engine import compiled, measure, memory, pool, program
+from jreg.engine import compiled, groups, measure, memory, pool, program
 from jreg.engine import layout as layouts
 from jreg.engine.jobs import Job
 from jreg.engine.layout import Layout, choose_layout
@@ -202,6 +203,33 @@ def test_other_slots_are_whole_batches_or_one_smaller_one(slots, batch, wanted, 
     layout = Layout(tuple(jax.devices()), slots, batch)
     other = layout.with_slots(wanted)
     assert (other.slots, other.batch, other.devices) == (*expected, layout.devices)
+
+
+def blas_threads():
+    """How many threads each library of linear algebra would start."""
+    return {one["filepath"]: one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def test_a_decomposition_stays_in_the_thread_of_its_device(monkeypatch):
+    """XLA has LAPACK compute it, and threads of OpenBLAS that wait for each other made it a hundred times slower."""
+    within, advance = [], groups.advance
+
+    def looking(*given):
+        within.append(blas_threads())
+        return advance(*given)
+
+    def projected(hp):
+        orthogonal = jreg.project(jreg.projections.orthogonal, where=lambda *_: True)
+        sgd = optax.chain(optax.sgd(hp["learning_rate"]), orthogonal)
+        return jreg.Recipe(network(), losses.softmax_cross_entropy, sgd)
+
+    monkeypatch.setattr(groups, "advance", looking)
+    with threadpool_limits(3, user_api="blas"):
+        jreg.cross_validate(projected, DATA, [{"learning_rate": 0.1}], **STUDY | {"epochs": 1})
+        assert set(blas_threads().values()) == {3}
+    assert within
+    # SciPy's, which JAX takes, is among them, since all that are loaded now were then.
+    assert all(one == dict.fromkeys(blas_threads(), 1) for one in within)
 
 
 def test_a_layout_in_words():

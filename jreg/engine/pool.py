@@ -162,10 +162,11 @@ class Pool:
         self._dropped, self._leaving = set(), 0
         began = time.perf_counter()
         state = (self._slots, self._outbox)
-        self._slots, self._outbox, counts = groups.advance(
-            self.plan, self.layout, *state, work, self._rows, self._folds
-        )
-        counts = jax.tree.map(np.asarray, counts)
+        with self._alone():
+            self._slots, self._outbox, counts = groups.advance(
+                self.plan, self.layout, *state, work, self._rows, self._folds
+            )
+            counts = jax.tree.map(np.asarray, counts)
         # Everything above waits for the program, so this is its time.
         took = time.perf_counter() - began
         self._epoch_seconds = took / max(1, counts.executed.max() // self.layout.slots)
@@ -284,6 +285,7 @@ class Pool:
         found = compiled.compile_program(self.plan, layout, self._example, self._rows, self._folds, limit)
         self.layout, self._slots, self._outbox, self._rows, self._folds, seconds, self._fits = found
         self._compile_seconds = self._compiling = seconds
+        self._alone = layouts.one_thread_per_device(self.layout)
 
 
 def _count(turn: Sequence[Run]) -> int:
