@@ -58,6 +58,8 @@ ROWS = {
     "L2 + L1 towards the end": Row("penalties", 1.60, {"l1": [1e-6, 5e-6]}, adds_to="L2"),
     "L2 + KL sparsity": Row("penalties", 1.55, {"kl": [1e-4, 1e-3]}, adds_to="L2"),
 }
+# What trains for longer, to see whether dropout's errors fall further than the others.
+LONGER = ("dropout + max-norm", "L2", "max-norm")
 COLOURS = {"penalties": "#5b8fb0", "max-norm": "#c98a2b", "dropout": "#b3372e"}
 
 
@@ -72,6 +74,7 @@ class Budget(NamedTuple):
       tuning_epochs: of a training in tuning.
       epochs: of a final one.
       seeds: of the final ones.
+      longer: epochs of one more training of each row in `LONGER`; 0 for none.
       together: how many trainings end before the next ones begin, and are written.
       published_schedule: whether learning rate and momentum change as the authors' do.
     """
@@ -83,15 +86,16 @@ class Budget(NamedTuple):
     tuning_epochs: int = 6
     epochs: int = 25
     seeds: int = 3
+    longer: int = 75
     together: int = 2
     published_schedule: bool = False
 
 
 BUDGETS = {
     "table9": Budget(),
-    "full": Budget(tuning_epochs=2000, epochs=1667, together=16, published_schedule=True),
+    "full": Budget(tuning_epochs=2000, epochs=1667, longer=0, together=16, published_schedule=True),
     # Folds of one size share a compiled program.
-    "smoke": Budget("digits", 16, (16, 10), (600, 360, 600), tuning_epochs=1, epochs=1, seeds=1, together=16),
+    "smoke": Budget("digits", 16, (16, 10), (600, 360, 600), tuning_epochs=1, epochs=1, seeds=1, longer=1, together=16),
 }
 
 
@@ -165,7 +169,7 @@ class Trainer:
                 self.recipe,
                 self.data,
                 settings,
-                cv=[self.folds[phase]],
+                cv=[self.folds["tuning" if phase == "tuning" else "final"]],
                 seeds=[names[0]["seed"]],
                 epochs=epochs,
                 batch_size=100,
@@ -181,15 +185,17 @@ class Trainer:
                 wrong = np.flatnonzero(predicted.outputs[0].argmax(axis=-1) != predicted.targets)
                 record = {**name, "error": round(100 * len(wrong) / len(predicted.targets), 2)}
                 record |= {"seconds": round(took[0]), "processor_seconds": round(took[1])}
-                known.append(record | ({"wrong": " ".join(map(str, wrong))} if phase == "final" else {}))
+                known.append(record | ({} if phase == "tuning" else {"wrong": " ".join(map(str, wrong))}))
                 print(phase, {key: value for key, value in known[-1].items() if key != "wrong"}, flush=True)
             self.write()
 
     def write(self) -> None:
         """What has been found, also in the middle of a phase."""
-        if self.found.get("final"):
-            self.found |= summarized(self.found)
-            drawn(self.found["rows"], self.budget.epochs).savefig(self.path.with_suffix(".png"), dpi=120)
+        trained = {phase: self.found[phase] for phase in ("final", "longer") if self.found.get(phase)}
+        summary = {phase: summarized(records, self.found["test_images"]) for phase, records in trained.items()}
+        if summary:
+            self.found["summary"] = summary
+            drawn(summary, self.budget).savefig(self.path.with_suffix(".png"), dpi=120)
         # A process that is killed while it writes leaves the old file.
         half = self.path.with_suffix(".half")
         half.write_text(json.dumps(self.found, indent=1) + "\n")
@@ -212,21 +218,23 @@ class Trainer:
         return [({"row": name, "seed": 0, **values}, self.begins(ROWS[name]) | values) for name, values in tries]
 
     def run(self) -> None:
-        """Tunes, first the rows that others add to, then trains the chosen settings, seed by seed."""
+        """Tunes, first the rows that others add to, then trains the chosen settings, seed by seed, and some longer."""
         for adding in (False, True):
             names = [name for name, row in ROWS.items() if bool(row.adds_to) == adding]
             self.train("tuning", self.candidates(names), self.budget.tuning_epochs)
         self.found["chosen"] = {name: {key: self.tuned(name)[key] for key in row.tuned} for name, row in ROWS.items()}
         for seed in range(self.budget.seeds):
             self.train("final", [({"row": name, "seed": seed}, self.tuned(name)) for name in ROWS], self.budget.epochs)
+            if self.budget.longer and not seed:
+                longer = [({"row": name, "seed": seed}, self.tuned(name)) for name in LONGER]
+                self.train("longer", longer, self.budget.longer)
         self.write()
 
 
-def summarized(found: dict[str, Any]) -> dict[str, Any]:
+def summarized(trained: list[dict[str, Any]], images: int) -> dict[str, Any]:
     """Each row's mean error in % with the 95% interval of one network, and how far groups differ on the same images."""
-    images = found["test_images"]
     wrong: dict[str, list[np.ndarray]] = {}
-    for one in found["final"]:
+    for one in trained:
         wrong.setdefault(one["row"], []).append(np.isin(np.arange(images), np.array(one["wrong"].split(), int)))
     rows = {}
     for name, row in ROWS.items():
@@ -253,24 +261,30 @@ def summarized(found: dict[str, Any]) -> dict[str, Any]:
     return {"rows": rows, "differences": differences}
 
 
-def drawn(rows: dict[str, dict[str, Any]], epochs: int) -> Figure:
+def drawn(summary: dict[str, Any], budget: Budget) -> Figure:
     """The test errors of all rows, beside the published ones."""
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
     axes = figure.add_subplot()
+    rows = summary["final"]["rows"]
     names = sorted(rows, key=lambda name: ROWS[name].published)
     for place, name in enumerate(names):
-        row, colour = rows[name], COLOURS[ROWS[name].group]
-        low, high = row["interval"]
-        axes.plot([low, high], [place, place], color=colour, linewidth=2)
-        axes.plot(row["errors"], [place] * len(row["errors"]), "o", color=colour, markersize=5)
-        axes.plot(row["published"], place, "D", color="black", markerfacecolor="white", markersize=6)
-    axes.plot([], [], "o-", color="gray", label="here: seeds, and the 95% interval of 10,000 images")
-    axes.plot([], [], "D", color="black", markerfacecolor="white", label="published, 1,000,000 updates")
+        colour = COLOURS[ROWS[name].group]
+        axes.plot(rows[name]["interval"], [place, place], color=colour, linewidth=2)
+        axes.plot(rows[name]["errors"], [place] * len(rows[name]["errors"]), "o", color=colour, markersize=5)
+        axes.plot(ROWS[name].published, place, "D", color="black", markerfacecolor="white", markersize=6)
+    for name, row in summary.get("longer", {"rows": {}})["rows"].items():
+        place, colour = names.index(name) + 0.25, COLOURS[ROWS[name].group]
+        axes.plot(row["interval"], [place, place], ":", color=colour)
+        axes.plot(row["errors"], [place] * len(row["errors"]), "s", color=colour, markerfacecolor="white")
+    axes.plot([], [], "o-", color="gray", label=f"{budget.epochs} epochs: seeds, and the 95% interval of 10,000 images")
+    if "longer" in summary:
+        axes.plot([], [], "s:", color="gray", markerfacecolor="white", label=f"{budget.longer} epochs, one seed")
+    axes.plot([], [], "D", color="black", markerfacecolor="white", label="published, 1,667 epochs")
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("test error (%)")
-    axes.set_title(f"MNIST, 784-1024-1024-2048-10: {epochs} epochs beside 1,667", fontsize=10)
+    axes.set_title("MNIST, 784-1024-1024-2048-10", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
