@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.linalg  # noqa: F401  # its LAPACK is loaded before threads are counted
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import jreg
