@@ -26,22 +26,21 @@ def code(page: Path) -> str:
 
 
 def main() -> None:
-    """Draws the pictures of each page in an empty folder and copies them beside the pages, all pages at once."""
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pages:
-        list(pages.map(draw, dict.fromkeys(page for page, _ in PICTURES.values()), [Path(folder)] * len(PICTURES)))
+    """Draws the pictures of all pages at once."""
+    with ThreadPoolExecutor() as pages:
+        list(pages.map(draw, dict.fromkeys(page for page, _ in PICTURES.values())))
 
 
-def draw(page: str, folder: Path) -> None:
-    """Draws the pictures of a page."""
-    own = folder / page.replace("/", "-")
-    own.mkdir()
-    # The same pictures on every machine: accelerators round otherwise.
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code(ROOT / page)]
-    subprocess.run(command, cwd=own, env=environment, check=True, stdout=subprocess.DEVNULL)
-    for picture, (source, drawn) in PICTURES.items():
-        if source == page:
-            shutil.copy(own / drawn, ROOT / "docs" / "images" / picture)
+def draw(page: str) -> None:
+    """Draws the pictures of a page in an empty folder and copies them beside the pages."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", code(ROOT / page)]
+        # The same pictures on every machine: accelerators round otherwise.
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+        subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+        for picture, (source, drawn) in PICTURES.items():
+            if source == page:
+                shutil.copy(Path(folder) / drawn, ROOT / "docs" / "images" / picture)
 
 
 if __name__ == "__main__":

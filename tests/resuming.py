@@ -125,6 +125,12 @@ def assert_same(first: Results, second: Results) -> None:
                 jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+def assert_same_study(first: Results, second: Results) -> None:
+    """Both were also asked the same, with the same folds."""
+    assert first.spec.digest == second.spec.digest
+    assert_same(first, second)
+
+
 class Seldom(Folder):
     """A folder that takes a checkpoint at every n-th time it is asked."""
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import jax
 import optax
 import pytest
-from resuming import assert_same
+from resuming import assert_same_study
 
 import jreg
 from jreg import losses, nn, penalties
@@ -99,8 +99,7 @@ def test_each_process_takes_its_share_and_process_0_joins_them(whole, wine, tmp_
         assert trained == len(study.results)
         sizes.append(trained)
     assert sizes == [12, 12, 12]
-    assert jreg.load_results(tmp_path).spec.digest == whole.spec.digest
-    assert_same(jreg.load_results(tmp_path), whole.results)
+    assert_same_study(jreg.load_results(tmp_path), whole.results)
 
 
 def test_another_number_of_processes_trains_nothing_twice(whole, wine, tmp_path, process):
@@ -118,11 +117,11 @@ def test_another_number_of_processes_trains_nothing_twice(whole, wine, tmp_path,
         assert len(study.results) == 12
         sums += trained
     assert sums == 36 - finished
-    assert_same(jreg.load_results(tmp_path), whole.results)
+    assert_same_study(jreg.load_results(tmp_path), whole.results)
     process(0, 1)
     study, trained = conduct(tmp_path, wine, **one_by_one)
     assert (trained, study.folder) == (0, tmp_path)
-    assert_same(study.results, whole.results)
+    assert_same_study(study.results, whole.results)
 
 
 def test_one_process_takes_over_what_shards_have_that_were_never_joined(whole, wine, tmp_path, process):
@@ -131,7 +130,7 @@ def test_one_process_takes_over_what_shards_have_that_were_never_joined(whole, w
     process(0, 1)
     study, trained = conduct(tmp_path, wine)
     assert trained == 18
-    assert_same(study.results, whole.results)
+    assert_same_study(study.results, whole.results)
     assert study.out_of_fold().outputs.shape[:2] == (2, len(wine))
 
 
@@ -153,7 +152,7 @@ def test_a_study_that_grows_grows_in_every_shard(whole, wine, tmp_path, process)
             process(number, 2)
             sums += conduct(tmp_path, wine, seeds=seeds)[1]
         assert sums == 18 * seeds
-    assert_same(jreg.load_results(tmp_path), whole.results)
+    assert_same_study(jreg.load_results(tmp_path), whole.results)
 
 
 def test_shards_of_another_study_are_refused(wine, tmp_path, process):
@@ -180,7 +179,7 @@ def test_nested_studies_are_shared_by_outer_fold(wine, tmp_path, process):
         process(number, of)
         sums += nested(tmp_path / "pod")[1]
     assert sums == count
-    assert_same(jreg.load_results(tmp_path / "pod"), whole.results)
+    assert_same_study(jreg.load_results(tmp_path / "pod"), whole.results)
 
 
 def test_what_is_not_shared_is_trained_whole(wine, tmp_path, process):
@@ -257,7 +256,7 @@ def expected(wine, epochs, folder):
 def test_two_processes_of_jax_train_one_study(wine, tmp_path):
     codes, trained = Pod(tmp_path, 2, 4).wait()
     assert (codes, trained) == ([0, 0], [18, 18])
-    assert_same(jreg.load_results(tmp_path / "runs/x"), expected(wine, 4, tmp_path / "whole"))
+    assert_same_study(jreg.load_results(tmp_path / "runs/x"), expected(wine, 4, tmp_path / "whole"))
 
 
 @pytest.mark.slow
@@ -280,4 +279,4 @@ def test_a_killed_process_ends_all_and_another_number_goes_on(wine, tmp_path, nu
         assert codes == [0] * of
         assert sum(trained) == 36 - finished
         finished += sum(trained)
-    assert_same(jreg.load_results(tmp_path / "runs/x"), expected(wine, epochs, tmp_path / "whole"))
+    assert_same_study(jreg.load_results(tmp_path / "runs/x"), expected(wine, epochs, tmp_path / "whole"))
