@@ -30,23 +30,6 @@ CASES = [case for family in FAMILIES for case in importlib.import_module(f"contr
 FIRST = {case.of: case for case in reversed(CASES)}
 
 
-def quick_options():
-    """Options with which what runs once compiles fastest.
-
-    Until 0.11, jaxlib had simpler emitters of loops too, which compile in half the time; later ones refuse the option.
-    """
-    options = {"xla_backend_optimization_level": 0}
-    simple = options | {"xla_cpu_use_fusion_emitters": False}
-    try:
-        jax.jit(lambda x: x + 1, compiler_options=simple)(1)
-    except jax.errors.JaxRuntimeError:
-        return options
-    return simple
-
-
-QUICK = quick_options()
-
-
 def slow(case, dtype):
     """Images and mixing compile long programs, and float16 is treated as bfloat16 is."""
     return dtype == F16 or (dtype == BF16 and case.of.__module__.startswith(("jreg.augment", "jreg.mixing")))
@@ -143,7 +126,7 @@ def compiled(case, dtype):
             values["curve"] = jax.jvp(lambda x: slopes(case, x, s)[0], (x,), (direction(case),))[1]
         return values
 
-    return jax.jit(row, compiler_options=QUICK)
+    return jax.jit(row)
 
 
 def values(case, dtype, x=None, s=None, point=None):
@@ -287,7 +270,7 @@ def test_half_precision_has_gradients(case, dtype):
 
 @rows(BF16, slow=lambda case, dtype: True)
 def test_gradients_in_half_precision_are_finite_at_zero(case, dtype):
-    gradients = jax.jit(functools.partial(slopes, case), compiler_options=QUICK)
+    gradients = jax.jit(functools.partial(slopes, case))
     of_arrays = gradients(zeros(case, dtype), traced(middle(case)))[0]
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(of_arrays))
 
@@ -316,7 +299,7 @@ def test_parameters_and_the_state_of_a_transform_can_be_donated(of):
         updates, state = MADE[of].update(params, state, params, grad_fn=lambda params, index: params)
         return optax.apply_updates(params, updates), state
 
-    step = jax.jit(step, donate_argnums=(0, 1), compiler_options=QUICK)
+    step = jax.jit(step, donate_argnums=(0, 1))
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
     state = MADE[of].init(params)
     for _ in range(2):

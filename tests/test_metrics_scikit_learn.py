@@ -27,10 +27,6 @@ SOME = np.resize([3.0, 0.0, 1.0, 0.5, 2.0], N)
 WEIGHTS = np.stack([SOME, np.ones(N), SOME * (LABELS != 2), np.zeros(N)]).astype("f")
 
 
-# What runs once is compiled as fast as it can be.
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def probabilities(outputs):
     return softmax(outputs, axis=1)
 
@@ -175,7 +171,7 @@ def test_blocks_in_a_vmapped_loop_are_scikit_learns_number(row):
     given = outputs.astype("f"), targets.astype("f" if targets.dtype.kind == "f" else "i4")
     blocks = [padded(values) for values in given]
 
-    @quick
+    @jax.jit
     @jax.vmap
     def score(weights):
         def body(number, state):
@@ -209,7 +205,7 @@ def test_classes_without_rows_are_scikit_learns():
     recalls = sk.recall_score(labels, predicted, average=None, labels=[0, 1])
     expected += [sk.matthews_corrcoef(labels, predicted), recalls.mean()]
 
-    @quick
+    @jax.jit
     def found():
         several = [metrics.f1(name)(logits, labels) for name in averages]
         several += [metrics.mcc(logits, labels), metrics.balanced_accuracy(logits, labels)]
@@ -230,7 +226,7 @@ def test_a_nan_output_or_a_label_that_is_no_class_gives_nan():
     ones = np.ones(N)
     named = {name: ROWS[name][0] for name in ("balanced", "f1_macro", "top_2", "brier", "ece", "roc_auc")}
     for name, metric in named.items():
-        found = quick(metric)
+        found = jax.jit(metric)
         assert np.isfinite(found(logits.at[7, 1].set(jnp.nan), labels, ones * (np.arange(N) != 7))), name
         assert np.isnan(found(logits.at[7, 1].set(jnp.nan), labels, ones)), name
         if name not in ("ece", "roc_auc"):
@@ -253,7 +249,7 @@ def test_sure_outputs_keep_their_order_in_the_area():
         (metrics.average_precision, sk.average_precision_score),
     ):
         expected = np.mean([function(labels == k, logits[:, k] - others[k]) for k in range(3)])
-        several, two = quick(lambda m=metric: (m(logits, labels), m(logits[:, 0], labels == 0)))()
+        several, two = jax.jit(lambda m=metric: (m(logits, labels), m(logits[:, 0], labels == 0)))()
         assert float(several) == pytest.approx(expected, rel=1e-6)
         assert float(two) == pytest.approx(function(labels == 0, logits[:, 0]), rel=1e-6)
 
@@ -264,7 +260,7 @@ def test_sequences_of_labels_are_their_flat_rows():
     weights = np.array([1.0, 0.0, 2.0, 1.0, 1.0, 3.0])
     flat = logits.reshape(-1, 5), labels.reshape(-1), np.repeat(weights, 8)
     for metric in (metrics.f1("macro"), metrics.ece(4), metrics.brier, metrics.roc_auc, metrics.top_k_accuracy(2)):
-        np.testing.assert_allclose(*quick(lambda m=metric: (m(logits, labels, weights), m(*flat)))(), rtol=2e-6)
+        np.testing.assert_allclose(*jax.jit(lambda m=metric: (m(logits, labels, weights), m(*flat)))(), rtol=2e-6)
 
 
 def test_the_correlation_of_many_rows_of_a_rare_class_keeps_its_digits():
@@ -272,7 +268,7 @@ def test_the_correlation_of_many_rows_of_a_rare_class_keeps_its_digits():
     labels[:3] = 1
     outputs = np.where(np.arange(200_000) < 2, 1.0, -1.0)
     expected = sk.matthews_corrcoef(labels, outputs > 0)
-    assert float(quick(metrics.mcc)(jnp.asarray(outputs, jnp.float32), labels)) == pytest.approx(expected, rel=1e-5)
+    assert float(jax.jit(metrics.mcc)(jnp.asarray(outputs, jnp.float32), labels)) == pytest.approx(expected, rel=1e-5)
 
 
 # Refusals.
@@ -320,9 +316,9 @@ def test_outputs_that_do_not_fit_the_targets_are_refused_with_both_shapes(metric
 
 
 def test_a_traced_quantile():
-    found = quick(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(0.2))
+    found = jax.jit(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(0.2))
     assert float(found) == pytest.approx(sk.mean_pinball_loss(Y, GUESSED, alpha=0.2), rel=1e-6)
-    assert np.isnan(quick(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(1.2)))
+    assert np.isnan(jax.jit(lambda q: metrics.pinball(q)(GUESSED, Y))(jnp.array(1.2)))
 
 
 @pytest.mark.slow
@@ -330,4 +326,4 @@ def test_two_classes_have_one_calibration_error_with_one_output_and_with_two():
     one = jnp.asarray(LOGITS[:, 0], jnp.float32)
     two = jnp.stack([jnp.zeros(N), one], axis=1)
     for metric in (metrics.ece(10), metrics.brier, metrics.roc_auc, metrics.average_precision, metrics.mcc):
-        np.testing.assert_allclose(*quick(lambda m=metric: (m(one, LABELS % 2), m(two, LABELS % 2)))(), rtol=1e-5)
+        np.testing.assert_allclose(*jax.jit(lambda m=metric: (m(one, LABELS % 2), m(two, LABELS % 2)))(), rtol=1e-5)

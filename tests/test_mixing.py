@@ -28,8 +28,7 @@ X = np.eye(SIZE, dtype=np.float32)
 
 def mixed(f, count=400, x=X, y=Y, weights=WEIGHTS):
     batch = jax.tree.map(jnp.asarray, (x, y, weights))
-    # Drawing from a beta distribution takes long to compile, and no bit here depends on how well.
-    run = jax.jit(jax.vmap(lambda key: f(key, *batch)), compiler_options={"xla_backend_optimization_level": 0})
+    run = jax.jit(jax.vmap(lambda key: f(key, *batch)))
     return jax.tree.map(np.asarray, run(jax.random.split(jax.random.key(0), count)))
 
 

@@ -18,7 +18,6 @@ from jreg.objective import Forward
 
 RNG = np.random.default_rng(0)
 X = jnp.ones((1, 4, 4, 2))
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def filled(tree):
@@ -77,9 +76,6 @@ def matrices():
     yield at(TRANSFORMER, "Dense_0/kernel")
 
 
-compiled = partial(jax.jit, compiler_options=QUICK)
-
-
 def lifted(penalty, params, **choice):
     return jreg.on_params(penalty, **choice)(Forward(params, None, None))
 
@@ -125,7 +121,7 @@ PENALTIES = [
 
 def test_a_penalty_of_a_transformer_is_that_of_its_matrices():
     # One program for all: most of the time is the compiler's.
-    found = compiled(lambda params: [lifted(penalty, params) for penalty, _ in PENALTIES])(TRANSFORMER)
+    found = jax.jit(lambda params: [lifted(penalty, params) for penalty, _ in PENALTIES])(TRANSFORMER)
     expected = [sum(map(of_matrix, matrices())) for _, of_matrix in PENALTIES]
     np.testing.assert_allclose(found, expected, rtol=2e-3)
     np.testing.assert_allclose(np.delete(found, 6), np.delete(expected, 6), rtol=1e-5)  # srip is an estimate
@@ -170,7 +166,7 @@ LIFTED = {
 
 @pytest.mark.slow
 def test_a_lifted_function_changes_a_transformers_matrices():
-    everything = compiled(lambda params: {name: moved(transform, params) for name, (transform, _) in LIFTED.items()})
+    everything = jax.jit(lambda params: {name: moved(transform, params) for name, (transform, _) in LIFTED.items()})
     for name, after in everything(TRANSFORMER).items():
         places = map(LIFTED[name][1], matrices())
         found = [at(after, f"{ATTENTION}/{part}/kernel")[n] for n in range(3) for part in ("query", "out")]
@@ -192,7 +188,7 @@ def test_the_spectral_penalty_has_a_vector_for_each_layer():
         return penalty.update(zeros, state, params)[0]
 
     params = {"layers": {"attention": TRANSFORMER["layers"]["MultiHeadDotProductAttention_0"]}}
-    updates = compiled(run)(params)["layers"]["attention"]
+    updates = jax.jit(run)(params)["layers"]["attention"]
 
     def slope(m):  # of a quarter of the squared largest singular value
         u, s, vt = np.linalg.svd(m)
