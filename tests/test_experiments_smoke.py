@@ -27,12 +27,13 @@ def loaded(script):
 
 @pytest.mark.adam
 @each
-def test_it_runs_at_a_tiny_size(script, tmp_path, monkeypatch):
+def test_it_runs_at_a_tiny_size(script, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # stores go to runs/
     monkeypatch.delenv("JREG_DATA_DIR", raising=False)  # a newcomer has no MNIST
     monkeypatch.setattr(jreg, "use_cpu_devices", lambda *_: None)  # JAX has started
     out = tmp_path / "out"
     loaded(script).main(["--smoke", "--out", str(out)])
+    assert capsys.readouterr().out.splitlines()[-1] == f"results are in {out}"
     written = {path.name for path in out.glob("*.json")}
     assert all(json.loads((out / name).read_text()) for name in written)
     # The whole run has written the same.

@@ -195,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     (args.out / "coverage.json").write_text(json.dumps({**whole, "rows": found}, indent=1) + "\n")
     picture(found, args.out / "coverage.png")
+    print(f"results are in {args.out}")
 
 
 if __name__ == "__main__":

@@ -209,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     picture(found, given.out / "races.png")
+    print(f"results are in {given.out}")
 
 
 if __name__ == "__main__":

@@ -265,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(text)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "results.json").write_text(text + "\n")
+    print(f"results are in {given.out}")
 
 
 if __name__ == "__main__":

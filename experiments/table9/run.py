@@ -305,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = options.out / ("table9-full.json" if options.full else "table9.json")
     trainer = Trainer(BUDGETS[name], path, None if options.smoke else options.store / path.stem, options.again)
     trainer.run()
+    print(f"results are in {options.out}")
 
 
 if __name__ == "__main__":
