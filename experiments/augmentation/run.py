@@ -174,8 +174,9 @@ def drawn(found: dict[str, Any], data: jreg.Dataset) -> Figure:
     left.set_xticks([])
     left.set_yticks(range(len(VARIANTS)), list(VARIANTS))
     left.set_title("what training sees", fontsize=10)
-    known = [stage for stage in NAMES if stage in found]
-    for stage, colour, marker, shift in zip(known, COLOURS, "osDv", (0.0, 0.2, 0.36, 0.2), strict=False):
+    for stage, colour, marker, shift in zip(NAMES, COLOURS, "osDv", (0.0, 0.2, 0.36, 0.2), strict=True):
+        if stage not in found:
+            continue
         variants, epochs = found[stage]["variants"], found[stage]["epochs"]
         places = np.array([list(VARIANTS).index(name.removesuffix(", milder")) for name in variants]) + shift
         errors = [variant["errors"] for variant in variants.values()]
@@ -225,9 +226,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = json.loads(path.read_text()) if path.exists() else {}
     small = recipe_of(*SMALL)
     for stage, (network, chosen, asked, seeds) in stages.items():
-        if not asked:
-            continue
         epochs = 1 if smoke else asked
+        if not epochs:
+            continue
         if options.again or found.get(stage, {}).get("epochs") != epochs:
             recipe = small if smoke else recipe_of(*network)
             store = None if smoke else f"runs/augmentation/{stage}"
