@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -232,6 +233,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.again or found.get(stage, {}).get("epochs") != epochs:
             recipe = small if smoke else recipe_of(*network)
             store = None if smoke else f"runs/augmentation/{stage}"
+            if options.again and store:
+                shutil.rmtree(store, ignore_errors=True)
             variants = trained(recipe, data, chosen, epochs, seeds, store)
             found[stage] = {"epochs": epochs, "variants": variants}
             path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         draws = {50: 3, 200: 2, 1000: 2} if smoke else DRAWS
         least, epochs = (200, 2) if smoke else (10_000, options.epochs)
         store = None if smoke else "runs/data_size"
+        if options.again and store:
+            shutil.rmtree(store, ignore_errors=True)
         found = measured(recipe_of((32, 32) if smoke else (512, 512)), data, draws, least, epochs, store)
         path.write_text(json.dumps(found, indent=1) + "\n")
     for one in found:

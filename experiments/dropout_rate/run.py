@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = json.loads(path.read_text()) if path.exists() and not options.again else {}
     for name, space in settings(smoke).items():
         if name not in found:
-            found[name] = measured(data, space, rows, epochs, None if smoke else f"runs/dropout_rate/{name}")
+            store = None if smoke else f"runs/dropout_rate/{name}"
+            if options.again and store:
+                shutil.rmtree(store, ignore_errors=True)
+            found[name] = measured(data, space, rows, epochs, store)
             path.write_text(json.dumps(found, indent=1) + "\n")
         for one in found[name]:
             print(f"{name}, p = {one['keep']:g}: test {one['test']:.2f}%, training {one['training']:.2f}%", flush=True)
